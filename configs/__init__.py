@@ -1,0 +1,1 @@
+"""Typed user input: schemas, YAML loading and the example scenarios."""

@@ -1,0 +1,35 @@
+"""Which LLM x GPU x precision x parallelism configurations are evaluated, under which engine limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from configs.base import Name, Section, Share
+
+WeightPrecision = Literal["bf16", "fp8", "int8", "int4", "fp4"]
+KvPrecision = Literal["bf16", "fp8"]
+EngineName = Literal["vllm", "trtllm", "sglang"]
+
+
+class EvaluationPolicy(Section):
+    """The grid and the engine's limits."""
+
+    llms: tuple[Name, ...] = Field(min_length=1)
+    gpus: tuple[Name, ...] = Field(min_length=1)
+    precisions: tuple[WeightPrecision, ...] = Field(default=("bf16", "fp8", "int4"), min_length=1)
+    kv_precision: KvPrecision = "bf16"
+    tensor_parallel: tuple[Literal[1, 2, 4, 8], ...] = Field(default=(1, 2, 4, 8), min_length=1)
+    engine: EngineName = "vllm"
+    gpu_memory_utilization: Annotated[float, Field(gt=0.1, le=0.98)] | None = Field(
+        default=None, description="share of GPU memory the engine may take; default: the engine's own"
+    )
+    headroom: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(
+        default=0.02, description="approved safety share of GPU memory left free on top"
+    )
+    max_num_seqs: Annotated[int, Field(ge=1, le=8192)] | None = None
+    max_num_batched_tokens: Annotated[int, Field(ge=64, le=131_072)] | None = None
+    operating_point: Share = Field(
+        default=0.85, gt=0.0, description="share of the goodput knee at which replicas are run"
+    )

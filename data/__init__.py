@@ -1,0 +1,1 @@
+"""Records that cross doors, catalogs with sources, readers and workload statistics."""

@@ -1,0 +1,169 @@
+"""What the optimizer is asked, and what it answers. Standard library and numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from data.records import Capacity, Configuration, Demand, Excuse, Offer, SeriesKey
+
+PlanStatus = Literal["optimal", "feasible", "infeasible", "no_solution", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCommitment:
+    """A commitment already paid for: counted as supply until the month `expires` (exclusive)."""
+
+    region: str
+    gpu: str
+    gpus: int
+    usd_per_gpu_h: float
+    expires: str
+
+
+@dataclass(frozen=True, slots=True)
+class FleetProblem:
+    """Everything the fleet MIP needs, already checked.
+
+    capacities: feasible rows only (class x configuration); quotas by (region, gpu), absent = unlimited;
+    may_serve: origin region -> serving regions; shed_usd_per_request and protected by class.
+    """
+
+    demand: Demand
+    capacities: tuple[Capacity, ...]
+    offers: tuple[Offer, ...]
+    regions: tuple[str, ...]
+    quotas: Mapping[tuple[str, str], int]
+    may_serve: Mapping[str, tuple[str, ...]]
+    shed_usd_per_request: Mapping[str, float]
+    protected: Mapping[str, bool]
+    held: tuple[HeldCommitment, ...] = ()
+    failures_per_pool: int = 1
+    rollout_surge: float = 0.0
+    on_demand_share_min: float = 0.0
+    commitment_lead_time_months: int = 0
+    budget_usd_per_month: float | None = None
+    cvar_weight: float = 0.0
+    cvar_alpha: float = 0.9
+    mip_gap: float = 0.005
+    time_limit_s: float = 20.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Replicas of one configuration for one class set in one region and month, by purpose."""
+
+    configuration: Configuration
+    region: str
+    month: str
+    steady_replicas: int
+    failure_replicas: int
+    rollout_replicas: int
+    peak_rps: float
+    operating_rps_per_replica: float
+
+    @property
+    def replicas(self) -> int:
+        return self.steady_replicas + self.failure_replicas + self.rollout_replicas
+
+    @property
+    def gpus(self) -> int:
+        return self.replicas * self.configuration.gpus
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """GPUs bought: for a commitment, in the month it starts; for on-demand, the level of that month."""
+
+    region: str
+    gpu: str
+    option: str
+    month: str
+    gpus: int
+    usd_per_gpu_h: float
+    term_months: int
+    usd_in_horizon: float
+
+
+@dataclass(frozen=True, slots=True)
+class MonthCost:
+    """Expected cost of a month, US dollars."""
+
+    month: str
+    committed_usd: float
+    on_demand_usd: float
+    held_usd: float
+    idle_usd: float
+    shed_usd: float
+
+    @property
+    def cash_usd(self) -> float:
+        """What is paid; shed load is a price on risk, not money spent, and idle is part of committed."""
+        return self.committed_usd + self.on_demand_usd + self.held_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """Demand that is not served, with the constraint that stops it and the cheapest way to lift it."""
+
+    series: SeriesKey
+    month: str
+    block: str
+    expected_rps: float
+    worst_rps: float
+    cause: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class BindingConstraint:
+    """A limit that costs money: its shadow price in US dollars per unit."""
+
+    name: str
+    where: str
+    limit: float
+    unit: str
+    shadow_usd_per_unit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A configuration that is not in the plan, and why."""
+
+    configuration: Configuration
+    request_class: str
+    excuse: Excuse
+
+
+@dataclass(frozen=True, slots=True)
+class SolveStats:
+    """How the answer was found: objective, proven bound, relative gap, size and seconds."""
+
+    status: PlanStatus
+    termination: str
+    objective_usd: float
+    bound_usd: float
+    gap: float
+    columns: int
+    rows: int
+    integers: int
+    build_s: float
+    solve_s: float
+    solver: str
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPlan:
+    """The plan: pools, purchases, cost, what is short and why, and the proof of how good it is."""
+
+    stats: SolveStats
+    pools: tuple[Pool, ...] = ()
+    purchases: tuple[Purchase, ...] = ()
+    costs: tuple[MonthCost, ...] = ()
+    shortfalls: tuple[Shortfall, ...] = ()
+    binding: tuple[BindingConstraint, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    reserve_usd: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

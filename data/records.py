@@ -1,0 +1,275 @@
+"""Hardware, LLM, workload and capacity records that cross doors between rooms.
+
+Standard library and numpy only, so that the kernels run where nothing else of ours is installed.
+Units stand in the names; arrays are never written to after construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Precision = Literal["bf16", "fp8", "int8", "int4", "fp4"]
+Provenance = Literal["measured", "calibrated", "fitted", "roofline"]
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a figure comes from and on which day it was true."""
+
+    citation: str
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One accelerator as its vendor describes it; rates are dense (no sparsity).
+
+    dense_flops maps a compute precision (bf16, fp8, int8, fp4) to FLOP/s; a precision that the hardware
+    does not compute in is absent. link_bytes_per_s is one direction, one GPU.
+    """
+
+    name: str
+    vendor: str
+    memory_bytes: float
+    memory_bandwidth_bytes_per_s: float
+    dense_flops: Mapping[str, float]
+    link_bytes_per_s: float
+    link_kind: Literal["nvlink", "xgmi", "pcie", "other"]
+    tdp_w: float
+    source: Source
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Llm:
+    """A decoder-only LLM as its `config.json` describes it. Absent features are 0."""
+
+    name: str
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    vocab: int
+    tie_embeddings: bool
+    source: Source
+    max_positions: int = 0
+    # mixture of experts
+    experts: int = 0
+    experts_per_token: int = 0
+    shared_experts: int = 0
+    moe_intermediate: int = 0
+    dense_layers: int = 0
+    # multi-head latent attention (DeepSeek)
+    q_lora_rank: int = 0
+    kv_lora_rank: int = 0
+    qk_nope_head_dim: int = 0
+    qk_rope_head_dim: int = 0
+    v_head_dim: int = 0
+    # sliding window and state-space layers
+    sliding_window: int = 0
+    sliding_layers: int = 0
+    state_layers: int = 0
+    state_bytes_per_sequence: float = 0.0
+    native_precision: str = "bf16"
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A serving engine's memory and scheduling defaults."""
+
+    name: str
+    version: str
+    gpu_memory_utilization: float
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    kv_block_tokens: int
+    graph_bytes: float
+    communication_bytes: float
+    source: Source
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Configuration:
+    """One way to serve an LLM: the key of everything the kernels compute."""
+
+    llm: str
+    gpu: str
+    precision: str
+    kv_precision: str
+    tensor_parallel: int
+    engine: str
+    pipeline_parallel: int = 1
+    expert_parallel: int = 1
+    max_num_seqs: int = 0
+    max_num_batched_tokens: int = 0
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of one replica."""
+        return self.tensor_parallel * self.pipeline_parallel
+
+    @property
+    def label(self) -> str:
+        """Short and unique: what tables and charts show."""
+        pp = f" PP{self.pipeline_parallel}" if self.pipeline_parallel > 1 else ""
+        return f"{self.llm} · {self.gpu} · {self.precision} · TP{self.tensor_parallel}{pp}"
+
+
+@dataclass(frozen=True, slots=True)
+class SloTarget:
+    """Limits that hold together at `percentile` (0-100)."""
+
+    ttft_s: float
+    tpot_s: float
+    percentile: float
+    e2e_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LengthSample:
+    """Joint sample of a class's requests, shape [n]: input, output and cached input tokens, and weights."""
+
+    input_tokens: IntArray
+    output_tokens: IntArray
+    cached_tokens: IntArray
+    weight: FloatArray
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Excuse:
+    """Why a candidate was rejected: the limit it broke, what it needed and what there was."""
+
+    limit: str
+    needed: float
+    available: float
+    unit: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.limit}: needs {self.needed:,.3g} {self.unit}, has {self.available:,.3g} ({self.advice})"
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """Seconds of one engine iteration, by lane (first axis), in a form a simulator can scan over.
+
+    An iteration that holds T tokens (granted prefill tokens G plus n decoding requests) with n decoding
+    requests of KV sum K, and prefill work A = sum(granted * (already_prefilled + granted / 2)), takes
+
+        linear(T) + [n > 0] * (d0 + d1 * n + d2 * K) + [G > 0] * (p0 + p1 * G + p2 * A)
+
+    linear(T) is piecewise linear through `linear_s` [lanes, grid] at `tokens` [grid], extrapolated by its last
+    slope; the other arrays have shape [lanes].
+    """
+
+    tokens: FloatArray
+    linear_s: FloatArray
+    decode_base_s: FloatArray
+    decode_per_seq_s: FloatArray
+    decode_per_kv_token_s: FloatArray
+    prefill_base_s: FloatArray
+    prefill_per_token_s: FloatArray
+    prefill_per_attention_s: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What one replica of a configuration does for one request class: a row of the capacity table.
+
+    knee_rps is the highest arrival rate at which the SLO holds, operating_rps the rate it is run at.
+    `excuse` is set where the configuration cannot serve the class; rates are then 0.
+    """
+
+    configuration: Configuration
+    request_class: str
+    slo: SloTarget
+    knee_rps: float
+    operating_rps: float
+    ttft_s: float
+    tpot_s: float
+    output_tokens_per_s: float
+    binding: str
+    weight_bytes_per_gpu: float
+    kv_capacity_tokens: float
+    max_concurrency: float
+    method: str
+    provenance: Provenance
+    excuse: Excuse | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityTable:
+    """Every evaluated configuration x class, feasible or excused, and how it was computed."""
+
+    rows: tuple[Capacity, ...]
+    device: str
+    evaluated_points: int
+    notes: tuple[str, ...] = ()
+
+    def feasible(self) -> tuple[Capacity, ...]:
+        return tuple(row for row in self.rows if row.excuse is None)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A way to buy one GPU-hour in a serving region.
+
+    term_months 0 is pay-as-you-go; quality says whether the price is a provider's own list or second-hand.
+    """
+
+    region: str
+    gpu: str
+    option: str
+    usd_per_gpu_h: float
+    term_months: int
+    provider: str
+    provider_region: str
+    source: Source
+    quality: Literal["list", "second_hand"] = "list"
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesKey:
+    """What a demand series is about."""
+
+    llm: str
+    request_class: str
+    region: str
+
+    def __str__(self) -> str:
+        return f"{self.llm}/{self.request_class}/{self.region}"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A representative part of a month: its name and how many hours of a 730-hour month it stands for."""
+
+    name: str
+    hours: float
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Forecast demand: offered load in requests/s, shape [series, month, block, scenario].
+
+    The first block is the peak: steady capacity carries it in every scenario. months are "YYYY-MM".
+    """
+
+    series: tuple[SeriesKey, ...]
+    months: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    probabilities: FloatArray
+    rps: FloatArray
+    notes: tuple[str, ...] = field(default=())

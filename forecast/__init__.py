@@ -1,0 +1,1 @@
+"""Seasonal forecasts with calibrated quantiles and scenarios."""

@@ -1,0 +1,1 @@
+"""JAX kernels: memory, step time, throughput and service curves."""

@@ -1,0 +1,1 @@
+"""The fleet plan: a mixed-integer program and its explanation."""

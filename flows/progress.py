@@ -1,0 +1,61 @@
+"""Progress for people; silence for pipes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds spent by step, in the order the steps ran."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+Report = Callable[[str], None]
+"""Called with a line that says what is being done now."""
+
+
+def silent(_: str) -> None:
+    """Progress that goes nowhere."""
+
+
+@contextmanager
+def steps(console: Console, total: int) -> Iterator[Report]:
+    """A bar over `total` steps on a terminal, nothing elsewhere; each call names the step that begins.
+
+    A line that starts with two spaces is a detail of the current step and does not advance the bar.
+    """
+    if not console.is_terminal:
+        yield silent
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("starting", total=total)
+        begun = -1
+        current = ""
+
+        def report(text: str) -> None:
+            nonlocal begun, current
+            if text.startswith("  "):
+                progress.update(task, description=f"{current} · {text.strip()}")
+                return
+            begun += 1
+            current = text
+            progress.update(task, description=text, completed=min(begun, total))
+
+        yield report

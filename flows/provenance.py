@@ -1,0 +1,41 @@
+"""What made a run: inputs by hash, versions, seed, device, durations."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("fleetcast", "jax", "jaxlib", "pyomo", "highspy", "statsmodels", "pandas", "numpy", "prefect")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Version of Python and of every package that can change a number."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        found[name] = metadata.version(name)
+    return found
+
+
+def catalog_hashes() -> dict[str, str]:
+    """SHA-256 of every catalog file, by name: a changed price or coefficient changes the fingerprint."""
+    import data
+
+    folder = Path(data.__file__).parent / "catalog"
+    return {f"catalog/{path.name}": file_sha256(path) for path in sorted(folder.glob("*.yaml"))}
+
+
+def fingerprint(scenario: Mapping[str, Any], inputs: Mapping[str, str], packages: Mapping[str, str]) -> str:
+    """Twelve hexadecimal digits that are equal exactly when scenario, inputs and versions are."""
+    text = json.dumps([scenario, dict(inputs), dict(packages)], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -41,11 +41,14 @@ def load_yaml(path: Path) -> Any:
         raise InputError(str(path), "a YAML file", "a folder", "Name the file inside it.") from None
     except UnicodeDecodeError as error:
         raise InputError(
-            str(path), "UTF-8 text", f"byte {error.object[error.start]:#04x} at offset {error.start}", "Save it as UTF-8."
+            str(path),
+            "UTF-8 text",
+            f"byte {error.object[error.start]:#04x} at offset {error.start}",
+            "Save it as UTF-8.",
         ) from None
     try:
         # _UniqueKeys is a SafeLoader: it builds plain data only.
-        return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506
+        return yaml.load(text, Loader=_UniqueKeys)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}, line {mark.line + 1}" if mark else str(path)

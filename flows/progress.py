@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -34,14 +35,20 @@ def silent(_: str) -> None:
     """Progress that goes nowhere."""
 
 
-@contextmanager
-def steps(console: Console, total: int) -> Iterator[Report]:
-    """A bar over `total` steps on a terminal, nothing elsewhere; each call names the step that begins.
+_REPORT: ContextVar[Report] = ContextVar("report", default=silent)
+# A context variable and not a flow parameter: parameters are stored and typed by Prefect, a callable is neither.
 
-    A line that starts with two spaces is a detail of the current step and does not advance the bar.
-    """
+
+def report(text: str) -> None:
+    """Say what begins now; a text that starts with two spaces is a detail of the current step."""
+    _REPORT.get()(text)
+
+
+@contextmanager
+def shown_on(console: Console, total: int) -> Iterator[None]:
+    """Within this block `report` drives a bar over `total` steps on a terminal, and is silent elsewhere."""
     if not console.is_terminal:
-        yield silent
+        yield
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -49,7 +56,7 @@ def steps(console: Console, total: int) -> Iterator[Report]:
         begun = -1
         current = ""
 
-        def report(text: str) -> None:
+        def show(text: str) -> None:
             nonlocal begun, current
             if text.startswith("  "):
                 progress.update(task, description=f"{current} · {text.strip()}")
@@ -58,4 +65,8 @@ def steps(console: Console, total: int) -> Iterator[Report]:
             current = text
             progress.update(task, description=text, completed=min(begun, total))
 
-        yield report
+        token = _REPORT.set(show)
+        try:
+            yield
+        finally:
+            _REPORT.reset(token)

@@ -1,0 +1,59 @@
+"""From forecast, capacity and prices to the question the optimizer answers."""
+
+from __future__ import annotations
+
+from configs.errors import InputError
+from configs.schema import Scenario
+from data.forecast_records import Forecast
+from data.plan_records import FleetProblem, HeldCommitment
+from data.prices import CATALOG, load_prices, offers
+from data.records import CapacityTable
+
+
+def fleet_problem(scenario: Scenario, forecast: Forecast, capacity: CapacityTable) -> FleetProblem:
+    """The fleet problem of a scenario.
+
+    Only GPUs that some feasible configuration uses are offered. Raises InputError where no region can buy any.
+    """
+    policy = scenario.plan
+    feasible = capacity.feasible()
+    useful = {row.configuration.gpu for row in feasible} or set(scenario.evaluate.gpus)
+    buyable = offers(policy.regions, useful, policy.purchase_options, load_prices(CATALOG))
+    for held in policy.commitments:
+        if held.gpu not in scenario.evaluate.gpus:
+            raise InputError(
+                "plan.commitments",
+                "GPUs that are evaluated",
+                held.gpu,
+                f"Add {held.gpu} to evaluate.gpus ({', '.join(scenario.evaluate.gpus)}).",
+            )
+    origins = {key.region for key in forecast.demand.series}
+    classes = scenario.traffic.classes
+    return FleetProblem(
+        demand=forecast.demand,
+        capacities=feasible,
+        offers=buyable,
+        regions=tuple(policy.regions),
+        quotas={
+            (name, gpu): limit
+            for name, region in policy.regions.items()
+            for gpu, limit in region.gpu_quota.items()
+        },
+        may_serve={origin: policy.may_serve.get(origin, (origin,)) for origin in sorted(origins)},
+        shed_usd_per_request={name: one.shed_usd_per_request for name, one in classes.items()},
+        protected={name: one.protected for name, one in classes.items()},
+        held=tuple(
+            HeldCommitment(one.region, one.gpu, one.gpus, one.usd_per_gpu_h, one.expires)
+            for one in policy.commitments
+        ),
+        failures_per_pool=policy.failures_per_pool,
+        rollout_surge=policy.rollout_surge,
+        on_demand_share_min=policy.on_demand_share_min,
+        commitment_lead_time_months=policy.commitment_lead_time_months,
+        budget_usd_per_month=policy.budget_usd_per_month,
+        cvar_weight=policy.cvar_weight,
+        cvar_alpha=policy.cvar_alpha,
+        mip_gap=policy.mip_gap,
+        time_limit_s=policy.time_limit_s,
+        seed=scenario.seed,
+    )

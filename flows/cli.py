@@ -1,0 +1,100 @@
+"""The `fleetcast` command: one grammar, exit codes that scripts can rely on.
+
+Exit codes: 0 done; 2 bad input (the message says what, where, expected, got and what to change); 3 no plan serves
+every protected class (the message says which demand is short and which constraint stops it); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from configs.errors import InputError
+from flows.environment import prepare
+
+EXIT_BAD_INPUT = 2
+EXIT_INFEASIBLE = 3
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="fleetcast",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Capacity planning for LLM inference: from traffic history to a reserved, costed GPU fleet plan.",
+    epilog="Exit codes: 0 done, 2 bad input, 3 protected demand cannot be served, 130 interrupted.",
+)
+
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config", "-c", help="A scenario file, or the name of an embedded one.", show_default="default"
+    ),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-folder",
+        envvar="FLEETCAST_DATA",
+        help="A folder that holds public traces by file name, for machines without a network.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on standard output only.")]
+
+
+@app.callback()
+def fleetcast() -> None:
+    """Capacity planning for LLM inference."""
+
+
+@app.command(epilog="Example: `fleetcast plan --config scenario.yaml --out runs`")
+def plan(
+    config: ConfigOption = None,
+    out: Annotated[Path, typer.Option(help="Where the run folder appears.")] = Path("runs"),
+    data_folder: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a fleet plan: ingest, forecast, evaluate, optimise, report."""
+    from flows.plan import plan_flow
+    from flows.progress import shown_on
+    from flows.show import show_plan
+
+    console = Console(stderr=True)
+    with shown_on(console, total=5):
+        done = plan_flow(
+            config=config, out=str(out), data_folder=None if data_folder is None else str(data_folder)
+        )
+    if as_json:
+        sys.stdout.write((done.folder / "plan.json").read_text(encoding="utf-8"))
+    else:
+        show_plan(Console(), done)
+    if done.infeasible:
+        raise typer.Exit(EXIT_INFEASIBLE)
+
+
+def main() -> None:
+    """Entry point: environment first, then the command; expected errors end without a traceback."""
+    prepare()
+    try:
+        app()
+    except InputError as error:
+        Console(stderr=True, highlight=False).print(f"[bold red]Error[/] {_plain(str(error))}")
+        sys.exit(EXIT_BAD_INPUT)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted: nothing was written.")
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _plain(text: str) -> str:
+    """User text with rich's markup switched off."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The monthly plan as a Prefect flow: a handful of tasks over plain functions (flows/steps.py)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.utilities.annotations import quote
+
+from configs.loading import load_scenario
+from flows import steps
+from flows.progress import Stopwatch, report
+from flows.run_folder import whole_folder
+
+# No result is cached: a cache key over task source alone goes stale when domain code changes, and every step is
+# recomputed in seconds. quote() keeps Prefect from walking through frames and records to look for futures.
+_task = task(cache_policy=NO_CACHE, persist_result=False, log_prints=False)
+
+ingest_task = _task(steps.ingest)
+forecast_task = _task(steps.forecast)
+evaluate_task = _task(steps.evaluate)
+optimize_task = _task(steps.optimize)
+write_task = _task(steps.write)
+
+
+@flow(name="fleetcast-plan", validate_parameters=False, persist_result=False)
+def plan_flow(
+    config: str | None = None,
+    out: str = "runs",
+    data_folder: str | None = None,
+) -> steps.Finished:
+    """Ingest, forecast, evaluate, plan and write one run folder below `out`.
+
+    config: a scenario file, the name of an embedded scenario, or None for the default. data_folder: where public
+    traces lie for machines without a network. Raises InputError on bad input; nothing is left behind then.
+    """
+    watch = Stopwatch()
+    loaded = load_scenario(config)
+    where = None if data_folder is None else Path(data_folder)
+    begun = datetime.now(UTC)
+
+    report("reading traffic")
+    with watch.step("ingest"):
+        history: Any = ingest_task(quote(loaded), where)
+    report("forecasting demand")
+    with watch.step("forecast"):
+        demand: Any = forecast_task(quote(loaded.scenario), quote(history))
+    report("evaluating configurations")
+    with watch.step("evaluate"):
+        capacity: Any = evaluate_task(quote(loaded.scenario), quote(history))
+    report("planning the fleet")
+    with watch.step("plan"):
+        problem, plan = optimize_task(quote(loaded.scenario), quote(demand), quote(capacity))
+    report("writing the report")
+    made = steps.Made(loaded, history, demand, capacity, problem, plan, watch, begun)
+    final = Path(out) / f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}"
+    with whole_folder(final) as scratch:
+        write_task(quote(made), scratch)
+    return steps.finished(made, final)

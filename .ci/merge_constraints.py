@@ -1,7 +1,7 @@
 """Merge two `pip freeze` outputs (Python 3.11, Python 3.12) into constraints.txt on standard output.
 
-    python3.11 -m pip freeze --exclude-editable > a; python3.12 -m pip freeze --exclude-editable > b
-    python .ci/merge_constraints.py a b > constraints.txt
+python3.11 -m pip freeze --exclude-editable > a; python3.12 -m pip freeze --exclude-editable > b
+python .ci/merge_constraints.py a b > constraints.txt
 """
 
 from __future__ import annotations

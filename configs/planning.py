@@ -68,9 +68,7 @@ class PlanPolicy(Section):
         for origin, servers in self.may_serve.items():
             for place in servers:
                 if place not in known:
-                    raise ValueError(
-                        f"may_serve[{origin}] names region {place!r}; known: {', '.join(sorted(known))}"
-                    )
+                    raise ValueError(f"may_serve[{origin}] names region {place!r}; known: {', '.join(sorted(known))}")
         for held in self.commitments:
             if held.region not in known:
                 raise ValueError(f"a commitment names region {held.region!r}; known: {', '.join(sorted(known))}")

@@ -74,9 +74,7 @@ def section(model: type[BaseModel]) -> str:
     rows = ["| key | type | limits | default | meaning |", "|---|---|---|---|---|"]
     for name, field in model.model_fields.items():
         meaning = (field.description or "").replace("|", "\\|")
-        rows.append(
-            f"| `{name}` | {_type_text(field.annotation)} | {_limits(field)} | {_default(field)} | {meaning} |"
-        )
+        rows.append(f"| `{name}` | {_type_text(field.annotation)} | {_limits(field)} | {_default(field)} | {meaning} |")
     doc = " ".join((model.__doc__ or "").split())
     return f"## {model.__name__}\n\n{doc}\n\n" + "\n".join(rows) + "\n"
 

@@ -65,6 +65,7 @@ def offers(
                 provider_region=row.region,
                 source=Source(source.citation, source.as_of),
                 quality=source.quality,
+                gpus_per_node=row.gpus_per_sku,
                 note=f"{row.sku}, {row.gpus_per_sku} GPU" + (f"; {source.note}" if source.note else ""),
             )
             key = (name, row.gpu, row.option)

@@ -96,6 +96,8 @@ class Engine:
     graph_bytes: float
     communication_bytes: float
     source: Source
+    memory_rule: Literal["share_of_total", "share_of_free"] = "share_of_total"
+    host_overhead_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -238,6 +240,7 @@ class Offer:
     source: Source
     quality: Literal["list", "second_hand"] = "list"
     note: str = ""
+    gpus_per_node: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,7 @@ app = typer.Typer(
 
 ConfigOption = Annotated[
     str | None,
-    typer.Option(
-        "--config", "-c", help="A scenario file, or the name of an embedded one.", show_default="default"
-    ),
+    typer.Option("--config", "-c", help="A scenario file, or the name of an embedded one.", show_default="default"),
 ]
 DataOption = Annotated[
     Path | None,
@@ -65,9 +63,7 @@ def plan(
 
     console = Console(stderr=True)
     with shown_on(console, total=5):
-        done = plan_flow(
-            config=config, out=str(out), data_folder=None if data_folder is None else str(data_folder)
-        )
+        done = plan_flow(config=config, out=str(out), data_folder=None if data_folder is None else str(data_folder))
     if as_json:
         sys.stdout.write((done.folder / "plan.json").read_text(encoding="utf-8"))
     else:

@@ -35,16 +35,13 @@ def fleet_problem(scenario: Scenario, forecast: Forecast, capacity: CapacityTabl
         offers=buyable,
         regions=tuple(policy.regions),
         quotas={
-            (name, gpu): limit
-            for name, region in policy.regions.items()
-            for gpu, limit in region.gpu_quota.items()
+            (name, gpu): limit for name, region in policy.regions.items() for gpu, limit in region.gpu_quota.items()
         },
         may_serve={origin: policy.may_serve.get(origin, (origin,)) for origin in sorted(origins)},
         shed_usd_per_request={name: one.shed_usd_per_request for name, one in classes.items()},
         protected={name: one.protected for name, one in classes.items()},
         held=tuple(
-            HeldCommitment(one.region, one.gpu, one.gpus, one.usd_per_gpu_h, one.expires)
-            for one in policy.commitments
+            HeldCommitment(one.region, one.gpu, one.gpus, one.usd_per_gpu_h, one.expires) for one in policy.commitments
         ),
         failures_per_pool=policy.failures_per_pool,
         rollout_surge=policy.rollout_surge,

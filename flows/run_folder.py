@@ -20,9 +20,7 @@ def whole_folder(final: Path) -> Iterator[Path]:
     Raises InputError where `final` exists already or its parent cannot be written.
     """
     if final.exists():
-        raise InputError(
-            str(final), "a run folder that does not exist yet", "one that does", "Choose another --out."
-        )
+        raise InputError(str(final), "a run folder that does not exist yet", "one that does", "Choose another --out.")
     scratch = final.with_name(f".{final.name}.partial-{os.getpid()}")
     try:
         scratch.mkdir(parents=True)

@@ -27,9 +27,7 @@ def test_every_row_has_a_dated_source_and_second_hand_rows_say_so() -> None:
 def test_offers_are_the_cheapest_market_of_each_option() -> None:
     both = Region(markets=(*AWS.markets, Market(provider="lambda", region="us-east-1")))
     catalog = load_prices()
-    found = {
-        (o.gpu, o.option): o for o in offers({"r": both}, ["H100-SXM"], ["on_demand", "reserved_3y"], catalog)
-    }
+    found = {(o.gpu, o.option): o for o in offers({"r": both}, ["H100-SXM"], ["on_demand", "reserved_3y"], catalog)}
     on_demand = [
         row.usd_per_gpu_h
         for row in catalog.rows

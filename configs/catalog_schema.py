@@ -1,0 +1,143 @@
+"""Schemas of the hardware, LLM, engine and coefficient catalogs: adding one is one YAML entry."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from configs.base import Name, NonNegative, Positive, Section
+
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class CatalogSource(Section):
+    """Where figures come from and when they were true."""
+
+    citation: str = Field(min_length=1)
+    as_of: str = Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")
+
+
+class GpuEntry(Section):
+    """An accelerator; memory as its driver reports it, rates dense, link one direction of one GPU."""
+
+    vendor: Name
+    memory_mib: Positive
+    bandwidth_gb_per_s: Positive
+    dense_tflops: dict[Literal["bf16", "fp8", "int8", "fp4"], Positive]
+    link_gb_per_s: Positive
+    link: Literal["nvlink", "xgmi", "pcie", "other"]
+    tdp_w: Positive
+    source: Name
+    note: str = ""
+
+
+class GpuCatalog(Section):
+    sources: dict[Name, CatalogSource]
+    gpus: dict[Name, GpuEntry] = Field(min_length=1)
+
+
+class LlmEntry(Section):
+    """The fields of a Hugging Face `config.json` that decide memory and time; what does not apply is left out."""
+
+    hugging_face: tuple[str, ...] = Field(min_length=1, description="ids under which the LLM is known")
+    layers: Annotated[int, Field(ge=1)]
+    hidden: Annotated[int, Field(ge=1)]
+    heads: Annotated[int, Field(ge=1)]
+    kv_heads: Annotated[int, Field(ge=1)]
+    head_dim: Annotated[int, Field(ge=1)]
+    intermediate: Count
+    vocab: Annotated[int, Field(ge=1)]
+    tie_embeddings: bool = False
+    max_positions: Count = 0
+    experts: Count = 0
+    experts_per_token: Count = 0
+    shared_experts: Count = 0
+    moe_intermediate: Count = 0
+    dense_layers: Count = 0
+    q_lora_rank: Count = 0
+    kv_lora_rank: Count = 0
+    qk_nope_head_dim: Count = 0
+    qk_rope_head_dim: Count = 0
+    v_head_dim: Count = 0
+    sliding_window: Count = 0
+    sliding_layers: Count = 0
+    native_precision: Literal["bf16", "fp8", "fp8_block", "fp4"] = "bf16"
+    source: Name
+
+
+class LlmCatalog(Section):
+    sources: dict[Name, CatalogSource]
+    llms: dict[Name, LlmEntry] = Field(min_length=1)
+
+
+class EngineEntry(Section):
+    """A serving engine's defaults and its host overhead an iteration."""
+
+    version: str
+    gpu_memory_utilization: Share
+    memory_rule: Literal["share_of_total", "share_of_free"]
+    max_num_seqs: Annotated[int, Field(ge=1)]
+    max_num_batched_tokens: Annotated[int, Field(ge=64)]
+    kv_block_tokens: Annotated[int, Field(ge=1)]
+    graph_gib: NonNegative
+    communication_gib: NonNegative
+    host_overhead_ms: NonNegative
+    source: Name
+    note: str = ""
+
+
+class EngineCatalog(Section):
+    sources: dict[Name, CatalogSource]
+    engines: dict[Name, EngineEntry] = Field(min_length=1)
+
+
+class GemmFit(Section):
+    """t = t0 + ((F / (eff_compute P))^p + (B / (eff_memory BW))^p)^(1/p)."""
+
+    gpu: Name
+    engine: Name
+    precision: Literal["bf16", "fp8", "fp8_block", "fp4"]
+    t0_us: NonNegative
+    eff_compute: Share
+    eff_memory: Share
+    p: Annotated[float, Field(ge=1.0)]
+
+
+class DecodeAttentionFit(Section):
+    """t = t0 + KV bytes / (eff_memory BW), a layer."""
+
+    gpu: Name
+    engine: Name
+    kv_precision: Literal["bf16", "fp8"]
+    t0_us: NonNegative
+    eff_memory: Share
+
+
+class PrefillAttentionFit(Section):
+    """t = t0 + F / (eff_max s / (s + s_half) P), a layer."""
+
+    gpu: Name
+    engine: Name
+    t0_us: NonNegative
+    eff_max: Share
+    s_half_tokens: Positive
+
+
+class AllReduceFit(Section):
+    """t = t0 + 2 (n - 1) / n bytes / bus bandwidth."""
+
+    gpu: Name
+    engine: Name
+    tensor_parallel: Annotated[int, Field(ge=2)]
+    t0_us: NonNegative
+    bus_gb_per_s: Positive
+
+
+class CoefficientCatalog(Section):
+    source: CatalogSource
+    gemm: tuple[GemmFit, ...]
+    decode_attention: tuple[DecodeAttentionFit, ...]
+    prefill_attention: tuple[PrefillAttentionFit, ...]
+    all_reduce: tuple[AllReduceFit, ...]

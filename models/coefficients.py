@@ -1,0 +1,111 @@
+"""Which roofline coefficients apply to a GPU, engine and precision, and where they come from.
+
+Look-up order: the exact row; the same GPU under another engine; the median over all GPUs. Only the first two count as
+`fitted`; the last is a `roofline` guess and every result computed with it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Protocol, TypeVar
+
+from configs.catalog_schema import CoefficientCatalog
+from data.records import Gpu, Provenance
+from data.units import GB
+
+MICRO = 1e-6
+
+
+class _Fit(Protocol):
+    @property
+    def gpu(self) -> str: ...
+
+    @property
+    def engine(self) -> str: ...
+
+
+F = TypeVar("F", bound=_Fit)
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """Seconds, shares of peak, and bytes/s; see models/step_time.py for the formulas."""
+
+    gemm_t0_s: float
+    gemm_eff_compute: float
+    gemm_eff_memory: float
+    gemm_p: float
+    decode_t0_s: float
+    decode_eff_memory: float
+    prefill_t0_s: float
+    prefill_eff_max: float
+    prefill_s_half: float
+    all_reduce_t0_s: float
+    all_reduce_bytes_per_s: float
+    provenance: Provenance
+
+
+def _choose(fits: Sequence[F], gpu: str, engine: str) -> tuple[Sequence[F], bool]:
+    """Rows to take the median of, and whether they are this GPU's own."""
+    own = [fit for fit in fits if fit.gpu == gpu]
+    exact = [fit for fit in own if fit.engine == engine]
+    if exact:
+        return exact, True
+    # Another engine's kernels on the same GPU are far closer than the same engine's on another GPU.
+    return (own, True) if own else (fits, False)
+
+
+def _mid(fits: Sequence[F], field: str) -> float:
+    return float(median(getattr(fit, field) for fit in fits))
+
+
+def coefficients(
+    catalog: CoefficientCatalog,
+    gpu: Gpu,
+    engine: str,
+    compute_precision: str,
+    kv_precision: str,
+    tensor_parallel: int,
+) -> Coefficients:
+    """Coefficients of one configuration; compute_precision is bf16, fp8, fp8_block or fp4."""
+    gemm_rows = [fit for fit in catalog.gemm if fit.precision == compute_precision]
+    gemm, gemm_own = _choose(gemm_rows, gpu.name, engine)
+    # TensorRT-LLM's fp8 tables include quantise and launch time that the engine hides behind its graph: its bf16
+    # launch cost is what a step pays.
+    t0 = _mid(gemm, "t0_us")
+    if engine == "trtllm" and compute_precision != "bf16":
+        bf16, _ = _choose([fit for fit in catalog.gemm if fit.precision == "bf16"], gpu.name, engine)
+        t0 = min(t0, _mid(bf16, "t0_us"))
+    decode_rows = [fit for fit in catalog.decode_attention if fit.kv_precision == kv_precision]
+    decode, decode_own = _choose(decode_rows, gpu.name, engine)
+    prefill, prefill_own = _choose(catalog.prefill_attention, gpu.name, engine)
+    own = gemm_own and decode_own and prefill_own
+    ring_t0_s, ring_bytes_per_s = 0.0, float("inf")
+    if tensor_parallel > 1:
+        sized = [fit for fit in catalog.all_reduce if fit.tensor_parallel == min(tensor_parallel, 8)]
+        ring, ring_own = _choose(sized, gpu.name, engine)
+        if ring_own:
+            ring_t0_s, ring_bytes_per_s = _mid(ring, "t0_us") * MICRO, _mid(ring, "bus_gb_per_s") * GB
+        else:
+            # NVLink-class links reach 0.65 of their rate on fitted GPUs; cards on PCIe collapse with every rank
+            # added (L40S: 19, 5 and 1.7 GB/s at 2, 4 and 8 ranks of a 32 GB/s link).
+            own = False
+            share = 0.65 if gpu.link_kind in ("nvlink", "xgmi", "other") else 1.2 / tensor_parallel
+            ring_t0_s = (5.0 if gpu.link_kind != "pcie" else 3.2 * tensor_parallel) * MICRO
+            ring_bytes_per_s = share * gpu.link_bytes_per_s
+    return Coefficients(
+        gemm_t0_s=t0 * MICRO,
+        gemm_eff_compute=_mid(gemm, "eff_compute"),
+        gemm_eff_memory=_mid(gemm, "eff_memory"),
+        gemm_p=_mid(gemm, "p"),
+        decode_t0_s=_mid(decode, "t0_us") * MICRO,
+        decode_eff_memory=_mid(decode, "eff_memory"),
+        prefill_t0_s=_mid(prefill, "t0_us") * MICRO,
+        prefill_eff_max=_mid(prefill, "eff_max"),
+        prefill_s_half=_mid(prefill, "s_half_tokens"),
+        all_reduce_t0_s=ring_t0_s,
+        all_reduce_bytes_per_s=ring_bytes_per_s,
+        provenance="fitted" if own else "roofline",
+    )

@@ -1,0 +1,253 @@
+"""The capacity table: every LLM x GPU x precision x tensor parallelism x class in one jitted call.
+
+Feasibility is data: a configuration that cannot serve a class carries the limit it broke and by how much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import product
+from statistics import NormalDist
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs.catalog_schema import CoefficientCatalog
+from configs.evaluation import EvaluationPolicy
+from data.records import (
+    Capacity,
+    CapacityTable,
+    Configuration,
+    Engine,
+    Excuse,
+    FloatArray,
+    Gpu,
+    LengthSample,
+    Llm,
+    Provenance,
+    SloTarget,
+)
+from data.units import GB
+from models.goodput import BATCHES, LIMITS, Estimate, Load, estimate
+from models.memory import Memory, kv_bytes, memory
+from models.rows import Rows, build_rows, compute_precision
+
+METHOD = "steady-state estimate"
+
+
+class _Tails(NamedTuple):
+    """Statistics of a class that the kernels need."""
+
+    input_mean: float
+    computed_mean: float
+    output_mean: float
+    prefill_work_mean: float
+    computed_tail: float
+    output_tail: float
+    kv_tokens_mean: float
+    kv_tokens_tail: float
+
+
+def weighted_quantile(values: FloatArray, weight: FloatArray, q: float) -> float:
+    """The smallest value with at least share q of the weight at or below it."""
+    order = np.argsort(values)
+    cumulative = np.cumsum(weight[order])
+    return float(values[order][min(np.searchsorted(cumulative, q * cumulative[-1]), len(values) - 1)])
+
+
+def _tails(sample: LengthSample, percentile: float) -> _Tails:
+    q = percentile / 100.0
+    w = sample.weight / sample.weight.sum()
+    inputs = sample.input_tokens.astype(np.float64)
+    outputs = np.maximum(sample.output_tokens.astype(np.float64), 1.0)
+    cached = sample.cached_tokens.astype(np.float64)
+    computed = np.maximum(inputs - cached, 1.0)
+    # Over its life a request holds its input plus half its output; long outputs hold longer, hence the O weight.
+    held = w * outputs
+    return _Tails(
+        input_mean=float((w * inputs).sum()),
+        computed_mean=float((w * computed).sum()),
+        output_mean=float(held.sum()),
+        prefill_work_mean=float((w * computed * (cached + computed / 2)).sum()),
+        computed_tail=weighted_quantile(computed, w, q),
+        output_tail=weighted_quantile(outputs, w, q),
+        kv_tokens_mean=float((held * (inputs + outputs / 2)).sum() / held.sum()),
+        kv_tokens_tail=weighted_quantile(inputs + outputs, held, q),
+    )
+
+
+def configurations(
+    llms: Sequence[Llm], gpus: Sequence[Gpu], engine: Engine, policy: EvaluationPolicy
+) -> tuple[Configuration, ...]:
+    """The cartesian grid of a policy, in a stable order."""
+    seqs = policy.max_num_seqs or engine.max_num_seqs
+    tokens = policy.max_num_batched_tokens or engine.max_num_batched_tokens
+    return tuple(
+        Configuration(
+            llm=llm.name,
+            gpu=gpu.name,
+            precision=precision,
+            kv_precision=policy.kv_precision,
+            tensor_parallel=tp,
+            engine=engine.name,
+            max_num_seqs=seqs,
+            max_num_batched_tokens=tokens,
+        )
+        for llm, gpu, precision, tp in product(llms, gpus, policy.precisions, policy.tensor_parallel)
+    )
+
+
+@partial(jax.jit, static_argnames=("engine", "utilization", "headroom", "seqs", "tokens"))
+def _kernel(
+    rows: Rows,
+    load: Load,
+    kv_tail: jax.Array,
+    kv_mean: jax.Array,
+    *,
+    engine: Engine,
+    utilization: float,
+    headroom: float,
+    seqs: int,
+    tokens: int,
+) -> tuple[Memory, jax.Array, jax.Array, Estimate]:
+    """Memory, KV bytes of a tail sequence, sequences that fit, and goodput of every row."""
+    mem = memory(rows, engine, utilization, headroom, tokens, seqs)
+    pool = jnp.maximum(mem.pool, 0.0)
+    tail = kv_bytes(rows, kv_tail, engine.kv_block_tokens)
+    # Concurrent requests share the pool: at n of them the sum concentrates, so the tail enters once, the mean n times.
+    mean = kv_bytes(rows, kv_mean, engine.kv_block_tokens)
+    fit = jnp.where(pool >= tail, 1.0 + (pool - tail) / mean, 0.0)
+    limit = jnp.full_like(pool, float(seqs))
+    budget = jnp.full_like(pool, float(tokens))
+    return mem, tail, fit, estimate(rows, load._replace(kv_capacity_seqs=fit), limit, budget)
+
+
+def evaluate(
+    llms: Sequence[Llm],
+    gpus: Sequence[Gpu],
+    engine: Engine,
+    coefficient_catalog: CoefficientCatalog,
+    policy: EvaluationPolicy,
+    lengths: Mapping[tuple[str, str], LengthSample],
+    slos: Mapping[str, SloTarget],
+) -> CapacityTable:
+    """Capacity of every configuration of the policy's grid for every (LLM, class) in `lengths`.
+
+    Returns rows in a stable order, infeasible ones with their Excuse. knee_rps is the estimate of models/goodput.py;
+    operating_rps is policy.operating_point times that.
+    """
+    grid = configurations(llms, gpus, engine, policy)
+    pairs = [(one, name) for one in grid for (llm, name) in lengths if llm == one.llm]
+    by_llm, by_gpu = {one.name: one for one in llms}, {one.name: one for one in gpus}
+    rows, provenance = build_rows([one for one, _ in pairs], by_llm, by_gpu, engine, coefficient_catalog)
+    tails = {key: _tails(sample, slos[key[1]].percentile) for key, sample in lengths.items()}
+    chosen = [tails[one.llm, name] for one, name in pairs]
+    targets = [slos[name] for _, name in pairs]
+
+    def column(values: Sequence[float]) -> jax.Array:
+        return jnp.asarray(np.asarray(values, dtype=np.float32))
+
+    load = Load(
+        input_mean=column([t.input_mean for t in chosen]),
+        computed_mean=column([t.computed_mean for t in chosen]),
+        output_mean=column([t.output_mean for t in chosen]),
+        prefill_work_mean=column([t.prefill_work_mean for t in chosen]),
+        computed_tail=column([t.computed_tail for t in chosen]),
+        output_tail=column([t.output_tail for t in chosen]),
+        kv_tokens_mean=column([t.kv_tokens_mean for t in chosen]),
+        kv_capacity_seqs=column([0.0 for _ in chosen]),
+        ttft_s=column([s.ttft_s for s in targets]),
+        tpot_s=column([s.tpot_s for s in targets]),
+        e2e_s=column([s.e2e_s if s.e2e_s is not None else np.inf for s in targets]),
+        z=column([NormalDist().inv_cdf(s.percentile / 100.0) for s in targets]),
+    )
+    seqs = policy.max_num_seqs or engine.max_num_seqs
+    tokens = policy.max_num_batched_tokens or engine.max_num_batched_tokens
+    mem, tail, fit, found = jax.device_get(
+        _kernel(
+            rows,
+            load,
+            column([t.kv_tokens_tail for t in chosen]),
+            column([t.kv_tokens_mean for t in chosen]),
+            engine=engine,
+            utilization=policy.gpu_memory_utilization or engine.gpu_memory_utilization,
+            headroom=policy.headroom,
+            seqs=seqs,
+            tokens=tokens,
+        )
+    )
+    table = tuple(
+        _capacity(
+            i, one, name, by_llm, by_gpu, slos[name], policy.operating_point, provenance[i], mem, tail, fit, found,
+            tails[one.llm, name],
+        )
+        for i, (one, name) in enumerate(pairs)
+    )  # fmt: skip
+    device = jax.devices()[0]
+    return CapacityTable(
+        rows=table, device=f"{device.platform}:{device.device_kind}", evaluated_points=len(pairs) * BATCHES
+    )
+
+
+def _capacity(
+    i: int,
+    one: Configuration,
+    name: str,
+    llms: Mapping[str, Llm],
+    gpus: Mapping[str, Gpu],
+    slo: SloTarget,
+    operating_point: float,
+    provenance: Provenance,
+    mem: Memory,
+    tail: FloatArray,
+    fit: FloatArray,
+    found: Estimate,
+    lengths: _Tails,
+) -> Capacity:
+    """One row of the table from row i of the kernel's arrays."""
+    excuse = _excuse(i, one, llms[one.llm], gpus[one.gpu], slo, mem, tail, found)
+    knee = 0.0 if excuse else float(found.knee_rps[i])
+    kv_token_bytes = float(tail[i]) / max(lengths.kv_tokens_tail, 1.0)
+    return Capacity(
+        configuration=one,
+        request_class=name,
+        slo=slo,
+        knee_rps=knee,
+        operating_rps=operating_point * knee,
+        ttft_s=float(found.ttft_s[i]),
+        tpot_s=float(found.tpot_s[i]),
+        output_tokens_per_s=operating_point * knee * lengths.output_mean,
+        binding=LIMITS[int(found.binding[i])],
+        weight_bytes_per_gpu=float(mem.weights[i]),
+        kv_capacity_tokens=max(float(mem.pool[i]), 0.0) / kv_token_bytes,
+        max_concurrency=min(float(fit[i]), float(one.max_num_seqs)),
+        method=METHOD,
+        provenance=provenance,
+        excuse=excuse,
+    )
+
+
+def _excuse(
+    i: int, one: Configuration, llm: Llm, gpu: Gpu, slo: SloTarget, mem: Memory, tail: FloatArray, found: Estimate
+) -> Excuse | None:
+    """The first limit that a row breaks, or None."""
+    tp = one.tensor_parallel
+    if compute_precision(one.precision, gpu) is None:
+        return Excuse("precision", 1, 0, "hardware support", f"{gpu.name} has no {one.precision} tensor cores")
+    if llm.heads % tp:
+        return Excuse("tensor parallelism", tp, llm.heads, "attention heads", "use a divisor of the heads")
+    if float(mem.pool[i]) < float(tail[i]):
+        needed = float(mem.total[i] - mem.pool[i] + tail[i])
+        advice = "more tensor parallelism, a smaller weight precision or a larger GPU"
+        return Excuse("memory", needed / GB, float(mem.total[i]) / GB, "GB a GPU", advice)
+    if float(found.knee_rps[i]) <= 0.0:
+        limit = LIMITS[int(found.binding[i])]
+        if limit == "ttft":
+            return Excuse("TTFT", float(found.at_one_ttft_s[i]), slo.ttft_s, "s", "too slow even when idle")
+        if limit == "tpot":
+            return Excuse("TPOT", float(found.at_one_tpot_s[i]), slo.tpot_s, "s", "too slow even when idle")
+        return Excuse(limit, float("nan"), 0.0, "", "no batch holds the SLO")
+    return None

@@ -1,0 +1,72 @@
+"""Memory of one GPU of a replica: weights, activations, graphs, communication, and what is left for the KV cache.
+
+Every term is bytes on one rank. The KV pool follows the engine's own rule: vLLM and SGLang take a share of the whole
+GPU and subtract everything else from it; TensorRT-LLM takes a share of what is free after loading.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from data.records import Engine
+from models.rows import Rows
+
+
+class Memory(NamedTuple):
+    """Bytes on one rank, shape [rows]; pool may be negative where weights do not fit."""
+
+    weights: jax.Array
+    activations: jax.Array
+    graphs: jax.Array
+    communication: jax.Array
+    headroom: jax.Array
+    pool: jax.Array
+    total: jax.Array
+
+
+def memory(
+    rows: Rows, engine: Engine, utilization: float, headroom: float, max_batched_tokens: int, max_seqs: int
+) -> Memory:
+    """Memory terms of every row.
+
+    utilization: share of the GPU (or of what is free) the engine takes; headroom: approved share left on top.
+    Embedding, head and router stay in bf16 whatever the weights are.
+    """
+    weights = (
+        rows.weight_bytes * rows.linear_parameters
+        + rows.expert_weight_bytes * rows.expert_parameters
+        + 2.0 * rows.embedding_parameters
+        + 2.0 * rows.moe_layers * rows.hidden * rows.experts
+    )
+    # Peak of a profiling step at the token budget: residual stream, normed copy and the widest GEMM output in bf16,
+    # twice for the allocator's overlap; plus float32 logits of every sequence.
+    activations = 2.0 * max_batched_tokens * (4.0 * rows.hidden + 2.0 * rows.widest_activation)
+    activations = activations + 4.0 * max_seqs * rows.head_n
+    graphs = jnp.full_like(weights, engine.graph_bytes)
+    communication = jnp.where(rows.tensor_parallel > 1, engine.communication_bytes, 0.0)
+    margin = headroom * rows.memory_bytes
+    taken = weights + activations + graphs + communication
+    if engine.memory_rule == "share_of_free":
+        pool = utilization * (rows.memory_bytes - taken) - margin
+    else:
+        pool = utilization * rows.memory_bytes - taken - margin
+    return Memory(weights, activations, graphs, communication, margin, pool, rows.memory_bytes)
+
+
+def kv_bytes(rows: Rows, tokens: jax.Array, block_tokens: int) -> jax.Array:
+    """KV bytes on one rank of one sequence of `tokens` tokens, rounded up to blocks; shape [rows, ...].
+
+    Sliding-window layers keep at most their window.
+    """
+    tail = (1,) * (tokens.ndim - 1)
+
+    def wide(leaf: jax.Array) -> jax.Array:
+        return leaf.reshape((leaf.shape[0], *tail))
+
+    blocks = jnp.ceil(tokens / block_tokens) * block_tokens
+    windowed = jnp.minimum(blocks, wide(rows.window))
+    element = wide(rows.kv_width * rows.kv_element_bytes)
+    return element * (wide(rows.full_layers) * blocks + wide(rows.sliding_layers) * windowed)

@@ -1,0 +1,160 @@
+"""Configurations as arrays: one row each, everything the kernels need gathered in front.
+
+Built in numpy once; kernels never look anything up. All leaves have shape [rows] or [rows, GEMM_SLOTS], float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs.catalog_schema import CoefficientCatalog
+from data.records import Configuration, Engine, Gpu, Llm, Provenance
+from models.coefficients import coefficients
+from models.shapes import shapes
+
+WEIGHT_BYTES: Mapping[str, float] = {
+    # Scales included: one bf16 scale per 128 weights (int4), one fp8 scale per 16 (fp4), per channel or block (fp8).
+    "bf16": 2.0,
+    "fp8": 1.0,
+    "fp8_block": 1.0 + 4 / 128**2,
+    "int8": 1.0,
+    "int4": 0.53,
+    "fp4": 0.5625,
+}
+KV_BYTES: Mapping[str, float] = {"bf16": 2.0, "fp8": 1.0}
+
+
+class Rows(NamedTuple):
+    """One array per quantity, one entry per configuration; units in the names, shares of one rank."""
+
+    gemm_count: jax.Array
+    gemm_k: jax.Array
+    gemm_n: jax.Array
+    weight_bytes: jax.Array
+    expert_weight_bytes: jax.Array
+    layers: jax.Array
+    hidden: jax.Array
+    head_n: jax.Array
+    moe_layers: jax.Array
+    experts: jax.Array
+    experts_per_token: jax.Array
+    expert_width: jax.Array
+    full_layers: jax.Array
+    sliding_layers: jax.Array
+    window: jax.Array
+    kv_width: jax.Array
+    kv_element_bytes: jax.Array
+    attention_width: jax.Array
+    tensor_parallel: jax.Array
+    linear_parameters: jax.Array
+    expert_parameters: jax.Array
+    embedding_parameters: jax.Array
+    widest_activation: jax.Array
+    flops: jax.Array
+    bf16_flops: jax.Array
+    bandwidth: jax.Array
+    memory_bytes: jax.Array
+    gemm_t0_s: jax.Array
+    gemm_eff_compute: jax.Array
+    gemm_eff_memory: jax.Array
+    gemm_p: jax.Array
+    decode_t0_s: jax.Array
+    decode_eff_memory: jax.Array
+    prefill_t0_s: jax.Array
+    prefill_eff_max: jax.Array
+    prefill_s_half: jax.Array
+    all_reduce_t0_s: jax.Array
+    all_reduce_bytes_per_s: jax.Array
+    host_overhead_s: jax.Array
+
+
+def compute_precision(precision: str, gpu: Gpu) -> str | None:
+    """The precision GEMMs run in: weight-only formats multiply in bf16; None where the GPU cannot run it.
+
+    fp8 weights need fp8 tensor cores; int4 and fp4 without fp4 tensor cores are dequantised (Marlin-style).
+    """
+    if precision in ("bf16", "int4"):
+        return "bf16"
+    if precision in ("fp8", "fp8_block"):
+        return precision if "fp8" in gpu.dense_flops else None
+    if precision == "fp4":
+        return "fp4" if "fp4" in gpu.dense_flops else "bf16"
+    if precision == "int8":
+        return "fp8" if "int8" in gpu.dense_flops else None
+    return None
+
+
+def build_rows(
+    configurations: Sequence[Configuration],
+    llms: Mapping[str, Llm],
+    gpus: Mapping[str, Gpu],
+    engine: Engine,
+    catalog: CoefficientCatalog,
+) -> tuple[Rows, tuple[Provenance, ...]]:
+    """Arrays of all configurations, and each one's provenance; a precision the GPU cannot run is computed as bf16.
+
+    The caller excuses such rows (see models/evaluate.py); computing them keeps the arrays rectangular.
+    """
+    columns: dict[str, list[object]] = {name: [] for name in Rows._fields}
+    provenance: list[Provenance] = []
+    for one in configurations:
+        llm, gpu = llms[one.llm], gpus[one.gpu]
+        shape = shapes(llm, one.tensor_parallel, one.expert_parallel)
+        compute = compute_precision(one.precision, gpu) or "bf16"
+        rates = {"fp8_block": "fp8"}
+        flops = gpu.dense_flops[rates.get(compute, compute)]
+        fit = coefficients(catalog, gpu, engine.name, compute, one.kv_precision, one.tensor_parallel)
+        provenance.append(fit.provenance)
+        weight = WEIGHT_BYTES[one.precision]
+        # Checkpoints in fp4 quantise the experts only and keep attention in bf16 (gpt-oss, NVFP4 recipes).
+        dense_weight = 2.0 if one.precision == "fp4" and shape.moe_layers else weight
+        values: dict[str, object] = {
+            "gemm_count": shape.gemm_count,
+            "gemm_k": shape.gemm_k,
+            "gemm_n": shape.gemm_n,
+            "weight_bytes": dense_weight,
+            "expert_weight_bytes": weight,
+            "layers": llm.layers,
+            "hidden": llm.hidden,
+            "head_n": shape.head_n,
+            "moe_layers": shape.moe_layers,
+            "experts": shape.experts,
+            "experts_per_token": shape.experts_per_token,
+            "expert_width": shape.expert_width,
+            "full_layers": shape.full_layers,
+            "sliding_layers": llm.sliding_layers,
+            "window": llm.sliding_window,
+            "kv_width": shape.kv_width,
+            "kv_element_bytes": KV_BYTES[one.kv_precision],
+            "attention_width": shape.attention_width,
+            "tensor_parallel": one.tensor_parallel,
+            "linear_parameters": shape.linear_parameters,
+            "expert_parameters": shape.expert_parameters,
+            "embedding_parameters": shape.embedding_parameters,
+            "widest_activation": float(max(shape.gemm_n.max(), shape.expert_width * max(shape.experts_per_token, 1))),
+            "flops": flops,
+            "bf16_flops": gpu.dense_flops["bf16"],
+            "bandwidth": gpu.memory_bandwidth_bytes_per_s,
+            "memory_bytes": gpu.memory_bytes,
+            "gemm_t0_s": fit.gemm_t0_s,
+            "gemm_eff_compute": fit.gemm_eff_compute,
+            "gemm_eff_memory": fit.gemm_eff_memory,
+            "gemm_p": fit.gemm_p,
+            "decode_t0_s": fit.decode_t0_s,
+            "decode_eff_memory": fit.decode_eff_memory,
+            "prefill_t0_s": fit.prefill_t0_s,
+            "prefill_eff_max": fit.prefill_eff_max,
+            "prefill_s_half": fit.prefill_s_half,
+            "all_reduce_t0_s": fit.all_reduce_t0_s,
+            "all_reduce_bytes_per_s": fit.all_reduce_bytes_per_s,
+            "host_overhead_s": engine.host_overhead_s,
+        }
+        for name, value in values.items():
+            columns[name].append(value)
+    arrays = {name: jnp.asarray(np.asarray(values, dtype=np.float32)) for name, values in columns.items()}
+    return Rows(**arrays), tuple(provenance)

@@ -1,0 +1,108 @@
+"""Seconds of one engine iteration, by a smooth roofline over its operations.
+
+    t_gemm = t0 + ((F / (e_c P))^p + (B / (e_m BW))^p)^(1/p)
+
+for every GEMM of a layer over the step's T tokens (weights are read once, whatever mixes in the step), plus attention,
+all-reduce, the small kernels between them, the output head and the host. Everything broadcasts: rows on the leading
+axis, any load axes after it.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from models.rows import Rows
+
+SMALL_KERNELS_S = 12.5e-6
+"""Two norms, rotary embedding, activation and KV write of one layer at few tokens: 2.4 + 2.4 + 2.7 + 2.7 + 2.3 us
+(operator tables of a real vLLM 0.19 on an RTX PRO 6000, LLMServingSim, 2026-04)."""
+SMALL_KERNELS_EFF_MEMORY = 0.7
+SAMPLER_S = 25e-6
+"""Sampling, from the same tables; plus 0.35 us a sequence."""
+SAMPLER_PER_SEQUENCE_S = 0.35e-6
+EXPERT_SKEW = 1.15
+"""Assumption (2026-11): the busiest rank's share of routed tokens over the mean, for balanced serving traffic."""
+
+
+def _columns(rows: Rows, load_axes: int) -> Rows:
+    """Rows with `load_axes` unit axes after the first, so that they broadcast against loads."""
+    tail = (1,) * load_axes
+    return Rows(*(leaf.reshape((leaf.shape[0], *tail, *leaf.shape[1:])) for leaf in rows))
+
+
+def linear_time_s(rows: Rows, tokens: jax.Array, sequences: jax.Array) -> jax.Array:
+    """Seconds that depend on how many tokens the step holds: GEMMs, experts, small kernels, all-reduce, head, host.
+
+    tokens, sequences: shape [rows, ...], broadcasting against each other; returns that shape.
+    """
+    r = _columns(rows, tokens.ndim - 1)
+    t = tokens[..., None]
+    work = 2.0 * t * r.gemm_k * r.gemm_n / (r.gemm_eff_compute * r.flops)[..., None]
+    moved = r.weight_bytes[..., None] * r.gemm_k * r.gemm_n + 2.0 * t * (r.gemm_k + r.gemm_n)
+    memory = moved / (r.gemm_eff_memory * r.bandwidth)[..., None]
+    p = r.gemm_p[..., None]
+    gemm = jnp.where(r.gemm_count > 0, r.gemm_t0_s[..., None] + _smooth_max(work, memory, p), 0.0)
+    total = (r.gemm_count * gemm).sum(-1)
+
+    # Routed experts: T tokens touch E (1 - (1 - k/E)^T) experts' weights.
+    share = jnp.where(r.experts > 0, r.experts_per_token / jnp.maximum(r.experts, 1.0), 0.0)
+    touched = r.experts * -jnp.expm1(tokens * jnp.log1p(-jnp.minimum(share, 0.999)))
+    routed = tokens * r.experts_per_token * EXPERT_SKEW
+    expert_work = 2.0 * routed * r.hidden * r.expert_width / (r.gemm_eff_compute * r.flops)
+    expert_moved = r.expert_weight_bytes * touched * r.hidden * r.expert_width + 4.0 * routed * r.hidden
+    expert_memory = expert_moved / (r.gemm_eff_memory * r.bandwidth)
+    # Two grouped GEMMs and about four routing kernels (gate, top-k, permute, combine) a layer.
+    expert = 6.0 * r.gemm_t0_s + _smooth_max(expert_work, expert_memory, r.gemm_p)
+    total = total + jnp.where(r.moe_layers > 0, r.moe_layers * expert, 0.0)
+
+    small = 2.0 * tokens * (12.0 * r.hidden + 3.0 * r.widest_activation / 2.0)
+    total = total + r.layers * (SMALL_KERNELS_S + small / (SMALL_KERNELS_EFF_MEMORY * r.bandwidth))
+
+    n = r.tensor_parallel
+    ring = r.all_reduce_t0_s + 2.0 * (n - 1.0) / n * 2.0 * tokens * r.hidden / r.all_reduce_bytes_per_s
+    total = total + jnp.where(n > 1, 2.0 * r.layers * ring, 0.0)
+
+    head_work = 2.0 * sequences * r.hidden * r.head_n / (r.gemm_eff_compute * r.bf16_flops)
+    head_memory = 2.0 * r.hidden * r.head_n / (r.gemm_eff_memory * r.bandwidth)
+    total = total + r.gemm_t0_s + _smooth_max(head_work, head_memory, r.gemm_p)
+    return total + SAMPLER_S + SAMPLER_PER_SEQUENCE_S * sequences + r.host_overhead_s
+
+
+def decode_attention_s(rows: Rows, sequences: jax.Array, kv_tokens: jax.Array) -> jax.Array:
+    """Seconds of attention for `sequences` decoding requests whose contexts add up to kv_tokens: KV read once."""
+    r = _columns(rows, sequences.ndim - 1)
+    token_bytes = r.kv_width * r.kv_element_bytes
+    windowed = jnp.minimum(kv_tokens, sequences * r.window)
+    read = token_bytes * (r.full_layers * kv_tokens + r.sliding_layers * windowed)
+    layers = r.full_layers + r.sliding_layers
+    return jnp.where(sequences > 0, layers * r.decode_t0_s + read / (r.decode_eff_memory * r.bandwidth), 0.0)
+
+
+def prefill_attention_s(rows: Rows, work: jax.Array, context: jax.Array) -> jax.Array:
+    """Seconds of prefill attention for work = sum(granted x (already + granted / 2)) at a typical context length."""
+    r = _columns(rows, work.ndim - 1)
+    efficiency = r.prefill_eff_max * context / (context + r.prefill_s_half)
+    window = jnp.where(r.window > 0, jnp.minimum(1.0, 2.0 * r.window / jnp.maximum(context, 1.0)), 1.0)
+    flops = 4.0 * r.attention_width * work * (r.full_layers + r.sliding_layers * window)
+    layers = r.full_layers + r.sliding_layers
+    return jnp.where(work > 0, layers * r.prefill_t0_s + flops / (efficiency * r.bf16_flops), 0.0)
+
+
+def step_time_s(
+    rows: Rows,
+    sequences: jax.Array,
+    kv_tokens: jax.Array,
+    prefill_tokens: jax.Array,
+    prefill_work: jax.Array,
+    context: jax.Array,
+) -> jax.Array:
+    """Seconds of an iteration with `sequences` decoding requests and prefill_tokens granted; shapes [rows, ...]."""
+    linear = linear_time_s(rows, sequences + prefill_tokens, sequences + jnp.where(prefill_tokens > 0, 1.0, 0.0))
+    return linear + decode_attention_s(rows, sequences, kv_tokens) + prefill_attention_s(rows, prefill_work, context)
+
+
+def _smooth_max(work: jax.Array, memory: jax.Array, p: jax.Array) -> jax.Array:
+    """(work^p + memory^p)^(1/p), scaled by the larger so that large p cannot underflow."""
+    top = jnp.maximum(jnp.maximum(work, memory), 1e-12)
+    return top * ((work / top) ** p + (memory / top) ** p) ** (1.0 / p)

@@ -25,6 +25,9 @@ class LengthFile(Section):
     kind: Literal["file"] = "file"
     path: str | None = Field(default=None, description="a CSV, absolute or relative to the config file")
     public_name: Name | None = Field(default=None, description="a trace known by name instead of `path`")
+    timestamp: str = "TIMESTAMP"
+    input_tokens: str = "ContextTokens"
+    output_tokens: str = "GeneratedTokens"
 
     @model_validator(mode="after")
     def _one_place(self) -> LengthFile:

@@ -49,6 +49,8 @@ class FleetProblem:
     mip_gap: float = 0.005
     time_limit_s: float = 20.0
     seed: int = 0
+    planning_quantile: float = 0.95
+    """Scenarios up to this cumulative probability, in order of load, must be served; pools are shown for the last."""
 
 
 @dataclass(frozen=True, slots=True)

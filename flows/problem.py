@@ -53,4 +53,5 @@ def fleet_problem(scenario: Scenario, forecast: Forecast, capacity: CapacityTabl
         mip_gap=policy.mip_gap,
         time_limit_s=policy.time_limit_s,
         seed=scenario.seed,
+        planning_quantile=policy.planning_quantile,
     )

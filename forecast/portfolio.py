@@ -1,0 +1,125 @@
+"""The forecast of a plan: clean, combine, backtest, simulate, reduce."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from configs.errors import InputError
+from configs.forecasting import ForecastPolicy
+from data.forecast_records import Accuracy, Forecast, SeriesForecast
+from data.frames import KEYS
+from data.history import TrafficHistory
+from data.records import SeriesKey
+from data.units import HOURS_PER_WEEK
+from forecast.backtest import bank_of, rolling_windows, score, weekend_days, window_hours
+from forecast.clean import filled
+from forecast.members import combined
+from forecast.paths import PRIOR_LEVEL, level_sigma, simulate
+from forecast.scenarios import demand_from_paths, whole_months
+
+LEAST_HOURS = 24
+
+
+def horizon(last: pd.Timestamp, months: int) -> pd.DatetimeIndex:
+    """Hours from the one after `last` to the end of the `months`-th whole calendar month that starts after it."""
+    start = last + pd.Timedelta(hours=1)
+    first = (
+        start
+        if start == start.normalize().replace(day=1)
+        else (start.normalize().replace(day=1) + pd.DateOffset(months=1))
+    )
+    end = first + pd.DateOffset(months=months)
+    return pd.date_range(start, end, freq="h", inclusive="left")
+
+
+def grade(accuracy: tuple[Accuracy, ...], hours: int) -> tuple[str, str]:
+    """A to D, and the reason with its consequence."""
+    if hours < HOURS_PER_WEEK:
+        return "D", f"only {hours} h of history: no season is visible; the interval rests on a stated prior"
+    if not accuracy:
+        return "D", "too short for a single backtest window; the interval rests on a stated prior"
+    own, naive = accuracy[0], accuracy[1]
+    scores = f"WAPE {own.wape:.2f}, seasonal naive {naive.wape:.2f}, over {own.windows} windows"
+    if hours < 3 * HOURS_PER_WEEK:
+        return "C", f"{scores}; under three weeks: the weekly season rests on one or two weeks"
+    if own.wape > 0.8:
+        return "D", f"{scores}: hours are not forecastable; plan for its quantiles, not for its median"
+    if own.wape > 0.4:
+        return "C", f"{scores}: rough; quantiles are wide"
+    return ("A" if own.wape <= 0.2 else "B"), scores
+
+
+def forecast(history: TrafficHistory, policy: ForecastPolicy, seed: int) -> Forecast:
+    """Quantiles of every series, their accuracy on history, and the demand scenarios of the plan.
+
+    All series share the last observed hour. Raises InputError where a series has under a day of observations.
+    """
+    frame = history.frame
+    last = frame["ts"].max()
+    future = horizon(last, policy.horizon_months)
+    months = whole_months(future)
+    weekend = weekend_days(future)
+    rng = np.random.default_rng(seed)
+    keys, points, banks, sigmas, found = [], [], [], [], []
+    for name, one in frame.groupby(KEYS):
+        key = SeriesKey(*name)
+        observed = one.set_index("ts")["requests"].asfreq("h")
+        seen = int(observed.notna().sum())
+        if seen < LEAST_HOURS:
+            raise InputError(f"history of {key}", f"{LEAST_HOURS} observed hours", f"{seen}", "Add history.")
+        if observed.index[-1] != last:
+            raise InputError(
+                f"history of {key}", f"history up to {last:%Y-%m-%d %H:%M} UTC, as the other series",
+                f"history that ends {observed.index[-1]:%Y-%m-%d %H:%M}", "Export all series to the same hour.",
+            )  # fmt: skip
+        complete, _ = filled(observed)
+        scale = float(complete.mean())
+        windows = rolling_windows(observed, policy.backtest_windows, policy.backtest_horizon_days)
+        point, method, degraded = combined(complete, future)
+        accuracy = score(windows, method, scale, rng)
+        bank = bank_of(windows, scale)
+        sigma = level_sigma(bank, window_hours(len(observed), policy.backtest_horizon_days), len(future))
+        if len(observed) < 3 * HOURS_PER_WEEK:
+            sigma = max(sigma, PRIOR_LEVEL)
+        keys.append(key)
+        points.append(point)
+        banks.append(bank)
+        sigmas.append(min(sigma, 1.0))
+        found.append((method, degraded, accuracy, len(observed)))
+    paths = simulate(
+        np.stack(points), banks, weekend, np.array(sigmas), policy.growth_per_month, policy.growth_per_month_sd,
+        policy.paths, rng,
+    )  # fmt: skip
+    series = []
+    for i, key in enumerate(keys):
+        method, degraded, accuracy, hours = found[i]
+        letter, reason = grade(accuracy, hours)
+        levels = list(policy.quantiles)
+        totals = np.stack([np.quantile(paths[i][:, m.start : m.stop].sum(axis=1), levels) for m in months])
+        peaks = np.stack([np.quantile(paths[i][:, m.start : m.stop].max(axis=1), levels) for m in months])
+        series.append(
+            SeriesForecast(
+                key=key,
+                hours=future.tz_convert(None).to_numpy(),
+                levels=policy.quantiles,
+                hourly=np.quantile(paths[i], levels, axis=0).T,
+                months=tuple(m.label for m in months),
+                monthly_total=totals,
+                monthly_peak_hour=peaks,
+                method=method,
+                grade=letter,
+                reason=reason,
+                accuracy=accuracy,
+                degradations=degraded,
+            )
+        )
+    demand = demand_from_paths(tuple(keys), paths, months, policy.scenarios, policy.burst_factor)
+    notes = []
+    if months and future[0].strftime("%Y-%m") != months[0].label:
+        notes.append(
+            f"hours up to the end of {future[0]:%B %Y} are forecast but not planned: planning starts {months[0].label}"
+        )
+    if policy.growth_per_month:
+        notes.append(f"declared growth of {policy.growth_per_month:+.1%} a month on top of history")
+    return Forecast(tuple(series), demand, f"{last:%Y-%m-%dT%H:%MZ}", tuple(notes))

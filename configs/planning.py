@@ -59,6 +59,10 @@ class PlanPolicy(Section):
     budget_usd_per_month: NonNegative | None = None
     cvar_weight: Share = 0.0
     cvar_alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.9
+    residual_value: Share = Field(
+        default=0.9,
+        description="share of a commitment's cost after the horizon that later demand is assumed to be worth",
+    )
     mip_gap: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.005
     time_limit_s: Positive = 20.0
 

@@ -51,6 +51,8 @@ class FleetProblem:
     seed: int = 0
     planning_quantile: float = 0.95
     """Scenarios up to this cumulative probability, in order of load, must be served; pools are shown for the last."""
+    residual_value: float = 0.9
+    """Share of a commitment's cost after the horizon that later demand is assumed to be worth; the rest is a cost now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,4 +170,7 @@ class FleetPlan:
     binding: tuple[BindingConstraint, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     reserve_usd: Mapping[str, float] = field(default_factory=dict)
+    scenario_usd: tuple[float, ...] = ()
+    """Cash of the whole horizon in each demand scenario, in the order of the demand's probabilities."""
+    design_scenario: int = 0
     notes: tuple[str, ...] = ()

@@ -54,4 +54,5 @@ def fleet_problem(scenario: Scenario, forecast: Forecast, capacity: CapacityTabl
         time_limit_s=policy.time_limit_s,
         seed=scenario.seed,
         planning_quantile=policy.planning_quantile,
+        residual_value=policy.residual_value,
     )

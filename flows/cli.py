@@ -68,7 +68,7 @@ def plan(
         sys.stdout.write((done.folder / "plan.json").read_text(encoding="utf-8"))
     else:
         show_plan(Console(), done)
-    if done.infeasible:
+    if done.bundle.infeasible:
         raise typer.Exit(EXIT_INFEASIBLE)
 
 

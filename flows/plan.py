@@ -53,10 +53,11 @@ def plan_flow(
         capacity: Any = evaluate_task(quote(loaded.scenario), quote(history))
     report("planning the fleet")
     with watch.step("plan"):
-        problem, plan = optimize_task(quote(loaded.scenario), quote(demand), quote(capacity))
+        answer: Any = optimize_task(quote(loaded.scenario), quote(demand), quote(capacity))
+    problem, plan = answer
     report("writing the report")
     made = steps.Made(loaded, history, demand, capacity, problem, plan, watch, begun)
     final = Path(out) / f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}"
     with whole_folder(final) as scratch:
-        write_task(quote(made), scratch)
-    return steps.finished(made, final)
+        bundle: Any = write_task(quote(made), scratch)
+    return steps.Finished(final, bundle)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from configs.loading import LoadedScenario
 from configs.schema import Scenario
-from data.catalog import find_engine, find_gpu, find_llm
+from configs.traffic import Synthetic
+from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.forecast_records import Forecast
 from data.history import TrafficHistory
 from data.ingest import load_history
 from data.plan_records import FleetPlan, FleetProblem
 from data.records import CapacityTable, SloTarget
 from data.workload import describe
+from flows import provenance
 from flows.problem import fleet_problem
 from flows.progress import Stopwatch, report
-from flows.provenance import catalog_hashes, file_sha256, fingerprint, versions
-from forecast.portfolio import forecast as forecast_demand
-from models.evaluate import evaluate as evaluate_capacity
+from forecast import portfolio
+from models import evaluate as kernels
 from optimizer.solve import solve
 from reports.bundle import PlanBundle
 from reports.write import write_run_files
@@ -42,15 +44,99 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A written run: its folder and what the command line shows of it."""
+    """A written run: its folder and what it says."""
 
     folder: Path
     bundle: PlanBundle
 
-    @property
-    def infeasible(self) -> bool:
-        """Whether no plan exists that serves every protected class."""
-        problem, plan = self.bundle.problem, self.bundle.plan
-        return plan.stats.status in ("infeasible", "no_solution", "error") or any(
-            problem.protected[short.series.request_class] for short in plan.shortfalls
-        )
+
+def ingest(loaded: LoadedScenario, data_folder: Path | None) -> TrafficHistory:
+    """The traffic history of a scenario."""
+    scenario = loaded.scenario
+    return load_history(scenario.traffic, loaded.base, data_folder, scenario.seed)
+
+
+def forecast(scenario: Scenario, history: TrafficHistory) -> Forecast:
+    """Quantiles and demand scenarios."""
+    return portfolio.forecast(history, scenario.forecast, scenario.seed)
+
+
+def evaluate(scenario: Scenario, history: TrafficHistory) -> CapacityTable:
+    """Capacity of every configuration for every class; LLMs that have no traffic of a class are evaluated with its
+    lengths too, so that the table answers what another LLM would take."""
+    policy = scenario.evaluate
+    classes = scenario.traffic.classes
+    slos = {
+        name: SloTarget(one.slo.ttft_s, one.slo.tpot_s, one.slo.percentile, one.slo.e2e_s)
+        for name, one in classes.items()
+    }
+    by_class = {name: sample for (_, name), sample in history.lengths.items()}
+    lengths = {
+        (find_llm(llm).name, name): history.lengths.get((llm, name), sample)
+        for llm in policy.llms
+        for name, sample in by_class.items()
+    }
+    return kernels.evaluate(
+        [find_llm(name) for name in policy.llms],
+        [find_gpu(name) for name in policy.gpus],
+        find_engine(policy.engine),
+        load_coefficients(),
+        policy,
+        lengths,
+        slos,
+    )
+
+
+def optimize(scenario: Scenario, demand: Forecast, capacity: CapacityTable) -> tuple[FleetProblem, FleetPlan]:
+    """The fleet problem and its plan."""
+    problem = fleet_problem(scenario, demand, capacity)
+    return problem, solve(problem, report)
+
+
+def run_fingerprint(made: Made) -> str:
+    """Equal for equal scenario, inputs, catalogs and versions; part of the run folder's name."""
+    inputs = dict(made.history.inputs) | provenance.catalog_hashes()
+    return provenance.fingerprint(made.loaded.scenario.model_dump(mode="json"), inputs, provenance.versions())
+
+
+def bundle(made: Made) -> PlanBundle:
+    """What the reports are made from."""
+    scenario = made.loaded.scenario
+    series = scenario.traffic.series
+    record: dict[str, Any] = {
+        "fingerprint": run_fingerprint(made),
+        "scenario_file": made.loaded.file.name,
+        "scenario_sha256": provenance.file_sha256(made.loaded.file),
+        "inputs": dict(made.history.inputs),
+        "catalogs": provenance.catalog_hashes(),
+        "versions": provenance.versions(),
+        "seed": scenario.seed,
+        "device": made.capacity.device,
+        "begun": made.begun.isoformat(timespec="seconds"),
+        "seconds": {name: round(value, 3) for name, value in made.watch.seconds.items()}
+        | {"plan.build": round(made.plan.stats.build_s, 3), "plan.solve": round(made.plan.stats.solve_s, 3)},
+    }
+    return PlanBundle(
+        name=scenario.name,
+        description=scenario.description,
+        seed=scenario.seed,
+        synthetic=any(isinstance(one.source, Synthetic) for one in series),
+        history=made.history,
+        workload=describe(made.history),
+        forecast=made.forecast,
+        capacity=made.capacity,
+        problem=made.problem,
+        plan=made.plan,
+        volume_multipliers={
+            f"{one.llm}/{one.request_class}": one.volume_multiplier for one in series if one.volume_multiplier != 1.0
+        },
+        provenance=record,
+    )
+
+
+def write(made: Made, folder: Path) -> PlanBundle:
+    """All files of the run, and the scenario as it was given."""
+    whole = bundle(made)
+    write_run_files(whole, folder)
+    shutil.copyfile(made.loaded.file, folder / "scenario.yaml")
+    return whole

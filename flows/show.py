@@ -1,0 +1,57 @@
+"""A plan in the terminal: the decision, the cost, what is short. Everything else is in the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.steps import Finished
+from reports import page, tables
+
+
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], numeric: set[int]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    for i, name in enumerate(head):
+        table.add_column(name, justify="right" if i in numeric else "left")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    return table
+
+
+def show_plan(console: Console, done: Finished) -> None:
+    """Prints a plan; lists no more than a screen holds and names the file that has the rest."""
+    bundle = done.bundle
+    plan = bundle.plan
+    console.print(f"[bold]{escape(page.headline(bundle))}[/]")
+    for text in page.banners(bundle):
+        console.print(f"[yellow]![/] {escape(text)}")
+    console.print()
+    bought = tables.commitments(bundle)
+    if bought:
+        head = ("GPU", "region", "option", "from", "GPUs", "USD/GPU-h", "USD in horizon")
+        console.print(_table("Commit now", head, bought, {4, 5, 6}), "")
+    month = tables.largest_month(bundle)
+    if plan.pools:
+        rows = [row[:2] + row[3:8] for row in tables.pools(bundle)]
+        head = ("pool", "region", "replicas", "reserve", "GPUs", "peak req/s", "req/s a replica")
+        console.print(_table(f"Fleet in {month}", head, rows, {2, 3, 4, 5, 6}), "")
+    if plan.costs:
+        rows = [(row[0], row[1], row[2], row[3], row[4], row[7]) for row in tables.costs(bundle)]
+        head = ("month", "commitments", "on demand", "held", "cash USD", "USD/1,000 requests")
+        console.print(_table("Expected cost", head, rows, {1, 2, 3, 4, 5}), "")
+    if plan.shortfalls:
+        rows = tables.shortfalls(bundle)
+        head = ("series", "month", "block", "req/s short", "why", "what would lift it")
+        console.print(_table("Not served", head, rows[:8], {3}), "")
+        if len(rows) > 8:
+            console.print(f"... and {len(rows) - 8} more in report.html")
+    stats = plan.stats
+    console.print(
+        f"[dim]{stats.status}: objective {stats.objective_usd:,.0f} USD, bound {stats.bound_usd:,.0f} USD, gap "
+        f"{stats.gap:.2%} · goodput by {escape(bundle.capacity.rows[0].method)} · prices as of "
+        f"{escape(', '.join(sorted({o.source.as_of for o in bundle.problem.offers})))}[/]"
+    )
+    console.print(f"Report: {done.folder / 'report.html'}", soft_wrap=True)

@@ -1,0 +1,43 @@
+"""Everything one run knows: what reports are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from data.forecast_records import Forecast
+from data.history import TrafficHistory
+from data.plan_records import FleetPlan, FleetProblem
+from data.records import CapacityTable
+from data.workload import WorkloadStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class PlanBundle:
+    """One run, whole. provenance holds inputs, catalogs, versions, fingerprint (stable) and begun, seconds, device
+    (not); volume_multipliers maps "LLM/class" to the declared scaling of its history."""
+
+    name: str
+    description: str
+    seed: int
+    synthetic: bool
+    history: TrafficHistory
+    workload: tuple[WorkloadStatistics, ...]
+    forecast: Forecast
+    capacity: CapacityTable
+    problem: FleetProblem
+    plan: FleetPlan
+    volume_multipliers: Mapping[str, float]
+    provenance: Mapping[str, Any]
+
+    @property
+    def unserved(self) -> tuple[str, ...]:
+        """Names of protected series that are short in a scenario the plan promised to serve."""
+        found = {str(s.series) for s in self.plan.shortfalls if self.problem.protected[s.series.request_class]}
+        return tuple(sorted(found))
+
+    @property
+    def infeasible(self) -> bool:
+        """Whether no plan was found, or one that leaves protected demand unserved."""
+        return self.plan.stats.status not in ("optimal", "feasible") or bool(self.unserved)

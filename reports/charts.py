@@ -1,0 +1,227 @@
+"""Charts as static SVG: no script, so they work in mail, print and offline. Each comes wide and narrow.
+
+Colours are Okabe and Ito's (2008), told apart by the colour-blind; text and lines take the page's own colour, so that
+dark mode and print need no second picture.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import vl_convert
+
+from reports.bundle import PlanBundle
+from reports.machine import usd_per_million_requests
+
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442",
+)  # fmt: skip
+INK, GRID = "#111111", "#dddddd"
+WIDE, NARROW = 760, 300
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One chart: its finding as a title, what is drawn, both widths as SVG."""
+
+    title: str
+    caption: str
+    wide: str
+    narrow: str
+
+
+def _svg(chart: alt.TopLevelMixin, width: int) -> str:
+    """A chart at a width, its ink as currentColor and its grid as a CSS variable."""
+    spec = chart.to_dict()
+    spec["config"] = {
+        "background": "transparent",
+        "font": "system-ui, sans-serif",
+        "view": {"stroke": None},
+        "axis": {
+            "labelColor": INK, "titleColor": INK, "domainColor": INK, "tickColor": INK, "gridColor": GRID,
+            "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 320,
+        },
+        "legend": {
+            "labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12, "orient": "top",
+            "titleFontWeight": "normal", "columns": 1 if width < 400 else 0, "labelLimit": 280,
+        },
+        "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": 12},
+    }  # fmt: skip
+    svg = str(vl_convert.vegalite_to_svg(spec))
+    svg = svg.replace(f'"{INK}"', '"currentColor"').replace(f'"{GRID}"', '"var(--grid)"')
+    # The figure around it carries the accessible name; two copies of one would be read twice.
+    return re.sub(r"<svg ", '<svg aria-hidden="true" focusable="false" ', svg, count=1)
+
+
+def _picture(title: str, caption: str, build: object) -> Picture:
+    assert callable(build)
+    return Picture(title, caption, _svg(build(WIDE), WIDE), _svg(build(NARROW), NARROW))
+
+
+def demand_fans(bundle: PlanBundle, most: int = 4) -> list[Picture]:
+    """History and forecast of the largest series, by day, with the 80 % and 98 % bands the levels allow."""
+    ranked = sorted(bundle.forecast.series, key=lambda one: -one.monthly_total[0].sum())[:most]
+    return [_fan(bundle, one) for one in ranked]
+
+
+def _fan(bundle: PlanBundle, one: object) -> Picture:
+    key, levels = one.key, np.asarray(one.levels)  # type: ignore[attr-defined]
+    frame = bundle.history.frame
+    mine = frame[(frame.llm == key.llm) & (frame.request_class == key.request_class) & (frame.region == key.region)]
+    past = (mine.set_index("ts")["requests"].resample("D").mean() / 3600).dropna().reset_index()
+    past["ts"] = past["ts"].dt.tz_convert(None)
+    hourly = pd.DataFrame(one.hourly / 3600, index=pd.DatetimeIndex(one.hours))  # type: ignore[attr-defined]
+    daily = hourly.resample("D").mean()
+    low, high = int(np.argmin(levels)), int(np.argmax(levels))
+    middle = int(np.argmin(np.abs(levels - 0.5)))
+    band = pd.DataFrame(
+        {
+            "ts": daily.index,
+            "low": daily[low].to_numpy(),
+            "mid": daily[middle].to_numpy(),
+            "high": daily[high].to_numpy(),
+        }
+    )
+    now, then = float(past["requests"].tail(28).mean()), float(band["mid"].tail(28).mean())
+    change = then / now - 1 if now else 0.0
+    title = f"{key.request_class} from {key.region}: {now:.3g} requests/s now, {then:.3g} forecast ({change:+.0%})"
+
+    def build(width: int) -> alt.TopLevelMixin:
+        y = alt.Y("requests:Q", title="requests/s, daily mean", scale=alt.Scale(zero=True))
+        x = alt.X("ts:T", title=None, axis=alt.Axis(format="%b %Y", tickCount=4 if width < 400 else 7))
+        history = alt.Chart(past).mark_line(color=INK, strokeWidth=1.2).encode(x=x, y=y)
+        area = alt.Chart(band).mark_area(color=BLUE, opacity=0.25).encode(x=x, y="low:Q", y2="high:Q")
+        median = alt.Chart(band).mark_line(color=BLUE, strokeWidth=1.6).encode(x=x, y="mid:Q")
+        return alt.layer(area, median, history).properties(width=width - 70, height=190)
+
+    caption = (
+        f"{key.llm}. Line: history, then the median forecast; band: {levels[low]:.0%} to {levels[high]:.0%} of hourly "
+        f"paths, averaged by day. Grade {one.grade}: {one.reason}."  # type: ignore[attr-defined]
+    )
+    return _picture(title, caption, build)
+
+
+def fleet_by_purpose(bundle: PlanBundle) -> Picture | None:
+    """GPUs by month and region, by what they are for."""
+    rows = [
+        {"month": p.month, "region": p.region, "purpose": name, "order": order, "GPUs": n * p.configuration.gpus}
+        for p in bundle.plan.pools
+        for order, (name, n) in enumerate(
+            (
+                ("steady load", p.steady_replicas),
+                ("failure reserve", p.failure_replicas),
+                ("rollout", p.rollout_replicas),
+            )
+        )
+        if n
+    ]
+    if not rows:
+        return None
+    frame = pd.DataFrame(rows).groupby(["month", "region", "purpose", "order"], as_index=False)["GPUs"].sum()
+    total = frame.groupby("month")["GPUs"].sum()
+    reserve = frame[frame.purpose != "steady load"]["GPUs"].sum() / frame["GPUs"].sum()
+    title = f"{total.max():,} GPUs in the largest month, {reserve:.0%} of them in reserve for failures and rollouts"
+
+    def build(width: int) -> alt.TopLevelMixin:
+        regions = list(frame.region.unique())
+        each = (width - 90) / len(regions) - 12
+        bars = (
+            alt.Chart(frame)
+            .mark_bar()
+            .encode(
+                x=alt.X("month:N", title=None, axis=alt.Axis(labelAngle=-90 if width < 400 else 0)),
+                y=alt.Y("GPUs:Q", title="GPUs"),
+                color=alt.Color(
+                    "purpose:N",
+                    title=None,
+                    scale=alt.Scale(domain=["steady load", "failure reserve", "rollout"], range=[BLUE, ORANGE, GREEN]),
+                ),
+                order="order:Q",
+            )
+            .properties(width=max(each, 80), height=190)
+        )
+        return bars.facet(column=alt.Column("region:N", title=None))
+
+    return _picture(title, "Replicas of the design scenario times the GPUs of a replica.", build)
+
+
+def cost_by_scenario(bundle: PlanBundle) -> Picture | None:
+    """Cash of the horizon in every demand scenario."""
+    usd, p = bundle.plan.scenario_usd, bundle.problem.demand.probabilities
+    if len(usd) < 2:
+        return None
+    edges = np.concatenate([[0.0], np.cumsum(p)])
+    frame = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "usd": np.asarray(usd) / 1e3, "zero": 0.0})
+    frame["which"] = np.where(np.arange(len(usd)) == bundle.plan.design_scenario, "design scenario", "other scenarios")
+    mean = float((np.asarray(usd) * p).sum())
+    title = f"Expected cash of {mean / 1e3:,.0f} thousand USD; {max(usd) / 1e3:,.0f} in the most loaded scenario"
+
+    def build(width: int) -> alt.TopLevelMixin:
+        return (
+            alt.Chart(frame)
+            .mark_rect(stroke=GRID)
+            .encode(
+                x=alt.X("low:Q", title="cumulative probability of demand", axis=alt.Axis(format="%", tickCount=5)),
+                x2="high:Q",
+                y=alt.Y("zero:Q", title="thousand USD over the horizon"),
+                y2="usd:Q",
+                color=alt.Color(
+                    "which:N",
+                    title=None,
+                    scale=alt.Scale(domain=["design scenario", "other scenarios"], range=[ORANGE, SKY]),
+                ),
+            )
+            .properties(width=width - 80, height=170)
+        )
+
+    return _picture(title, "Each block is a demand scenario, as wide as it is likely.", build)
+
+
+def configurations(bundle: PlanBundle, most: int = 9) -> list[Picture]:
+    """For every served class, what a million requests cost on the best configurations, the chosen ones marked."""
+    prices: dict[str, float] = {}
+    for offer in bundle.problem.offers:
+        prices[offer.gpu] = min(offer.usd_per_gpu_h, prices.get(offer.gpu, float("inf")))
+    running = {pool.configuration for pool in bundle.plan.pools}
+    wanted = {(k.llm, k.request_class) for k in bundle.problem.demand.series}
+    pictures = []
+    for llm, name in sorted(wanted):
+        rows = [
+            {
+                "label": f"{c.gpu} {c.precision} TP{c.tensor_parallel}",
+                "usd": usd_per_million_requests(prices[c.gpu], c.gpus, row.operating_rps),
+                "in the plan": "runs in this plan" if c in running else "does not run",
+            }
+            for row in bundle.capacity.feasible()
+            if (c := row.configuration).llm == llm and row.request_class == name and c.gpu in prices
+        ]
+        if not rows:
+            continue
+        frame = pd.DataFrame(rows).sort_values("usd")
+        chosen = frame[frame["in the plan"] == "runs in this plan"]
+        frame = pd.concat([frame.head(most), chosen]).drop_duplicates("label").sort_values("usd")
+        title = f"{name}: {len(rows)} configurations of {llm} hold the SLO; the cheapest is {frame.label.iloc[0]}"
+
+        def build(width: int, frame: pd.DataFrame = frame) -> alt.TopLevelMixin:
+            return (
+                alt.Chart(frame)
+                .mark_bar()
+                .encode(
+                    y=alt.Y("label:N", sort=list(frame.label), title=None),
+                    x=alt.X("usd:Q", title="USD a million requests at the operating point", axis=alt.Axis(tickCount=5)),
+                    color=alt.Color(
+                        "in the plan:N",
+                        title=None,
+                        scale=alt.Scale(domain=["runs in this plan", "does not run"], range=[GREEN, SKY]),
+                    ),
+                )
+                .properties(width=width - 190, height=20 * len(frame))
+            )
+
+        caption = "At each GPU's cheapest price in the plan's markets; reserves, quotas and rounding decide the rest."
+        pictures.append(_picture(title, caption, build))
+    return pictures

@@ -1,0 +1,165 @@
+"""The tables of a report as plain rows of text: the HTML page and the terminal print the same words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data.plan_records import Pool
+from reports.bundle import PlanBundle
+from reports.machine import requests_in
+
+Rows = list[tuple[str, ...]]
+
+
+def usd(value: float) -> str:
+    """Whole dollars with thousands separators."""
+    return f"{value:,.0f}"
+
+
+def commitments(bundle: PlanBundle) -> Rows:
+    return [
+        (p.gpu, p.region, p.option, p.month, f"{p.gpus:,}", f"{p.usd_per_gpu_h:.2f}", usd(p.usd_in_horizon))
+        for p in bundle.plan.purchases
+        if p.term_months > 0
+    ]
+
+
+def on_demand(bundle: PlanBundle) -> Rows:
+    return [
+        (p.gpu, p.region, p.month, f"{p.gpus:,}", f"{p.usd_per_gpu_h:.2f}", usd(p.usd_in_horizon))
+        for p in bundle.plan.purchases
+        if p.term_months == 0
+    ]
+
+
+def shortfalls(bundle: PlanBundle) -> Rows:
+    return [(str(s.series), s.month, s.block, f"{s.worst_rps:,.3g}", s.cause, s.remedy) for s in bundle.plan.shortfalls]
+
+
+def binding(bundle: PlanBundle) -> Rows:
+    return [(b.name, b.where, f"{b.limit:,.0f} {b.unit}", usd(b.shadow_usd_per_unit)) for b in bundle.plan.binding]
+
+
+def accuracy(bundle: PlanBundle) -> Rows:
+    rows: Rows = []
+    for one in bundle.forecast.series:
+        for i, a in enumerate(one.accuracy):
+            head = (str(one.key), one.grade) if i == 0 else ("", "")
+            covered = f"{a.hour_coverage[0.8]:.0%}" if 0.8 in a.hour_coverage else ""
+            rows.append(
+                (*head, a.method, f"{a.wape:.3f}", f"{a.mase:.2f}", f"{a.bias:+.1%}", f"{a.pinball95:.3f}", covered)
+            )
+        if not one.accuracy:
+            rows.append((str(one.key), one.grade, one.reason, "", "", "", "", ""))
+    return rows
+
+
+def _maybe(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def workload(bundle: PlanBundle) -> Rows:
+    return [
+        (
+            f"{w.llm}/{w.request_class}", f"{w.mean_per_h:,.0f}", f"{w.p95_per_h:,.0f}", f"{w.peak_to_mean:.1f}",
+            f"{w.dispersion:,.0f}", _maybe(w.autocorrelation_24h), _maybe(w.autocorrelation_168h),
+            _maybe(w.weekend_ratio), ", ".join(f"{v:,.0f}" for v in w.input_tokens),
+            ", ".join(f"{v:,.0f}" for v in w.output_tokens),
+        )
+        for w in bundle.workload
+    ]  # fmt: skip
+
+
+def largest_month(bundle: PlanBundle) -> str | None:
+    """The month with the most GPUs in pools."""
+    totals: dict[str, int] = {}
+    for pool in bundle.plan.pools:
+        totals[pool.month] = totals.get(pool.month, 0) + pool.gpus
+    return max(totals, key=lambda month: (totals[month], month)) if totals else None
+
+
+def pools(bundle: PlanBundle) -> Rows:
+    """Pools of the largest month."""
+    month = largest_month(bundle)
+    return [_pool(bundle, pool) for pool in bundle.plan.pools if pool.month == month]
+
+
+def _pool(bundle: PlanBundle, pool: Pool) -> tuple[str, ...]:
+    served = {k.request_class for k in bundle.problem.demand.series if k.llm == pool.configuration.llm}
+    rows = [
+        row
+        for row in bundle.problem.capacities
+        if row.configuration == pool.configuration and row.request_class in served
+    ]
+    worst = max(rows, key=lambda row: row.tpot_s)
+    limit = min(row.max_concurrency for row in rows)
+    return (
+        pool.configuration.label, pool.region, ", ".join(sorted(served)), f"{pool.replicas:,}",
+        f"{pool.failure_replicas:,}", f"{pool.gpus:,}", f"{pool.peak_rps:,.1f}",
+        f"{pool.operating_rps_per_replica:.2f}", f"{limit:,.0f}",
+        f"{worst.ttft_s:.2f} s / {worst.tpot_s * 1e3:.0f} ms",
+    )  # fmt: skip
+
+
+def costs(bundle: PlanBundle) -> Rows:
+    rows: Rows = []
+    for m, c in enumerate(bundle.plan.costs):
+        each = c.cash_usd / max(requests_in(bundle, m) / 1e3, 1e-9)
+        rows.append(
+            (
+                c.month, usd(c.committed_usd), usd(c.on_demand_usd), usd(c.held_usd), usd(c.cash_usd),
+                usd(c.idle_usd), usd(c.shed_usd), f"{each:.2f}",
+            )
+        )  # fmt: skip
+    return rows
+
+
+def everything(bundle: PlanBundle) -> dict[str, Any]:
+    """All tables of the page by name."""
+    plan, problem = bundle.plan, bundle.problem
+    slos = {row.request_class: row.slo for row in bundle.capacity.rows}
+    wanted = {(k.llm, k.request_class) for k in problem.demand.series}
+    provenance = bundle.provenance
+    return {
+        "commitments": commitments(bundle),
+        "on_demand": on_demand(bundle),
+        "shortfalls": shortfalls(bundle),
+        "binding": binding(bundle),
+        "accuracy": accuracy(bundle),
+        "workload": workload(bundle),
+        "pools": pools(bundle),
+        "costs": costs(bundle),
+        "reserves": [(name, usd(value)) for name, value in plan.reserve_usd.items()],
+        "rejected": [(r.configuration.label, r.request_class, str(r.excuse)) for r in plan.rejected],
+        "excused": [
+            (row.configuration.label, row.request_class, str(row.excuse))
+            for row in bundle.capacity.rows
+            if row.excuse is not None and (row.configuration.llm, row.request_class) in wanted
+        ],
+        "slos": [
+            (
+                name, f"{slo.ttft_s:g} s", f"{slo.tpot_s * 1e3:g} ms", "" if slo.e2e_s is None else f"{slo.e2e_s:g} s",
+                f"p{slo.percentile:g}",
+            )
+            for name, slo in sorted(slos.items())
+        ],
+        "prices": [
+            (
+                o.gpu, o.region, o.option, f"{o.usd_per_gpu_h:.4f}", f"{o.provider}/{o.provider_region}",
+                o.source.as_of, o.quality.replace("_", "-"), o.source.citation,
+            )
+            for o in problem.offers
+        ],
+        "provenance": [
+            ("Solver", f"{plan.stats.solver}: {plan.stats.status}, {plan.stats.termination}"),
+            ("Proof", f"objective {usd(plan.stats.objective_usd)} USD, bound {usd(plan.stats.bound_usd)} USD, "
+                      f"gap {plan.stats.gap:.2%}"),
+            ("Size", f"{plan.stats.columns:,} columns, {plan.stats.rows:,} rows, {plan.stats.integers:,} integers"),
+            ("Goodput", f"{bundle.capacity.rows[0].method if bundle.capacity.rows else ''}; "
+                        f"{bundle.capacity.evaluated_points:,} points on {bundle.capacity.device}"),
+            ("Seed", str(bundle.seed)),
+            ("Fingerprint", str(provenance["fingerprint"])),
+            *((f"Input {name}", digest) for name, digest in provenance["inputs"].items()),
+            *((f"Version of {name}", version) for name, version in provenance["versions"].items()),
+        ],
+    }  # fmt: skip

@@ -63,7 +63,11 @@ class PlanPolicy(Section):
         default=0.9,
         description="share of a commitment's cost after the horizon that later demand is assumed to be worth",
     )
-    mip_gap: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.005
+    pool_start_usd: NonNegative = Field(
+        default=1000.0,
+        description="one-time cost of bringing up a pool: deployment, load test, sign-off (assumption, 2026-11)",
+    )
+    mip_gap: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.01
     time_limit_s: Positive = 20.0
 
     @model_validator(mode="after")

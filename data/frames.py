@@ -43,5 +43,7 @@ def checked_history(frame: pd.DataFrame) -> pd.DataFrame:
     for key, one in frame.groupby(KEYS):
         steps = one["ts"].diff().dropna()
         if (steps != pd.Timedelta(hours=1)).any():
-            raise InputError(f"traffic history of {'/'.join(key)}", "one row an hour", "a jump", "Report this.")
+            raise InputError(
+                f"traffic history of {'/'.join(map(str, key))}", "one row an hour", "a jump", "Report this."
+            )
     return frame

@@ -10,7 +10,7 @@ import pandas as pd
 
 from configs.errors import InputError
 from data.history import DataNote
-from data.text_files import numbers, read_table
+from data.text_files import first_line, numbers, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def read_hourly_counts(path: Path, column: str, first_day: date) -> HourlySeries
     for name, values, top in (("day", day, 36_600), ("hour", hour, 23)):
         bad = (values != values.round()) | (values > top)
         if bad.any():
-            line = bad.idxmax()
+            line = first_line(bad)
             raise InputError(
                 f"{path}, line {line}, column {name!r}",
                 f"a whole number from 0 to {top}",

@@ -50,9 +50,11 @@ class FleetProblem:
     time_limit_s: float = 20.0
     seed: int = 0
     planning_quantile: float = 0.95
-    """Scenarios up to this cumulative probability, in order of load, must be served; pools are shown for the last."""
+    """Scenarios up to this cumulative probability, in order of load, are promised; pools are shown for the last."""
     residual_value: float = 0.9
-    """Share of a commitment's cost after the horizon that later demand is assumed to be worth; the rest is a cost now."""
+    """Share of a commitment's cost after the horizon that later demand is assumed to be worth."""
+    pool_start_usd: float = 0.0
+    """One-time cost of bringing up a pool that did not run the month before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +103,13 @@ class MonthCost:
     held_usd: float
     idle_usd: float
     shed_usd: float
+    start_usd: float = 0.0
+    """One-time cost of pools that start in this month."""
 
     @property
     def cash_usd(self) -> float:
         """What is paid; shed load is a price on risk, not money spent, and idle is part of committed."""
-        return self.committed_usd + self.on_demand_usd + self.held_usd
+        return self.committed_usd + self.on_demand_usd + self.held_usd + self.start_usd
 
 
 @dataclass(frozen=True, slots=True)

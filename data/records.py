@@ -17,6 +17,8 @@ Precision = Literal["bf16", "fp8", "int8", "int4", "fp4"]
 Provenance = Literal["measured", "calibrated", "fitted", "roofline"]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+Float32Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from configs.errors import InputError
 from data.history import DataNote
-from data.text_files import numbers, read_table
+from data.text_files import first_line, numbers, read_table
 
 _HAS_ZONE = re.compile(r"(?:Z|[+-]\d{2}:?\d{2})$")
 
@@ -34,7 +34,7 @@ def parse_times(path: Path, column: pd.Series, time_zone: str) -> pd.Series:
     """
     zoned = column.str.contains(_HAS_ZONE)
     if zoned.any() and not zoned.all():
-        line = (~zoned if zoned.iloc[0] else zoned).idxmax()
+        line = first_line(~zoned if zoned.iloc[0] else zoned)
         raise InputError(
             f"{path}, line {line}, column {column.name!r}",
             "time zones given in every row or in none",
@@ -43,7 +43,7 @@ def parse_times(path: Path, column: pd.Series, time_zone: str) -> pd.Series:
         )
     parsed = pd.to_datetime(column, errors="coerce", utc=bool(zoned.all()), format="ISO8601")
     if parsed.isna().any():
-        line = parsed.isna().idxmax()
+        line = first_line(parsed.isna())
         raise InputError(
             f"{path}, line {line}, column {column.name!r}",
             "a timestamp such as 2026-11-21 18:15:46.68",
@@ -58,7 +58,7 @@ def parse_times(path: Path, column: pd.Series, time_zone: str) -> pd.Series:
         raise InputError("time_zone", "an IANA zone such as Europe/Paris", repr(time_zone), "Correct it.") from None
     local = parsed.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
     if local.isna().any():
-        line = local.isna().idxmax()
+        line = first_line(local.isna())
         raise InputError(
             f"{path}, line {line}, column {column.name!r}",
             f"a time that exists once in {time_zone}",
@@ -85,7 +85,7 @@ def read_requests(path: Path, timestamp: str, input_tokens: str, output_tokens: 
     if alike:
         share = alike / len(raw)
         if share > 0.05:
-            line = raw.duplicated().idxmax()
+            line = first_line(raw.duplicated())
             raise InputError(
                 f"{path}, line {line}",
                 "distinct requests",

@@ -74,12 +74,17 @@ def read_table(path: Path, columns: Sequence[str]) -> tuple[pd.DataFrame, str]:
     return frame[list(columns)], digest
 
 
+def first_line(mask: pd.Series) -> int:
+    """The line number of the first row that a mask marks; frames read here are indexed by line."""
+    return int(mask.index[mask.to_numpy(dtype=bool)][0])
+
+
 def numbers(path: Path, column: pd.Series, what: str, least: float = 0.0) -> pd.Series:
     """A column of finite numbers not below `least`; InputError names the first line that is not one."""
     parsed = pd.to_numeric(column, errors="coerce")
     bad = parsed.isna() | (parsed < least) | (parsed > 1e15)
     if bad.any():
-        line = bad.idxmax()
+        line = first_line(bad)
         raise InputError(
             f"{path}, line {line}, column {column.name!r}",
             f"{what}: a number of at least {least:g}",

@@ -56,9 +56,8 @@ def length_percentiles(sample: LengthSample, side: str) -> tuple[float, float, f
     values = np.asarray(getattr(sample, f"{side}_tokens"), dtype=np.float64)
     order = np.argsort(values)
     cumulative = np.cumsum(sample.weight[order]) / sample.weight.sum()
-    p50, p95, p99 = (
-        float(values[order][min(np.searchsorted(cumulative, q), len(values) - 1)]) for q in (0.5, 0.95, 0.99)
-    )
+    last = len(values) - 1
+    p50, p95, p99 = (float(values[order][min(int(np.searchsorted(cumulative, q)), last)]) for q in (0.5, 0.95, 0.99))
     return p50, p95, p99
 
 
@@ -66,7 +65,8 @@ def describe(history: TrafficHistory) -> tuple[WorkloadStatistics, ...]:
     """Statistics of every LLM and class, regions summed, in order of name."""
     found = []
     summed = history.frame.groupby(["llm", "request_class", "ts"])["requests"].sum(min_count=1).reset_index()
-    for (llm, name), one in summed.groupby(["llm", "request_class"]):
+    for pair, one in summed.groupby(["llm", "request_class"]):
+        llm, name = map(str, pair)
         values = one["requests"].to_numpy(dtype=np.float64)
         seen = values[~np.isnan(values)]
         mean = float(seen.mean())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -16,7 +16,7 @@ from flows.progress import Stopwatch, report
 from flows.run_folder import whole_folder
 
 # No result is cached: a cache key over task source alone goes stale when domain code changes, and every step is
-# recomputed in seconds. quote() keeps Prefect from walking through frames and records to look for futures.
+# recomputed in seconds.
 _task = task(cache_policy=NO_CACHE, persist_result=False, log_prints=False)
 
 ingest_task = _task(steps.ingest)
@@ -24,6 +24,14 @@ forecast_task = _task(steps.forecast)
 evaluate_task = _task(steps.evaluate)
 optimize_task = _task(steps.optimize)
 write_task = _task(steps.write)
+
+
+T = TypeVar("T")
+
+
+def opaque(value: T) -> T:
+    """The value, quoted: Prefect hands it on without walking through frames and records to look for futures."""
+    return cast(T, quote(value))
 
 
 @flow(name="fleetcast-plan", validate_parameters=False, persist_result=False)
@@ -44,20 +52,19 @@ def plan_flow(
 
     report("reading traffic")
     with watch.step("ingest"):
-        history: Any = ingest_task(quote(loaded), where)
+        history = ingest_task(opaque(loaded), where)
     report("forecasting demand")
     with watch.step("forecast"):
-        demand: Any = forecast_task(quote(loaded.scenario), quote(history))
+        demand = forecast_task(opaque(loaded.scenario), opaque(history))
     report("evaluating configurations")
     with watch.step("evaluate"):
-        capacity: Any = evaluate_task(quote(loaded.scenario), quote(history))
+        capacity = evaluate_task(opaque(loaded.scenario), opaque(history))
     report("planning the fleet")
     with watch.step("plan"):
-        answer: Any = optimize_task(quote(loaded.scenario), quote(demand), quote(capacity))
-    problem, plan = answer
+        problem, plan = optimize_task(opaque(loaded.scenario), opaque(demand), opaque(capacity))
     report("writing the report")
     made = steps.Made(loaded, history, demand, capacity, problem, plan, watch, begun)
     final = Path(out) / f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}"
     with whole_folder(final) as scratch:
-        bundle: Any = write_task(quote(made), scratch)
+        bundle = write_task(opaque(made), scratch)
     return steps.Finished(final, bundle)

@@ -55,4 +55,5 @@ def fleet_problem(scenario: Scenario, forecast: Forecast, capacity: CapacityTabl
         seed=scenario.seed,
         planning_quantile=policy.planning_quantile,
         residual_value=policy.residual_value,
+        pool_start_usd=policy.pool_start_usd,
     )

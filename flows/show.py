@@ -39,15 +39,15 @@ def show_plan(console: Console, done: Finished) -> None:
         head = ("pool", "region", "replicas", "reserve", "GPUs", "peak req/s", "req/s a replica")
         console.print(_table(f"Fleet in {month}", head, rows, {2, 3, 4, 5, 6}), "")
     if plan.costs:
-        rows = [(row[0], row[1], row[2], row[3], row[4], row[7]) for row in tables.costs(bundle)]
-        head = ("month", "commitments", "on demand", "held", "cash USD", "USD/1,000 requests")
-        console.print(_table("Expected cost", head, rows, {1, 2, 3, 4, 5}), "")
+        costs = [(row[0], row[1], row[2], row[3], row[5], row[8]) for row in tables.costs(bundle)]
+        cost_head = ("month", "commitments", "on demand", "held", "cash USD", "USD/1,000 requests")
+        console.print(_table("Expected cost", cost_head, costs, {1, 2, 3, 4, 5}), "")
     if plan.shortfalls:
-        rows = tables.shortfalls(bundle)
-        head = ("series", "month", "block", "req/s short", "why", "what would lift it")
-        console.print(_table("Not served", head, rows[:8], {3}), "")
-        if len(rows) > 8:
-            console.print(f"... and {len(rows) - 8} more in report.html")
+        short = tables.shortfalls(bundle)
+        short_head = ("series", "month", "block", "req/s short", "why", "what would lift it")
+        console.print(_table("Not served", short_head, short[:8], {3}), "")
+        if len(short) > 8:
+            console.print(f"... and {len(short) - 8} more in report.html")
     stats = plan.stats
     console.print(
         f"[dim]{stats.status}: objective {stats.objective_usd:,.0f} USD, bound {stats.bound_usd:,.0f} USD, gap "

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from data.records import FloatArray
+from data.records import BoolArray, FloatArray
 from data.units import HOURS_PER_WEEK
 
 
-def filled(values: pd.Series) -> tuple[pd.Series, FloatArray]:
+def filled(values: pd.Series) -> tuple[pd.Series, BoolArray]:
     """The series with unobserved hours filled, and a mask of those hours.
 
     A missing hour takes the mean of the same hour of the week within the last four observed weeks around it, else of

@@ -36,7 +36,7 @@ def seasonal_naive(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
     """The value one week before, repeated; a day before where there is less than a week. Yardstick, not a member."""
     period = HOURS_PER_WEEK if len(history) >= HOURS_PER_WEEK else 24
     last = history.to_numpy()[-period:]
-    return last[np.arange(len(future)) % period]
+    return np.asarray(last[np.arange(len(future)) % period], dtype=np.float64)
 
 
 def four_week_mean(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
@@ -46,7 +46,8 @@ def four_week_mean(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
     by_hour = means.reindex(range(HOURS_PER_WEEK)).to_numpy()
     profile = recent.groupby(pd.DatetimeIndex(recent.index).hour).mean().reindex(range(24)).to_numpy()
     by_hour = np.where(np.isnan(by_hour), np.tile(profile, 7), by_hour)
-    return np.nan_to_num(by_hour, nan=float(recent.mean()))[hour_of_week(future)]
+    by_hour = np.nan_to_num(by_hour, nan=float(recent.mean()))
+    return np.asarray(by_hour[hour_of_week(future)])
 
 
 def bounded_ets(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
@@ -84,7 +85,7 @@ def weekday_mean(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
     """Mean of each hour of the day over the last seven days: all that less than three weeks can support."""
     recent = last_weeks(history, 1)
     profile = recent.groupby(pd.DatetimeIndex(recent.index).hour).mean().reindex(range(24))
-    return profile.fillna(float(recent.mean())).to_numpy()[future.hour]
+    return np.asarray(profile.fillna(float(recent.mean())).to_numpy()[future.hour], dtype=np.float64)
 
 
 MEMBERS: dict[str, Member] = {

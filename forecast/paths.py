@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.records import FloatArray
+from data.records import Float32Array, FloatArray
 from data.units import HOURS_PER_MONTH
 from forecast.residuals import ErrorBank
 
@@ -52,7 +52,7 @@ def correlation(banks: list[ErrorBank]) -> FloatArray:
     values, vectors = np.linalg.eigh(mixed)
     fixed = vectors @ np.diag(np.maximum(values, 1e-6)) @ vectors.T
     scale = 1.0 / np.sqrt(np.diag(fixed))
-    return fixed * np.outer(scale, scale)
+    return np.asarray(fixed * np.outer(scale, scale))
 
 
 def simulate(
@@ -64,7 +64,7 @@ def simulate(
     growth_sd: float,
     paths: int,
     rng: np.random.Generator,
-) -> FloatArray:
+) -> Float32Array:
     """Paths of every series, shape [series, paths, hours], float32, never negative.
 
     forecasts: [series, hours] point forecasts; weekend: [days] of the horizon; sigma: [series] log-level deviations.

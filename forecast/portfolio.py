@@ -63,7 +63,7 @@ def forecast(history: TrafficHistory, policy: ForecastPolicy, seed: int) -> Fore
     rng = np.random.default_rng(seed)
     keys, points, banks, sigmas, found = [], [], [], [], []
     for name, one in frame.groupby(KEYS):
-        key = SeriesKey(*name)
+        key = SeriesKey(*map(str, name))
         observed = one.set_index("ts")["requests"].asfreq("h")
         seen = int(observed.notna().sum())
         if seen < LEAST_HOURS:

@@ -14,7 +14,7 @@ import numpy as np
 from data.records import FloatArray
 
 FLOOR_SHARE = 0.02
-"""Forecasts below this share of the mean are raised to it before dividing: relative errors of near zero mean nothing."""
+"""Forecasts below this share of the mean are raised to it: relative errors of near zero mean nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def level_error(actual: FloatArray, forecast: FloatArray) -> float:
 
 
 def bank_from_windows(windows: list[tuple[FloatArray, FloatArray, FloatArray]], scale: float) -> ErrorBank:
-    """A bank from (actual [h], forecast [h], weekend-by-day [h / 24]) of every backtest window; NaN actuals are skipped.
+    """A bank from (actual [h], forecast [h], weekend by day [h / 24]) of every window; days with NaN are skipped.
 
     Windows start at midnight of the series' clock or anywhere else: hour j of a day in the bank is hour j of the
     window's day, and paths are drawn on the same grid.

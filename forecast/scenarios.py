@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from data.records import Block, Demand, FloatArray, SeriesKey
+from data.records import Block, Demand, Float32Array, FloatArray, SeriesKey
 from data.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 
 SHARES = (("peak", 0.01), ("busy", 0.14), ("day", 0.45), ("night", 0.40))
@@ -58,7 +58,7 @@ def group_edges(scenarios: int) -> FloatArray:
 
 
 def demand_from_paths(
-    keys: tuple[SeriesKey, ...], paths: FloatArray, months: tuple[Month, ...], scenarios: int, burst_factor: float
+    keys: tuple[SeriesKey, ...], paths: Float32Array, months: tuple[Month, ...], scenarios: int, burst_factor: float
 ) -> Demand:
     """Demand in requests/s, [series, month, block, scenario], from paths [series, path, hour] in requests an hour.
 

@@ -20,7 +20,7 @@ from data.plan_records import (
 from data.records import Excuse
 from data.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 from optimizer.model import USD_SCALE, active, commitment_months, held_gpus, held_usd
-from optimizer.sets import Sets, cheapest_usd_per_h
+from optimizer.sets import PoolKey, Sets, cheapest_usd_per_h
 
 TOLERANCE_RPS = 1e-4
 
@@ -140,16 +140,24 @@ def costs(problem: FleetProblem, sets: Sets, model: Any) -> tuple[MonthCost, ...
                 held_usd=held_usd(problem, m),
                 idle_usd=idle,
                 shed_usd=shed,
+                start_usd=_start_usd(problem, sets, model, m),
             )
         )
     return tuple(found)
+
+
+def _start_usd(problem: FleetProblem, sets: Sets, model: Any, month: int) -> float:
+    return problem.pool_start_usd * sum(round(number(model.start[p, month])) for p in sets.pools)
 
 
 def scenario_usd(problem: FleetProblem, sets: Sets, model: Any) -> tuple[float, ...]:
     """Cash of the horizon in every scenario."""
     months = range(len(problem.demand.months))
     fixed = sum(
-        held_usd(problem, m) + sum(usd for _, usd in _committed(problem, sets, model, m).values()) for m in months
+        held_usd(problem, m)
+        + _start_usd(problem, sets, model, m)
+        + sum(usd for _, usd in _committed(problem, sets, model, m).values())
+        for m in months
     )
     return tuple(
         fixed + sum(_on_demand_usd(sets, model, m, s) for m in months) for s in range(len(problem.demand.probabilities))
@@ -239,7 +247,7 @@ def not_chosen(problem: FleetProblem, sets: Sets, model: Any) -> tuple[Rejected,
     months = range(len(problem.demand.months))
     running = {p for p in sets.pools if any(whole(model.replicas[p, m, sets.design]) for m in months)}
 
-    def usd_per_million(p: Any, name: str) -> float:
+    def usd_per_million(p: PoolKey, name: str) -> float:
         price = cheapest_usd_per_h(problem, p.configuration.gpu) or math.inf
         return price * p.configuration.gpus / (sets.rate[p, name] * SECONDS_PER_HOUR) * 1e6
 

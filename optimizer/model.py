@@ -62,6 +62,7 @@ def build_model(problem: FleetProblem, sets: Sets) -> Any:
     model.on_demand = pyo.Var(G, M, S, domain=pyo.NonNegativeReals)
     model.replicas = pyo.Var(P, M, S, domain=pyo.NonNegativeIntegers)
     model.open = pyo.Var(P, M, domain=pyo.Binary)
+    model.start = pyo.Var(P, M, bounds=(0, 1))
     routes = [(k, p) for k in K for p in sets.serves[k]]
     model.flow = pyo.Var(routes, M, B, S, domain=pyo.NonNegativeReals)
     model.shed = pyo.Var(K, M, B, S, domain=pyo.NonNegativeReals)
@@ -95,7 +96,9 @@ def add_capacity(model: Any, problem: FleetProblem, sets: Sets, P: Any, M: Any, 
     .. math:: \sum_k f_{kpmbs} / \rho_{kp} + k z_{pm} \le n_{pms}, \qquad
               (1 + \kappa) \sum_k f_{kp m b s} / \rho_{kp} + k z_{pm} \le n_{pms}, \qquad n_{pms} \le N_{pm} z_{pm}
 
-    The two merge into the second. N is what the pool would need to carry everything it may serve.
+    The two merge into the second. N is what the pool would need to carry everything it may serve. A pool that did not
+    run the month before starts, y_pm >= z_pm - z_{p,m-1}, at a one-time cost: it keeps the fleet from changing its
+    hardware every month for a few dollars, and from scattering over many kinds.
     """
     demand, kappa, k = problem.demand, problem.rollout_surge, problem.failures_per_pool
     into: dict[PoolKey, list[tuple[int, Any]]] = {p: [] for p in P}
@@ -118,7 +121,13 @@ def add_capacity(model: Any, problem: FleetProblem, sets: Sets, P: Any, M: Any, 
         p = P[p_index]
         return m.replicas[p, month, s] <= most(p, month) * m.open[p, month]
 
+    def started(m: Any, p_index: int, month: int) -> Any:
+        p = P[p_index]
+        before = m.open[p, month - 1] if month > 0 else 0
+        return m.start[p, month] >= m.open[p, month] - before
+
     index = list(range(len(P)))
+    model.started = pyo.Constraint(index, M, rule=started)
     model.capacity = pyo.Constraint(index, M, B, S, rule=carry)
     model.opened = pyo.Constraint(index, M, S, rule=opened)
 
@@ -213,8 +222,12 @@ def add_cost(
             for b in B
         )
 
-    # Open pools cost nothing by themselves; a hair keeps the solver from leaving empty ones open.
-    tidy = sum(1e-4 * model.open[p, month] for p in sets.pools for month in M)
+    # A hair on open pools keeps the solver from leaving empty ones open where starting is free.
+    tidy = sum(
+        1e-4 * model.open[p, month] + USD_SCALE * problem.pool_start_usd * model.start[p, month]
+        for p in sets.pools
+        for month in M
+    )
     scenario = {s: sum(hourly(month, s) + lost(month, s) for month in M) for s in S}
     expected = sum(float(pi[s]) * scenario[s] for s in S)
     weight = problem.cvar_weight if len(S) > 1 else 0.0

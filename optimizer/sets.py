@@ -60,7 +60,7 @@ def _dominated(rows: list[Capacity], other: list[Capacity]) -> bool:
 def design_scenario(problem: FleetProblem) -> int:
     """The first scenario, in order of load, whose cumulative probability reaches the planning quantile."""
     cumulative = np.cumsum(problem.demand.probabilities)
-    return int(min(np.searchsorted(cumulative, problem.planning_quantile - 1e-9), len(cumulative) - 1))
+    return min(int(np.searchsorted(cumulative, problem.planning_quantile - 1e-9)), len(cumulative) - 1)
 
 
 def build_sets(problem: FleetProblem) -> Sets:

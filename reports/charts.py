@@ -7,13 +7,16 @@ dark mode and print need no second picture.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 import vl_convert
 
+from data.forecast_records import SeriesForecast
 from reports.bundle import PlanBundle
 from reports.machine import usd_per_million_requests
 
@@ -34,7 +37,7 @@ class Picture:
     narrow: str
 
 
-def _svg(chart: alt.TopLevelMixin, width: int) -> str:
+def _svg(chart: Any, width: int) -> str:
     """A chart at a width, its ink as currentColor and its grid as a CSS variable."""
     spec = chart.to_dict()
     spec["config"] = {
@@ -57,8 +60,7 @@ def _svg(chart: alt.TopLevelMixin, width: int) -> str:
     return re.sub(r"<svg ", '<svg aria-hidden="true" focusable="false" ', svg, count=1)
 
 
-def _picture(title: str, caption: str, build: object) -> Picture:
-    assert callable(build)
+def _picture(title: str, caption: str, build: Callable[[int], Any]) -> Picture:
     return Picture(title, caption, _svg(build(WIDE), WIDE), _svg(build(NARROW), NARROW))
 
 
@@ -68,13 +70,13 @@ def demand_fans(bundle: PlanBundle, most: int = 4) -> list[Picture]:
     return [_fan(bundle, one) for one in ranked]
 
 
-def _fan(bundle: PlanBundle, one: object) -> Picture:
-    key, levels = one.key, np.asarray(one.levels)  # type: ignore[attr-defined]
+def _fan(bundle: PlanBundle, one: SeriesForecast) -> Picture:
+    key, levels = one.key, np.asarray(one.levels)
     frame = bundle.history.frame
     mine = frame[(frame.llm == key.llm) & (frame.request_class == key.request_class) & (frame.region == key.region)]
     past = (mine.set_index("ts")["requests"].resample("D").mean() / 3600).dropna().reset_index()
     past["ts"] = past["ts"].dt.tz_convert(None)
-    hourly = pd.DataFrame(one.hourly / 3600, index=pd.DatetimeIndex(one.hours))  # type: ignore[attr-defined]
+    hourly = pd.DataFrame(one.hourly / 3600, index=pd.DatetimeIndex(one.hours))
     daily = hourly.resample("D").mean()
     low, high = int(np.argmin(levels)), int(np.argmax(levels))
     middle = int(np.argmin(np.abs(levels - 0.5)))
@@ -90,7 +92,7 @@ def _fan(bundle: PlanBundle, one: object) -> Picture:
     change = then / now - 1 if now else 0.0
     title = f"{key.request_class} from {key.region}: {now:.3g} requests/s now, {then:.3g} forecast ({change:+.0%})"
 
-    def build(width: int) -> alt.TopLevelMixin:
+    def build(width: int) -> Any:
         y = alt.Y("requests:Q", title="requests/s, daily mean", scale=alt.Scale(zero=True))
         x = alt.X("ts:T", title=None, axis=alt.Axis(format="%b %Y", tickCount=4 if width < 400 else 7))
         history = alt.Chart(past).mark_line(color=INK, strokeWidth=1.2).encode(x=x, y=y)
@@ -100,7 +102,7 @@ def _fan(bundle: PlanBundle, one: object) -> Picture:
 
     caption = (
         f"{key.llm}. Line: history, then the median forecast; band: {levels[low]:.0%} to {levels[high]:.0%} of hourly "
-        f"paths, averaged by day. Grade {one.grade}: {one.reason}."  # type: ignore[attr-defined]
+        f"paths, averaged by day. Grade {one.grade}: {one.reason}."
     )
     return _picture(title, caption, build)
 
@@ -126,7 +128,7 @@ def fleet_by_purpose(bundle: PlanBundle) -> Picture | None:
     reserve = frame[frame.purpose != "steady load"]["GPUs"].sum() / frame["GPUs"].sum()
     title = f"{total.max():,} GPUs in the largest month, {reserve:.0%} of them in reserve for failures and rollouts"
 
-    def build(width: int) -> alt.TopLevelMixin:
+    def build(width: int) -> Any:
         regions = list(frame.region.unique())
         each = (width - 90) / len(regions) - 12
         bars = (
@@ -160,7 +162,7 @@ def cost_by_scenario(bundle: PlanBundle) -> Picture | None:
     mean = float((np.asarray(usd) * p).sum())
     title = f"Expected cash of {mean / 1e3:,.0f} thousand USD; {max(usd) / 1e3:,.0f} in the most loaded scenario"
 
-    def build(width: int) -> alt.TopLevelMixin:
+    def build(width: int) -> Any:
         return (
             alt.Chart(frame)
             .mark_rect(stroke=GRID)
@@ -206,7 +208,7 @@ def configurations(bundle: PlanBundle, most: int = 9) -> list[Picture]:
         frame = pd.concat([frame.head(most), chosen]).drop_duplicates("label").sort_values("usd")
         title = f"{name}: {len(rows)} configurations of {llm} hold the SLO; the cheapest is {frame.label.iloc[0]}"
 
-        def build(width: int, frame: pd.DataFrame = frame) -> alt.TopLevelMixin:
+        def build(width: int, frame: pd.DataFrame = frame) -> Any:
             return (
                 alt.Chart(frame)
                 .mark_bar()

@@ -147,7 +147,7 @@ def frames(bundle: PlanBundle) -> dict[str, pd.DataFrame]:
         for s in range(len(demand.probabilities))
     ]  # fmt: skip
     capacity = [
-        {key: value for key, value in asdict(row.configuration).items()}
+        asdict(row.configuration)
         | {
             "request_class": row.request_class, "knee_rps": row.knee_rps, "operating_rps": row.operating_rps,
             "ttft_s": row.ttft_s, "tpot_s": row.tpot_s, "binding": row.binding,

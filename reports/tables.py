@@ -107,7 +107,7 @@ def costs(bundle: PlanBundle) -> Rows:
         each = c.cash_usd / max(requests_in(bundle, m) / 1e3, 1e-9)
         rows.append(
             (
-                c.month, usd(c.committed_usd), usd(c.on_demand_usd), usd(c.held_usd), usd(c.cash_usd),
+                c.month, usd(c.committed_usd), usd(c.on_demand_usd), usd(c.held_usd), usd(c.start_usd), usd(c.cash_usd),
                 usd(c.idle_usd), usd(c.shed_usd), f"{each:.2f}",
             )
         )  # fmt: skip

@@ -35,7 +35,7 @@ def hourly_requests(spec: Synthetic, seed: int) -> pd.Series:
     ts = pd.date_range(pd.Timestamp(spec.first_day, tz="UTC"), periods=hours, freq="h")
     x = 2.0 * np.pi * (ts.hour.to_numpy() - spec.peak_hour_utc) / 24.0
     shape = 1.0 + spec.daily_amplitude * (0.85 * np.cos(x) + 0.15 * np.cos(2.0 * x))
-    shape = shape * np.where(ts.dayofweek.to_numpy() >= 5, spec.weekend_ratio, 1.0)
+    shape = shape * np.where(ts.day_of_week.to_numpy() >= 5, spec.weekend_ratio, 1.0)
     shape = shape / shape.mean()
     growth = (1.0 + spec.growth_per_month) ** (np.arange(hours) / HOURS_PER_MONTH)
     rng = np.random.default_rng(seed)

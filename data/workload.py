@@ -70,7 +70,7 @@ def describe(history: TrafficHistory) -> tuple[WorkloadStatistics, ...]:
         values = one["requests"].to_numpy(dtype=np.float64)
         seen = values[~np.isnan(values)]
         mean = float(seen.mean())
-        weekend = one["ts"].dt.dayofweek.to_numpy() >= 5
+        weekend = one["ts"].dt.day_of_week.to_numpy() >= 5
         on, off = values[~weekend], values[weekend]
         both = np.isfinite(on).sum() >= 24 and np.isfinite(off).sum() >= 24 and np.nanmean(on) > 0
         spans = [label for label, hours in (("daily", 48), ("weekly", 336), ("yearly", 17_520)) if len(values) >= hours]

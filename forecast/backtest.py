@@ -37,7 +37,7 @@ class Window:
 
 def weekend_days(future: pd.DatetimeIndex) -> FloatArray:
     """Whether each 24-hour block of a horizon starts on a weekend day; shape [ceil(hours / 24)]."""
-    return np.asarray(future[::24].dayofweek >= 5)
+    return np.asarray(future[::24].day_of_week >= 5)
 
 
 def window_hours(length: int, horizon_days: int) -> int:

@@ -19,7 +19,7 @@ def filled(values: pd.Series) -> tuple[pd.Series, BoolArray]:
     if not mask.any():
         return values.astype(float), mask
     index = pd.DatetimeIndex(values.index)
-    by_week = values.groupby([index.dayofweek, index.hour]).transform("mean")
+    by_week = values.groupby([index.day_of_week, index.hour]).transform("mean")
     by_day = values.groupby(index.hour).transform("mean")
     complete = values.fillna(by_week).fillna(by_day).fillna(values.mean())
     return complete.fillna(0.0).astype(float), mask
@@ -27,7 +27,7 @@ def filled(values: pd.Series) -> tuple[pd.Series, BoolArray]:
 
 def hour_of_week(index: pd.DatetimeIndex) -> FloatArray:
     """0 for Monday 00:00 UTC to 167."""
-    return np.asarray(index.dayofweek * 24 + index.hour)
+    return np.asarray(index.day_of_week * 24 + index.hour)
 
 
 def last_weeks(values: pd.Series, weeks: int) -> pd.Series:

@@ -1,0 +1,146 @@
+"""The kernels against a plain-Python twin, and the laws they must obey."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from data.catalog import find_engine, find_gpu, find_llm, load_coefficients, load_gpus, load_llms
+from data.records import Configuration, Gpu, Llm
+from models.coefficients import coefficients
+from models.memory import kv_bytes, memory
+from models.rows import WEIGHT_BYTES, Rows, build_rows, compute_precision
+from models.step_time import step_time_s
+from tests.models.oracle import dense_gqa_step_s
+
+ENGINE = find_engine("vllm")
+
+
+def configuration(llm: str, gpu: str, precision: str = "bf16", tp: int = 1) -> Configuration:
+    return Configuration(llm, gpu, precision, "bf16", tp, "vllm", max_num_seqs=256, max_num_batched_tokens=8192)
+
+
+def rows_of(*configurations: Configuration, gpus: dict[str, Gpu] | None = None) -> Rows:
+    rows, _ = build_rows(configurations, load_llms(), gpus or load_gpus(), ENGINE, load_coefficients())
+    return rows
+
+
+def step(
+    rows: Rows, n: float, kv: float, prefill: float = 0.0, work: float = 0.0, context: float = 1000.0
+) -> np.ndarray:
+    count = rows.hidden.shape[0]
+    full = [jnp.full((count,), value, dtype=jnp.float32) for value in (n, kv, prefill, work, context)]
+    return np.asarray(step_time_s(rows, *full))
+
+
+DENSE = ["Llama-3.1-8B", "Llama-3.1-70B", "Qwen3-32B", "Qwen3-8B"]
+GPUS = ["H100-SXM", "H200-SXM", "A100-80GB-SXM", "L40S", "L4", "B200-SXM", "MI300X"]
+
+
+@given(
+    st.sampled_from(DENSE),
+    st.sampled_from(GPUS),
+    st.sampled_from(["bf16", "fp8", "int4"]),
+    st.sampled_from([1, 2, 4, 8]),
+    st.integers(0, 300),
+    st.integers(1, 8000),
+    st.integers(0, 8192),
+)
+def test_step_time_equals_the_plain_twin(
+    name: str, gpu_name: str, precision: str, tp: int, n: int, context: int, prefill: int
+) -> None:
+    llm, gpu = find_llm(name), find_gpu(gpu_name)
+    compute = compute_precision(precision, gpu)
+    assume(compute is not None and n + prefill > 0)
+    assert compute is not None
+    one = configuration(name, gpu_name, precision, tp)
+    work = prefill * context / 2.0
+    got = step(rows_of(one), n, n * context, prefill, work, context)[0]
+    fit = coefficients(load_coefficients(), gpu, "vllm", compute, "bf16", tp)
+    want = dense_gqa_step_s(
+        llm, gpu, ENGINE, fit, one, WEIGHT_BYTES[precision], gpu.dense_flops[compute], n, n * context, prefill, work,
+        context,
+    )  # fmt: skip
+    assert got == pytest.approx(want, rel=2e-4)
+
+
+@pytest.mark.parametrize("name", ["Llama-3.1-8B", "DeepSeek-R1", "gpt-oss-120b", "Qwen3-30B-A3B", "gemma-3-27b"])
+def test_step_time_rises_with_batch_and_context(name: str) -> None:
+    rows = rows_of(configuration(name, "H200-SXM", tp=8))
+    by_batch = [float(step(rows, n, n * 1000.0)[0]) for n in (1, 4, 16, 64, 256)]
+    assert by_batch == sorted(by_batch)
+    by_context = [float(step(rows, 32, 32 * s)[0]) for s in (100.0, 1000.0, 10_000.0, 100_000.0)]
+    assert by_context == sorted(by_context)
+
+
+@pytest.mark.parametrize("name", ["Llama-3.1-8B", "Mixtral-8x7B", "DeepSeek-R1"])
+def test_more_bandwidth_is_never_slower(name: str) -> None:
+    gpu = find_gpu("H100-SXM")
+    faster = replace(gpu, memory_bandwidth_bytes_per_s=1.5 * gpu.memory_bandwidth_bytes_per_s)
+    one = configuration(name, "H100-SXM", tp=4)
+    base, better = rows_of(one), rows_of(one, gpus={"H100-SXM": faster})
+    for n in (1, 32, 256):
+        assert step(better, n, n * 2000.0)[0] < step(base, n, n * 2000.0)[0]
+
+
+def test_smaller_weights_weigh_and_read_less() -> None:
+    rows = rows_of(*(configuration("Llama-3.1-70B", "H100-SXM", p, 4) for p in ("bf16", "fp8", "int4")))
+    mem = memory(rows, ENGINE, 0.9, 0.0, 8192, 256)
+    weights = np.asarray(mem.weights)
+    assert weights[0] > weights[1] > weights[2]
+    times = step(rows, 1, 1000.0)
+    assert times[0] > times[1]
+    assert times[0] > times[2]
+
+
+def test_tensor_parallel_ranks_share_the_weights() -> None:
+    rows = rows_of(*(configuration("Llama-3.1-70B", "H100-SXM", "bf16", tp) for tp in (1, 2, 4, 8)))
+    weights = np.asarray(memory(rows, ENGINE, 0.9, 0.0, 8192, 256).weights) * np.array([1, 2, 4, 8])
+    assert weights == pytest.approx(weights[0], rel=1e-5)
+    assert weights[0] == pytest.approx(2 * 70.55e9, rel=0.001)
+
+
+def test_memory_adds_up() -> None:
+    rows = rows_of(configuration("Llama-3.1-8B", "A100-80GB-SXM"))
+    mem = memory(rows, ENGINE, 0.9, 0.02, 8192, 256)
+    parts = mem.weights + mem.activations + mem.graphs + mem.communication + mem.headroom + mem.pool
+    assert float(parts[0]) == pytest.approx(0.9 * float(mem.total[0]), rel=1e-5)
+
+
+def test_kv_matches_its_closed_form_and_rounds_to_blocks() -> None:
+    rows = rows_of(configuration("Llama-3.1-8B", "H100-SXM"), configuration("gpt-oss-120b", "H100-SXM"))
+    tokens = jnp.asarray([[1.0, 16.0, 17.0, 8192.0]] * 2, dtype=jnp.float32)
+    got = np.asarray(kv_bytes(rows, tokens, 16))
+    assert got[0] == pytest.approx(np.array([16, 16, 32, 8192]) * 2 * 32 * 8 * 128 * 2.0)
+    # gpt-oss: 18 full layers and 18 with a window of 128 tokens.
+    assert got[1, 3] == pytest.approx((18 * 8192 + 18 * 128) * 2 * 8 * 64 * 2.0)
+
+
+def test_a100_has_no_fp8_and_everything_takes_int4() -> None:
+    assert compute_precision("fp8", find_gpu("A100-80GB-SXM")) is None
+    assert all(compute_precision("int4", gpu) == "bf16" for gpu in load_gpus().values())
+
+
+def test_unknown_hardware_is_a_roofline_guess_and_says_so() -> None:
+    catalog = load_coefficients()
+    assert coefficients(catalog, find_gpu("H100-SXM"), "vllm", "bf16", "bf16", 8).provenance == "fitted"
+    assert coefficients(catalog, find_gpu("MI300X"), "vllm", "bf16", "bf16", 8).provenance == "roofline"
+
+
+def tiny() -> Llm:
+    return replace(find_llm("Llama-3.1-8B"), name="tiny", layers=2)
+
+
+def test_layers_add_up() -> None:
+    llms = dict(load_llms()) | {"tiny": tiny(), "twice": replace(tiny(), name="twice", layers=4)}
+    pair = [configuration("tiny", "H100-SXM"), configuration("twice", "H100-SXM")]
+    rows, _ = build_rows(pair, llms, load_gpus(), ENGINE, load_coefficients())
+    two, four = step(rows, 8, 8000.0)
+    fixed = 2 * two - four
+    # What does not scale with layers is the head, the sampler and the host: about 1.5 + 0.4 ms here.
+    assert 0.0015 < fixed < 0.0025

@@ -21,6 +21,8 @@ from forecast.residuals import ErrorBank, bank_from_windows
 
 LEVELS = (0.8, 0.95)
 PATHS = 300
+CEILING = 4.0
+"""Paths stop at this multiple of the largest hour in history; growth declared by the user comes on top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,8 @@ def score(windows: list[Window], method: str, scale: float, rng: np.random.Gener
         bank = bank_of([other for j, other in enumerate(windows) if j != i], scale)
         hours = len(w.actual)
         sigma = np.array([level_sigma(bank, hours, hours)])
-        paths = simulate(w.forecast[None, :], [bank], w.weekend, sigma, 0.0, 0.0, PATHS, rng)[0]
+        ceiling = np.array([CEILING * w.history.max()])
+        paths = simulate(w.forecast[None, :], [bank], w.weekend, sigma, 0.0, 0.0, ceiling, PATHS, rng)[0]
         losses.append(pinball(w.actual, np.quantile(paths, 0.95, axis=0), 0.95))
         seen = ~np.isnan(w.actual)
         for level in LEVELS:

@@ -62,12 +62,15 @@ def simulate(
     sigma: FloatArray,
     growth_per_month: float,
     growth_sd: float,
+    ceiling: FloatArray,
     paths: int,
     rng: np.random.Generator,
 ) -> Float32Array:
     """Paths of every series, shape [series, paths, hours], float32, never negative.
 
-    forecasts: [series, hours] point forecasts; weekend: [days] of the horizon; sigma: [series] log-level deviations.
+    forecasts: [series, hours] point forecasts; weekend: [days] of the horizon; sigma: [series] log-level deviations;
+    ceiling: [series] requests an hour that no path exceeds (a multiple of what was ever seen: one wild day in a short
+    history must not multiply itself).
     """
     series, hours = forecasts.shape
     days = len(weekend)
@@ -90,5 +93,6 @@ def simulate(
                 rows = rows if len(rows) >= 3 else everything
                 picked = rows[(uniform[:, day] * len(rows)).astype(np.int64)]
                 error[:, day * 24 : (day + 1) * 24] = bank.days[picked]
-        result[i] = forecasts[i] * level * np.square(np.maximum(1.0 + error[:, :hours], 0.0))
+        path = forecasts[i] * level * np.square(np.maximum(1.0 + error[:, :hours], 0.0))
+        result[i] = np.minimum(path, ceiling[i] * np.exp(base))
     return result

@@ -12,7 +12,7 @@ from data.frames import KEYS
 from data.history import TrafficHistory
 from data.records import SeriesKey
 from data.units import HOURS_PER_WEEK
-from forecast.backtest import bank_of, rolling_windows, score, weekend_days, window_hours
+from forecast.backtest import CEILING, bank_of, rolling_windows, score, weekend_days, window_hours
 from forecast.clean import filled
 from forecast.members import combined
 from forecast.paths import PRIOR_LEVEL, level_sigma, simulate
@@ -61,7 +61,7 @@ def forecast(history: TrafficHistory, policy: ForecastPolicy, seed: int) -> Fore
     months = whole_months(future)
     weekend = weekend_days(future)
     rng = np.random.default_rng(seed)
-    keys, points, banks, sigmas, found = [], [], [], [], []
+    keys, points, banks, sigmas, ceilings, found = [], [], [], [], [], []
     for name, one in frame.groupby(KEYS):
         key = SeriesKey(*map(str, name))
         observed = one.set_index("ts")["requests"].asfreq("h")
@@ -86,10 +86,11 @@ def forecast(history: TrafficHistory, policy: ForecastPolicy, seed: int) -> Fore
         points.append(point)
         banks.append(bank)
         sigmas.append(min(sigma, 1.0))
+        ceilings.append(CEILING * float(complete.max()))
         found.append((method, degraded, accuracy, len(observed)))
     paths = simulate(
         np.stack(points), banks, weekend, np.array(sigmas), policy.growth_per_month, policy.growth_per_month_sd,
-        policy.paths, rng,
+        np.array(ceilings), policy.paths, rng,
     )  # fmt: skip
     series = []
     for i, key in enumerate(keys):

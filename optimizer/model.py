@@ -18,9 +18,9 @@ from optimizer.sets import PoolKey, Sets
 
 USD_SCALE = 1e-3
 """The objective is in thousands of dollars: HiGHS wants coefficients near 1."""
-PROMISE_FACTOR = 1000.0
-"""How much dearer the solver sees a shed request of a protected class within the planning quantile: serving it is a
-promise, kept whenever any capacity can be had at all. Reported costs use the plain price."""
+PROMISE_FACTOR, PROMISE_LEAST_USD = 1000.0, 100.0
+"""How dear the solver sees a shed request of a protected class within the planning quantile: serving it is a promise,
+kept whenever capacity can be had at all. Reported costs use the plain price."""
 
 
 def active(start: int, month: int, term: int) -> bool:
@@ -259,7 +259,8 @@ def add_cost(
 def shed_usd(problem: FleetProblem, sets: Sets, request_class: str, scenario: int) -> float:
     """Price of a shed request as the solver sees it."""
     promised = problem.protected[request_class] and scenario <= sets.design
-    return problem.shed_usd_per_request[request_class] * (PROMISE_FACTOR if promised else 1.0)
+    price = problem.shed_usd_per_request[request_class]
+    return max(PROMISE_FACTOR * price, PROMISE_LEAST_USD) if promised else price
 
 
 def held_usd(problem: FleetProblem, month: int) -> float:

@@ -12,9 +12,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from configs.errors import InputError
+from configs.loading import load_scenario
 from flows.environment import prepare
+from flows.interrupt import install
 
 EXIT_BAD_INPUT = 2
 EXIT_INFEASIBLE = 3
@@ -57,6 +60,8 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Make a fleet plan: ingest, forecast, evaluate, optimise, report."""
+    # Checked before anything heavy is imported: a wrong key is answered in a second.
+    load_scenario(config)
     from flows.plan import plan_flow
     from flows.progress import shown_on
     from flows.show import show_plan
@@ -75,21 +80,18 @@ def plan(
 def main() -> None:
     """Entry point: environment first, then the command; expected errors end without a traceback."""
     prepare()
+    interruption = install()
     try:
         app()
     except InputError as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]Error[/] {_plain(str(error))}")
+        Console(stderr=True, highlight=False).print(f"[bold red]Error[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(EXIT_BAD_INPUT)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted: nothing was written.")
+    except BaseException:
+        if not interruption.requested:
+            raise
+        # Whatever shape the interruption has taken on its way up, it is one.
+        Console(stderr=True).print("Interrupted: no run folder is left half-written.")
         sys.exit(EXIT_INTERRUPTED)
-
-
-def _plain(text: str) -> str:
-    """User text with rich's markup switched off."""
-    from rich.markup import escape
-
-    return escape(text)
 
 
 if __name__ == "__main__":

@@ -12,25 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from configs.loading import embedded_scenarios
 from tests.conftest import REPOSITORY
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def small_scenario() -> dict[str, Any]:
-    """The default scenario cut to one class, one region, one month and two GPU types."""
-    raw: dict[str, Any] = yaml.safe_load(embedded_scenarios()["default"].read_text(encoding="utf-8"))
-    raw["name"] = "small"
-    raw["traffic"]["series"] = [raw["traffic"]["series"][2]]
-    raw["traffic"]["classes"] = {"batch-summary": raw["traffic"]["classes"]["batch-summary"] | {"protected": True}}
-    raw["forecast"] |= {"horizon_months": 1, "scenarios": 3}
-    raw["evaluate"] |= {
-        "llms": ["Llama-3.1-8B"],
-        "gpus": ["A100-80GB-SXM", "H100-SXM"],
-        "tensor_parallel": [1, 2],
-    }
-    return raw
 
 
 @pytest.fixture

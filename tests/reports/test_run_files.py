@@ -1,0 +1,120 @@
+"""What a run writes: valid, stable, self-contained, safe."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import jsonschema
+import pandas as pd
+import pytest
+
+from data.history import DataNote
+from flows import steps
+from reports.bundle import PlanBundle
+from reports.machine import SCHEMA_FILE, plan_document, plan_json, requests_in
+from reports.page import headline, render
+from reports.write import write_run_files
+from tests.flows.small import small_made
+
+
+@pytest.fixture(scope="module")
+def bundle() -> PlanBundle:
+    return steps.bundle(small_made())
+
+
+@pytest.fixture(scope="module")
+def html(bundle: PlanBundle) -> str:
+    return render(bundle)
+
+
+def test_the_plan_document_fits_its_schema(bundle: PlanBundle) -> None:
+    schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(plan_document(bundle), schema)
+
+
+def test_the_plan_document_says_what_must_be_said(bundle: PlanBundle) -> None:
+    document = plan_document(bundle)
+    assert document["synthetic_traffic"] is True
+    assert document["success_criteria"]["batch-summary"]["percentile"] == 95
+    assert all(row["source"]["as_of"] for row in document["prices"])
+    assert document["status"]["gap"] <= 0.02
+    assert sum(row["gpus"] for row in document["pools"]) > 0
+
+
+def test_no_clock_stands_in_the_plan(bundle: PlanBundle) -> None:
+    later = replace(bundle, provenance=dict(bundle.provenance) | {"begun": "2030-01-01", "seconds": {"plan": 99.0}})
+    assert plan_json(later) == plan_json(bundle)
+
+
+def test_all_files_are_written(bundle: PlanBundle, tmp_path: Path) -> None:
+    names = {path.name for path in write_run_files(bundle, tmp_path)}
+    assert names == {path.name for path in tmp_path.iterdir()}
+    pools = pd.read_parquet(tmp_path / "pools.parquet")
+    assert pools["gpus"].sum() == sum(pool.gpus for pool in bundle.plan.pools)
+    demand = pd.read_parquet(tmp_path / "demand.parquet")
+    assert demand["rps"].sum() == pytest.approx(float(bundle.problem.demand.rps.sum()))
+
+
+def test_the_page_is_self_contained(html: str) -> None:
+    assert len(html) < 3_000_000
+    assert "<script" not in html
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)""", html)
+    assert "@import" not in html
+    assert "url(" not in html.replace("url(#", "")
+
+
+class _Outline(HTMLParser):
+    """Headings in order, and table cells without a scope."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.levels: list[int] = []
+        self.bad: list[str] = []
+        self.captions = 0
+        self.tables = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if re.fullmatch(r"h[1-6]", tag):
+            self.levels.append(int(tag[1]))
+        self.tables += tag == "table"
+        self.captions += tag == "caption"
+        if tag == "th" and "scope" not in dict(attrs):
+            self.bad.append(str(attrs))
+
+
+def test_the_page_is_readable_by_a_screen_reader(html: str) -> None:
+    outline = _Outline()
+    outline.feed(html)
+    assert outline.levels[0] == 1
+    assert outline.levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in zip(outline.levels, outline.levels[1:], strict=False)), "no level is skipped"
+    assert outline.bad == []
+    assert outline.tables == outline.captions > 5
+
+
+def test_the_page_answers_first_what_is_asked_first(bundle: PlanBundle, html: str) -> None:
+    text = re.sub(r"<[^>]+>", " ", html)
+    assert headline(bundle) in text
+    assert "documented synthetic workload, not a measured one" in text
+    for section in ("Decision", "Demand", "Fleet", "Cost", "Assumptions and provenance"):
+        assert section in text
+    assert "seasonal naive" in text
+    assert "USD a thousand requests" in text
+
+
+def test_user_strings_cannot_inject(bundle: PlanBundle) -> None:
+    evil = "<script>alert(1)</script>"
+    history = replace(bundle.history, notes=(DataNote("warning", evil, evil),))
+    page = render(replace(bundle, description=evil, history=history))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_requests_are_those_of_the_forecast(bundle: PlanBundle) -> None:
+    median = sum(one.monthly_total[0, one.levels.index(0.5)] for one in bundle.forecast.series)
+    assert requests_in(bundle, 0) == pytest.approx(median, rel=0.1)

@@ -35,9 +35,9 @@ def show_plan(console: Console, done: Finished) -> None:
         console.print(_table("Commit now", head, bought, {4, 5, 6}), "")
     month = tables.largest_month(bundle)
     if plan.pools:
-        rows = [row[:2] + row[3:8] for row in tables.pools(bundle)]
-        head = ("pool", "region", "replicas", "reserve", "GPUs", "peak req/s", "req/s a replica")
-        console.print(_table(f"Fleet in {month}", head, rows, {2, 3, 4, 5, 6}), "")
+        rows = [row[:3] + row[4:9] for row in tables.pools(bundle)]
+        head = ("LLM", "on", "region", "replicas", "reserve", "GPUs", "peak req/s", "req/s each")
+        console.print(_table(f"Fleet in {month}", head, rows, {3, 4, 5, 6, 7}), "")
     if plan.costs:
         costs = [(row[0], row[1], row[2], row[3], row[5], row[8]) for row in tables.costs(bundle)]
         cost_head = ("month", "commitments", "on demand", "held", "cash USD", "USD/1,000 requests")

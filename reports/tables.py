@@ -93,8 +93,9 @@ def _pool(bundle: PlanBundle, pool: Pool) -> tuple[str, ...]:
     ]
     worst = max(rows, key=lambda row: row.tpot_s)
     limit = min(row.max_concurrency for row in rows)
+    one = pool.configuration
     return (
-        pool.configuration.label, pool.region, ", ".join(sorted(served)), f"{pool.replicas:,}",
+        one.llm, f"{one.gpu} {one.precision} TP{one.tensor_parallel}", pool.region, ", ".join(sorted(served)), f"{pool.replicas:,}",
         f"{pool.failure_replicas:,}", f"{pool.gpus:,}", f"{pool.peak_rps:,.1f}",
         f"{pool.operating_rps_per_replica:.2f}", f"{limit:,.0f}",
         f"{worst.ttft_s:.2f} s / {worst.tpot_s * 1e3:.0f} ms",

@@ -72,7 +72,8 @@ def plan(
     if as_json:
         sys.stdout.write((done.folder / "plan.json").read_text(encoding="utf-8"))
     else:
-        show_plan(Console(), done)
+        # A pipe has no width of its own: 120 columns keep every table on one line.
+        show_plan(Console(width=None if sys.stdout.isatty() else 120), done)
     if done.bundle.infeasible:
         raise typer.Exit(EXIT_INFEASIBLE)
 

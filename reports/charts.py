@@ -90,7 +90,8 @@ def _fan(bundle: PlanBundle, one: SeriesForecast) -> Picture:
     )
     now, then = float(past["requests"].tail(28).mean()), float(band["mid"].tail(28).mean())
     change = then / now - 1 if now else 0.0
-    title = f"{key.request_class} from {key.region}: {now:.3g} requests/s now, {then:.3g} forecast ({change:+.0%})"
+    moved = f"{change:+.0%}" if abs(change) >= 0.005 else "unchanged"
+    title = f"{key.request_class} from {key.region}: {now:.3g} requests/s now, {then:.3g} forecast ({moved})"
 
     def build(width: int) -> Any:
         y = alt.Y("requests:Q", title="requests/s, daily mean", scale=alt.Scale(zero=True))

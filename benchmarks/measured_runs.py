@@ -1,0 +1,180 @@
+"""Measured serving runs from a CSV file, as configurations and loads; what cannot be used is named, not dropped.
+
+Columns: model_path, system, backend, isl, osl, batch_size (clients of one replica), tp_size, silicon_tpot_ms; optional
+precision, gemm_quant_mode, pp_size, attention_dp_size, moe_ep_size, silicon_ttft_ms, backend_version, kv_precision.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.errors import InputError
+from data.catalog import find_engine, find_gpu, find_llm, load_gpus
+from data.records import Configuration, Llm
+
+REQUIRED = ("model_path", "system", "backend", "isl", "osl", "batch_size", "tp_size", "silicon_tpot_ms")
+SYSTEMS = {
+    "a100_sxm": "A100-80GB-SXM",
+    "a100_pcie": "A100-80GB-PCIe",
+    "h100_sxm": "H100-SXM",
+    "h100_pcie": "H100-PCIe",
+    "h200_sxm": "H200-SXM",
+    "b200_sxm": "B200-SXM",
+    "b300_sxm": "B300-SXM",
+}
+NODE_GPUS = 8
+PRECISIONS = {
+    "bfloat16": "bf16",
+    "float16": "bf16",
+    "bf16": "bf16",
+    "fp16": "bf16",
+    "fp8": "fp8",
+    "fp8_static": "fp8",
+    "fp8_ootb": "fp8",
+    "fp8_block": "fp8_block",
+    "nvfp4": "fp4",
+    "mxfp4": "fp4",
+    "w4a16_mxfp4": "fp4",
+    "w4a8_mxfp4_mxfp8": "fp4",
+    "fp4": "fp4",
+    "int4": "int4",
+    "int4_wo": "int4",
+    "int8": "int8",
+    "int8_wo": "int8",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One closed-loop run. TTFT is NaN where the file has none."""
+
+    configuration: Configuration
+    attention_data_parallel: int
+    moe: bool
+    concurrency: float
+    input_tokens: float
+    output_tokens: float
+    tpot_s: float
+    ttft_s: float
+    version: str
+
+
+def read_runs(path: Path) -> tuple[tuple[Run, ...], dict[str, int]]:
+    """Usable runs, and how many rows were left out for which reason.
+
+    Raises InputError where the file is missing or lacks a required column.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
+            if missing:
+                raise InputError(str(path), f"columns {', '.join(REQUIRED)}", f"no {', '.join(missing)}", "Add them.")
+            rows = list(reader)
+    except FileNotFoundError:
+        raise InputError(str(path), "a CSV file of measured runs", "no such file", "Check the path.") from None
+    runs: list[Run] = []
+    left_out: dict[str, int] = {}
+    for row in rows:
+        found = _run(row)
+        if isinstance(found, Run):
+            runs.append(found)
+        else:
+            left_out[found] = left_out.get(found, 0) + 1
+    return tuple(runs), left_out
+
+
+def _number(row: dict[str, str], name: str, default: float = math.nan) -> float:
+    text = (row.get(name) or "").strip()
+    try:
+        return float(text) if text and text.lower() != "none" else default
+    except ValueError:
+        return math.nan
+
+
+def _gpu(system: str) -> str:
+    plain = {name.lower().replace("-", "_"): name for name in load_gpus()}
+    key = system.strip().lower().replace("-", "_")
+    return find_gpu(SYSTEMS.get(key) or plain.get(key) or system).name
+
+
+def _precision(row: dict[str, str], llm: Llm) -> str | None:
+    """The GEMM's precision, else the checkpoint's; a file that names neither means the LLM's published one."""
+    name = (row.get("gemm_quant_mode") or row.get("precision") or "").strip().lower()
+    if not name or name in ("none", "nan"):
+        return llm.native_precision
+    # gpt-oss and NVFP4 mixtures quantise their experts whatever the attention's GEMMs use.
+    if llm.experts and PRECISIONS.get((row.get("moe_quant_mode") or "").strip().lower()) == "fp4":
+        return "fp4"
+    # Block-scaled checkpoints (DeepSeek) have block-scaled GEMMs whatever the file calls them.
+    if llm.native_precision == "fp8_block" and PRECISIONS.get(name) == "fp8" and llm.kv_lora_rank:
+        return "fp8_block"
+    return PRECISIONS.get(name)
+
+
+def _kv_precision(row: dict[str, str], engine: str, llm: Llm, precision: str) -> str:
+    """As the file says; else what the engine picks: vLLM and SGLang keep bf16, TensorRT-LLM obeys the checkpoint, and
+    the dense fp8 and fp4 checkpoints made for it (ModelOpt recipes) set an fp8 cache."""
+    named = PRECISIONS.get((row.get("kv_precision") or "").strip().lower())
+    if named in ("bf16", "fp8"):
+        return named
+    return "fp8" if engine == "trtllm" and not llm.experts and precision in ("fp8", "fp4") else "bf16"
+
+
+def _tensor_parallel(row: dict[str, str], stated: int) -> int:
+    """Ranks of tensor parallelism.
+
+    Public files state the product of tensor and expert ranks for some expert-parallel runs: their 64 x 8 rows repeat
+    the times of the 8 x 8 rows to the last digit, and no such node links 64 GPUs.
+    """
+    experts = int(_number(row, "moe_ep_size", 1.0))
+    return stated // experts if stated > NODE_GPUS and experts > 1 and stated % experts == 0 else stated
+
+
+def _run(row: dict[str, str]) -> Run | str:
+    """The run of a row, or why it cannot be used."""
+    try:
+        llm = find_llm(row["model_path"].strip())
+    except InputError:
+        return f"unknown LLM {row['model_path']!r}"
+    try:
+        gpu = _gpu(row["system"])
+    except InputError:
+        return f"unknown GPU {row['system']!r}"
+    try:
+        engine = find_engine(row["backend"].strip())
+    except InputError:
+        return f"unknown engine {row['backend']!r}"
+    precision = _precision(row, llm)
+    if precision is None:
+        return f"unknown precision {row.get('gemm_quant_mode') or row.get('precision')!r}"
+    needed = {name: _number(row, name) for name in ("isl", "osl", "batch_size", "tp_size", "silicon_tpot_ms")}
+    for name, value in needed.items():
+        if not (math.isfinite(value) and value > 0):
+            return f"{name} is not a positive number"
+    if _number(row, "pp_size", 1.0) != 1.0:
+        return "pipeline parallelism is not scored"
+    return Run(
+        configuration=Configuration(
+            llm=llm.name,
+            gpu=gpu,
+            precision=precision,
+            kv_precision=_kv_precision(row, engine.name, llm, precision),
+            tensor_parallel=_tensor_parallel(row, int(needed["tp_size"])),
+            engine=engine.name,
+            expert_parallel=int(_number(row, "moe_ep_size", 1.0)),
+            max_num_seqs=engine.max_num_seqs,
+            max_num_batched_tokens=engine.max_num_batched_tokens,
+        ),
+        attention_data_parallel=int(_number(row, "attention_dp_size", 1.0)),
+        moe=llm.experts > 0,
+        concurrency=needed["batch_size"],
+        input_tokens=needed["isl"],
+        output_tokens=needed["osl"],
+        tpot_s=needed["silicon_tpot_ms"] * 1e-3,
+        ttft_s=_number(row, "silicon_ttft_ms") * 1e-3,
+        version=(row.get("backend_version") or "").strip(),
+    )

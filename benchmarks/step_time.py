@@ -1,0 +1,203 @@
+"""Score the step-time kernel on measured closed-loop runs: yours or public ones.
+
+    python -m benchmarks.step_time --runs FILE [--calibrate N] [--json]
+
+Coefficients come from the catalog (operator tables and stated assumptions; no serving run). --calibrate N fits the
+corrections of models/calibrate.py to N random runs of every (LLM, GPU, engine, version, precision) and scores the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.measured_runs import Run, read_runs
+from benchmarks.scores import table
+from configs.errors import InputError
+from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
+from data.records import FloatArray
+from models.attention_data_parallel import spread_experts
+from models.calibrate import Observations, calibrate, predict
+from models.closed_loop import ClosedLoop, closed_loop
+from models.memory import kv_bytes, memory
+from models.rows import build_rows
+
+HEADROOM = 0.0
+IDLE_BATCH = 4
+"""At most this many clients start without a queue that matters: their TTFT is compared with prefill time."""
+
+
+class Predicted(NamedTuple):
+    """Uncalibrated parts of every run's prediction, in seconds; batch in requests."""
+
+    decode_s: FloatArray
+    interference_s: FloatArray
+    prefill_s: FloatArray
+    batch: FloatArray
+    fitted: FloatArray
+
+    @property
+    def tpot_s(self) -> FloatArray:
+        return self.decode_s + self.interference_s
+
+
+def predict_runs(runs: Sequence[Run]) -> Predicted:
+    """Closed-loop times of every run with the catalog's coefficients; one kernel call for each engine."""
+    parts = np.zeros((5, len(runs)))
+    engines = np.array([run.configuration.engine for run in runs])
+    for name in sorted(set(engines)):
+        index = np.flatnonzero(engines == name)
+        parts[:, index] = _predict_engine([runs[i] for i in index], name)
+    return Predicted(*parts)
+
+
+def _predict_engine(runs: Sequence[Run], name: str) -> FloatArray:
+    engine, catalog = find_engine(name), load_coefficients()
+    ranks = [run.configuration.expert_parallel if run.attention_data_parallel > 1 else 1 for run in runs]
+    whole = [
+        replace(run.configuration, tensor_parallel=max(run.configuration.tensor_parallel, many))
+        for run, many in zip(runs, ranks, strict=True)
+    ]
+    single = [replace(run.configuration, tensor_parallel=1, expert_parallel=1) for run in runs]
+    spread, provenance = build_rows(whole, load_llms(), load_gpus(), engine, catalog)
+    attention, _ = build_rows(single, load_llms(), load_gpus(), engine, catalog)
+
+    def column(values: Sequence[float]) -> jax.Array:
+        return jnp.asarray(np.asarray(values, dtype=np.float32))
+
+    rows = spread_experts(attention, spread, column(ranks))
+    inputs, outputs = column([run.input_tokens for run in runs]), column([run.output_tokens for run in runs])
+    seqs, budget = engine.max_num_seqs, engine.max_num_batched_tokens
+    pool = memory(rows, engine, engine.gpu_memory_utilization, HEADROOM, budget, seqs).pool
+    fit = pool / kv_bytes(rows, inputs + outputs / 2.0, engine.kv_block_tokens)
+    load = ClosedLoop(
+        # A file counts the clients of one attention rank.
+        concurrency=column([r.concurrency * r.attention_data_parallel / n for r, n in zip(runs, ranks, strict=True)]),
+        input_tokens=inputs,
+        output_tokens=outputs,
+        # A test that ran did fit: where our memory model disagrees the load stands, and only KV pressure is modelled.
+        sequences_that_fit=jnp.minimum(jnp.where(fit >= 1.0, fit, jnp.inf), float(seqs)),
+        token_budget=jnp.full_like(inputs, float(budget)),
+    )
+    found = jax.device_get(closed_loop(rows, load))
+    fitted = [float(kind == "fitted") for kind in provenance]
+    return np.stack([found.decode_s, found.interference_s, found.prefill_s, found.batch, fitted]).astype(np.float64)
+
+
+def calibrated(runs: Sequence[Run], base: Predicted, points: int, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Predictions after calibration, and which runs were held out; groups of `points` runs or fewer are not scored."""
+    rng = np.random.default_rng(seed)
+    measured = np.array([run.tpot_s for run in runs])
+    labels = np.array(
+        [
+            "/".join((c.llm, c.gpu, c.engine, run.version, c.precision))
+            for run, c in ((run, run.configuration) for run in runs)
+        ]
+    )
+    moved, held = base.tpot_s.copy(), np.zeros(len(runs), dtype=bool)
+    for label in sorted(set(labels)):
+        index = np.flatnonzero(labels == label)
+        if len(index) <= points:
+            continue
+        seen = rng.choice(index, points, replace=False)
+        rest = np.setdiff1d(index, seen)
+        parts = (base.decode_s, base.interference_s, base.batch)
+        fit = calibrate(Observations(measured[seen], *(part[seen] for part in parts)))
+        moved[rest] = predict(fit, *(part[rest] for part in parts))
+        held[rest] = True
+    return moved, held
+
+
+def report(path: Path, points: int, seeds: int) -> dict[str, object]:
+    """Everything the benchmark prints."""
+    runs, left_out = read_runs(path)
+    result: dict[str, object] = {
+        "file": path.name,
+        "runs": len(runs),
+        "left_out": sum(left_out.values()),
+        "left_out_because": left_out,
+        "device": jax.devices()[0].device_kind,
+    }
+    if not runs:
+        return result
+    base = predict_runs(runs)
+    measured = np.array([run.tpot_s for run in runs])
+    result["coefficients"] = {
+        "fitted": int(base.fitted.sum()),
+        "roofline": int(len(runs) - base.fitted.sum()),
+    }
+    result["tpot"] = table(runs, base.tpot_s, measured)
+    idle = np.array([run.concurrency <= IDLE_BATCH and np.isfinite(run.ttft_s) and run.ttft_s > 0 for run in runs])
+    ttft = np.array([run.ttft_s for run in runs])
+    result["prefill_against_ttft_at_batch_4_or_less"] = {
+        "n": int(idle.sum()),
+        "median_ttft_over_prefill": round(float(np.median(ttft[idle] / base.prefill_s[idle])), 2)
+        if idle.any()
+        else None,
+    }
+    if points:
+        tables = []
+        for seed in range(seeds):
+            moved, held = calibrated(runs, base, points, seed)
+            kept = [run for run, out in zip(runs, held, strict=True) if out]
+            tables.append((kept, moved[held], measured[held]))
+        joined = [run for kept, _, _ in tables for run in kept]
+        result["tpot_calibrated"] = {
+            "points_a_group": points,
+            "random_draws": seeds,
+            **table(joined, np.concatenate([t[1] for t in tables]), np.concatenate([t[2] for t in tables])),
+        }
+    return result
+
+
+def _print(result: dict[str, object]) -> None:
+    print(f"{result['file']}: {result['runs']} runs scored, {result['left_out']} left out")
+    for reason, count in dict(result["left_out_because"]).items():  # type: ignore[call-overload]
+        print(f"  {count:5d}  {reason}")
+    for name in ("tpot", "tpot_calibrated"):
+        part = result.get(name)
+        if not isinstance(part, dict):
+            continue
+        print(f"\n{name}: n, MAPE %, median %, bias %")
+        for group, scores in part.items():
+            if not isinstance(scores, dict):
+                print(f"  {group}: {scores}")
+                continue
+            for label, s in ({"": scores} if group == "total" else scores).items():
+                print(
+                    f"  {group:16s} {label:42s} {s['n']:5d} {s['mape_percent']:7.2f}"
+                    f" {s['median_percent']:7.2f} {s['bias_percent']:+7.2f}"
+                )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.step_time", description=__doc__)
+    parser.add_argument("--runs", type=Path, required=True, help="CSV file of measured closed-loop runs")
+    parser.add_argument("--calibrate", type=int, default=0, metavar="N", help="fit to N random runs of every group")
+    parser.add_argument("--draws", type=int, default=5, help="random draws that calibration scores are averaged over")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    chosen = parser.parse_args(arguments)
+    try:
+        result = report(chosen.runs, chosen.calibrate, chosen.draws)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if chosen.json:
+        print(json.dumps(result, indent=2))
+    else:
+        _print(result)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

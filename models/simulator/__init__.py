@@ -1,0 +1,1 @@
+"""Continuous batching, iteration by iteration, in thousands of lanes at once."""

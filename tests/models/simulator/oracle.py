@@ -1,0 +1,83 @@
+"""The same engine as a slow, obvious program: a list of running requests, one loop, floats."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass
+class Request:
+    arrival_s: float
+    prompt: int
+    cached: int
+    output: int
+    prefilled: int = 0
+    produced: int = 0
+    first_s: float = math.nan
+    end_s: float = math.nan
+
+    @property
+    def context(self) -> int:
+        return self.prompt + self.produced
+
+
+@dataclass(frozen=True)
+class Cost:
+    tokens: list[float]
+    linear: list[float]
+    d0: float
+    d1: float
+    d2: float
+    p0: float
+    p1: float
+    p2: float
+
+    def at(self, t: float) -> float:
+        for (x0, y0), (x1, y1) in zip(
+            zip(self.tokens, self.linear, strict=True),
+            zip(self.tokens[1:], self.linear[1:], strict=True),
+            strict=False,
+        ):
+            if t <= x1 or x1 == self.tokens[-1]:
+                return y0 + (y1 - y0) * (max(t, self.tokens[0]) - x0) / (x1 - x0)
+        raise AssertionError
+
+
+def run(requests: list[Request], cost: Cost, max_seqs: int, budget: int, kv_tokens: float, block: int) -> None:
+    """Fills first_s and end_s of every request."""
+    queue, running, clock = list(requests), [], 0.0
+    while queue or running:
+        if not running and queue[0].arrival_s > clock and queue[0].prefilled == 0:
+            clock = queue[0].arrival_s
+        decoding = list(running)
+        room, granted, work, finished = budget - len(decoding), 0, 0.0, []
+        while queue and queue[0].arrival_s <= clock and room > 0:
+            head = queue[0]
+            if head.prefilled == 0:
+                alive = len(decoding) + len(finished)
+                held = sum(r.context for r in decoding) + sum(r.prompt + 1 for r in finished) + alive * (block // 2)
+                fits = held + math.ceil((head.prompt + 1) / block) * block <= kv_tokens
+                if alive >= max_seqs or not (fits or alive == 0):
+                    break
+            chunk = min(room, head.prompt - head.cached - head.prefilled)
+            work += chunk * (head.cached + head.prefilled + chunk / 2)
+            head.prefilled += chunk
+            room -= chunk
+            granted += chunk
+            if head.prefilled == head.prompt - head.cached:
+                finished.append(queue.pop(0))
+        seconds = cost.at(len(decoding) + granted)
+        if decoding:
+            seconds += cost.d0 + cost.d1 * len(decoding) + cost.d2 * sum(r.context for r in decoding)
+        if granted:
+            seconds += cost.p0 + cost.p1 * granted + cost.p2 * work
+        clock += seconds
+        for r in decoding:
+            r.produced += 1
+        for r in finished:
+            r.first_s, r.produced = clock, 1
+        for r in decoding + finished:
+            if r.produced == r.output:
+                r.end_s = clock
+        running = [r for r in decoding + finished if r.produced < r.output]

@@ -56,7 +56,7 @@ def predict_runs(runs: Sequence[Run]) -> Predicted:
     engines = np.array([run.configuration.engine for run in runs])
     for name in sorted(set(engines)):
         index = np.flatnonzero(engines == name)
-        parts[:, index] = _predict_engine([runs[i] for i in index], name)
+        parts[:, index] = _predict_engine([runs[int(i)] for i in index], name)
     return Predicted(*parts)
 
 

@@ -21,6 +21,9 @@ SMALL_KERNELS_EFF_MEMORY = 0.7
 SAMPLER_S = 25e-6
 """Sampling, from the same tables; plus 0.35 us a sequence."""
 SAMPLER_PER_SEQUENCE_S = 0.35e-6
+EXPERT_LAUNCHES = 10.0
+"""Kernels of one mixture-of-experts layer, each at the launch cost of a GEMM: gate, top-k, sort, permute, quantise, two
+grouped GEMMs, activation, quantise, combine (the fused-MoE paths of vLLM and TensorRT-LLM, read 2026-11)."""
 EXPERT_SKEW = 1.15
 """Assumption (2026-11): the busiest rank's share of routed tokens over the mean, for balanced serving traffic."""
 
@@ -52,8 +55,7 @@ def linear_time_s(rows: Rows, tokens: jax.Array, sequences: jax.Array) -> jax.Ar
     expert_work = 2.0 * routed * r.hidden * r.expert_width / (r.gemm_eff_compute * r.flops)
     expert_moved = r.expert_weight_bytes * touched * r.hidden * r.expert_width + 4.0 * routed * r.hidden
     expert_memory = expert_moved / (r.gemm_eff_memory * r.bandwidth)
-    # Two grouped GEMMs and about four routing kernels (gate, top-k, permute, combine) a layer.
-    expert = 6.0 * r.gemm_t0_s + _smooth_max(expert_work, expert_memory, r.gemm_p)
+    expert = EXPERT_LAUNCHES * r.gemm_t0_s + _smooth_max(expert_work, expert_memory, r.gemm_p)
     total = total + jnp.where(r.moe_layers > 0, r.moe_layers * expert, 0.0)
 
     small = 2.0 * tokens * (12.0 * r.hidden + 3.0 * r.widest_activation / 2.0)

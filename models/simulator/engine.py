@@ -20,7 +20,7 @@ import numpy as np
 from data.records import BoolArray, FloatArray, IntArray, StepCost
 
 GRID_TOKENS = 8
-"""Spacing of the resampled linear-cost table; engines round batches up to multiples of 8 for their kernels."""
+"""Spacing of the resampled linear-cost table."""
 TICKS = 2**30
 
 
@@ -120,7 +120,7 @@ def _uniform(cost: StepCost, most_tokens: int, tick_s: float) -> _Cost:
     )
 
 
-@partial(jax.jit, static_argnames=("ring", "most_iterations"))
+@partial(jax.jit, static_argnames=("ring", "most_iterations", "pad"))
 def _run(
     cost: _Cost,
     arrival: jax.Array,
@@ -131,6 +131,7 @@ def _run(
     *,
     ring: int,
     most_iterations: int,
+    pad: bool,
 ) -> _State:
     """All lanes until each has admitted and finished its requests or used its iterations."""
     lanes, requests = prompt.shape
@@ -186,6 +187,7 @@ def _run(
         jump = close & empty
         n, k = s.running.astype(jnp.float32), s.kv
         where = total.astype(jnp.float32) / GRID_TOKENS
+        where = jnp.ceil(where) if pad else where
         low = jnp.floor(where).astype(jnp.int32)
         a, b = at(cost.linear, low), at(cost.linear, low + 1)
         linear = a + (b - a) * (where - low)
@@ -245,8 +247,16 @@ def _run(
     return jax.lax.while_loop(lambda s: alive(s).any(), body, start)
 
 
-def simulate(cost: StepCost, requests: Requests, limits: Limits, most_iterations: int | None = None) -> Outcome:
+def simulate(
+    cost: StepCost,
+    requests: Requests,
+    limits: Limits,
+    most_iterations: int | None = None,
+    pad: bool = False,
+) -> Outcome:
     """Exact times of every request in every lane.
+
+    pad: a step costs what the next multiple of GRID_TOKENS tokens costs, as engines that pad batches do.
 
     most_iterations bounds memory (4 bytes a lane-iteration); by default what one sequence at a time would need, at
     most 200,000. Lanes that need more come back unfinished with nan times. Cost grows linearly in lanes and steps
@@ -289,6 +299,7 @@ def simulate(cost: StepCost, requests: Requests, limits: Limits, most_iterations
             ),
             ring=ring,
             most_iterations=most_iterations,
+            pad=pad,
         )
     )
     first = state.first_iteration.astype(np.int64)

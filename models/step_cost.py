@@ -1,54 +1,69 @@
-"""The kernels' physics in the form a simulator scans over: StepCost of data/records.py."""
+"""The step-time kernel in the piecewise linear form that an iteration simulator scans over (data.records.StepCost).
+
+Decode attention is linear in the KV it reads and prefill attention in its work, so only the part that depends on the
+token count needs a grid. Two effects have no place in the form and are taken at the class's mean context: the window of
+sliding layers, and the efficiency of prefill attention, which grows with context.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data.records import StepCost
-from models.rows import Rows
+from configs.catalog_schema import CoefficientCatalog
+from data.records import Configuration, Engine, Gpu, Llm, StepCost
+from models.rows import Rows, build_rows
 from models.step_time import decode_attention_s, linear_time_s, prefill_attention_s
 
+TOKEN_GRID = np.unique(np.round(np.geomspace(1.0, 32_768.0, 61)))
+"""Dense enough that interpolation errs less than 0.5 % (tests/models/test_step_cost.py)."""
 
-def step_cost(rows: Rows, most_tokens: int, context_tokens: Sequence[float]) -> StepCost:
-    """StepCost of every row, exact at the grid's token counts for GQA and MLA without windows.
 
-    context_tokens [rows]: typical context of a prefill chunk (attention efficiency) and of a decoding request (sliding
-    windows: KV reads are linearised through it). Head and sampler are charged for the decoding part of a batch, which
-    is what they are in steady state.
+@jax.jit
+def _parts(rows: Rows, tokens: jax.Array, context: jax.Array) -> tuple[jax.Array, ...]:
+    lanes = rows.hidden.shape[0]
+    grid = jnp.broadcast_to(tokens, (lanes, tokens.shape[0]))
+    # The output head runs for decoding requests only; their number enters through d1, measured between two batches.
+    linear = linear_time_s(rows, grid, jnp.zeros_like(grid))
+    one, many = jnp.ones((lanes,), jnp.float32), jnp.full((lanes,), 64.0, jnp.float32)
+    per_head = (linear_time_s(rows, many, many) - linear_time_s(rows, many, one)) / 63.0
+    at_context = decode_attention_s(rows, one, context)
+    base = decode_attention_s(rows, one, jnp.zeros_like(context))
+    # Up to the window every layer's KV counts; beyond it the sliding layers' share of a mean context is what is read.
+    per_kv = (at_context - base) / jnp.maximum(context, 1.0)
+    prefill_base = prefill_attention_s(rows, jnp.full_like(one, 1e-9), context)
+    per_work = (prefill_attention_s(rows, context**2 / 2.0, context) - prefill_base) / jnp.maximum(
+        context**2 / 2.0, 1.0
+    )
+    return linear, base, per_head, per_kv, prefill_base, per_work
+
+
+def step_cost(
+    configurations: Sequence[Configuration],
+    llms: Mapping[str, Llm],
+    gpus: Mapping[str, Gpu],
+    engine: Engine,
+    catalog: CoefficientCatalog,
+    mean_context_tokens: Sequence[float],
+) -> StepCost:
+    """Step cost of every configuration, one lane each.
+
+    mean_context_tokens: mean input plus half the mean output of each lane, shape [lanes].
     """
-    count = rows.hidden.shape[0]
-    tokens = np.unique(np.concatenate([np.arange(0, 513, 8), np.geomspace(512, most_tokens + 512, 48) // 8 * 8]))
-    grid = jnp.broadcast_to(jnp.asarray(np.maximum(tokens, 1.0), dtype=jnp.float32), (count, len(tokens)))
-    linear = linear_time_s(rows, grid, jnp.minimum(grid, 64.0))
-
-    context = np.asarray(context_tokens, dtype=np.float64)
-    one = jnp.ones(count, dtype=jnp.float32)
-
-    def decode(sequences: float, each: np.ndarray) -> np.ndarray:
-        kv = jnp.asarray((sequences * each).astype(np.float32))
-        return np.asarray(decode_attention_s(rows, sequences * one, kv), dtype=np.float64)
-
-    # Through three points: a base, a slope in KV at the typical context, and what windows save a sequence.
-    slope = (decode(1.0, context * 1.25) - decode(1.0, context * 0.75)) / (0.5 * context)
-    base = np.asarray((rows.full_layers + rows.sliding_layers) * rows.decode_t0_s, dtype=np.float64)
-    per_seq = decode(1.0, context) - base - slope * context
-
-    def prefill(work: float) -> np.ndarray:
-        return np.asarray(
-            prefill_attention_s(rows, work * one, jnp.asarray(context.astype(np.float32))), dtype=np.float64
-        )
-
-    per_work = (prefill(2e6) - prefill(1e6)) / 1e6
+    rows, _ = build_rows(configurations, llms, gpus, engine, catalog)
+    context = jnp.asarray(np.asarray(mean_context_tokens, dtype=np.float32))
+    found = jax.device_get(_parts(rows, jnp.asarray(TOKEN_GRID, dtype=jnp.float32), context))
+    linear, base, per_head, per_kv, prefill_base, per_work = (np.asarray(part, dtype=np.float64) for part in found)
     return StepCost(
-        tokens=tokens.astype(np.float64),
-        linear_s=np.asarray(linear, dtype=np.float64),
+        tokens=TOKEN_GRID,
+        linear_s=linear,
         decode_base_s=base,
-        decode_per_seq_s=per_seq,
-        decode_per_kv_token_s=slope,
-        prefill_base_s=prefill(1e6) - per_work * 1e6,
-        prefill_per_token_s=np.zeros(count),
+        decode_per_seq_s=per_head,
+        decode_per_kv_token_s=per_kv,
+        prefill_base_s=prefill_base,
+        prefill_per_token_s=np.zeros_like(base),
         prefill_per_attention_s=per_work,
     )

@@ -105,6 +105,10 @@ def step_time_s(
 
 
 def _smooth_max(work: jax.Array, memory: jax.Array, p: jax.Array) -> jax.Array:
-    """(work^p + memory^p)^(1/p), scaled by the larger so that large p cannot underflow."""
+    """(work^p + memory^p)^(1/p) as top (1 + r^p)^(1/p), r = low / top, so that large p cannot underflow.
+
+    Written with exp and log, which compile to vector code on every platform where pow does not.
+    """
     top = jnp.maximum(jnp.maximum(work, memory), 1e-12)
-    return top * ((work / top) ** p + (memory / top) ** p) ** (1.0 / p)
+    ratio = jnp.maximum(jnp.minimum(work, memory) / top, 1e-30)
+    return top * jnp.exp(jnp.log(1.0 + jnp.exp(p * jnp.log(ratio))) / p)

@@ -1,0 +1,127 @@
+"""Points per second of the sweep kernel beside the same model in numpy, in the same run on the same core.
+
+    python -m benchmarks.sweep [--points 2e7] [--cores 1] [--json]
+
+A point is one configuration at one batch, prompt and output length, with all outputs: TPOT, TTFT, throughput, cost,
+energy, the limit it breaks and by how much. Results stay on the device chunk by chunk; every chunk is waited for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from itertools import product
+
+AICONFIGURATOR_POINTS_PER_S = 2700.0
+"""aiconfigurator 0.12 evaluates 1,000-2,700 engine configurations a second (2026-11); the higher is compared with."""
+
+
+def _pin(cores: int) -> int:
+    """Keep this process on so many cores, where the system can; returns how many it has."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def measure(points: float, chunk_rows: int) -> dict[str, object]:
+    """Time both implementations on the catalog's grid; imports wait until the cores are chosen."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from benchmarks.sweep_numpy import evaluate_grid_numpy
+    from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
+    from data.records import Configuration
+    from models.rows import Rows, build_rows
+    from models.sweep import Budget, LoadGrid, SweepPolicy, evaluate_grid, stream
+
+    engine, gpus, llms = find_engine("vllm"), load_gpus(), load_llms()
+    wanted = [
+        Configuration(llm, gpu, precision, "bf16", tp, "vllm")
+        for llm, gpu, precision, tp in product(llms, gpus, ("bf16", "fp8", "int4"), (1, 2, 4, 8))
+    ]
+    loads = LoadGrid(
+        jnp.asarray(np.geomspace(1, 512, 32), dtype=jnp.float32),
+        jnp.asarray(np.geomspace(128, 32_768, 16), dtype=jnp.float32),
+        jnp.asarray(np.geomspace(32, 4096, 16), dtype=jnp.float32),
+    )
+    count = max(1, int(points // loads.points // chunk_rows)) * chunk_rows
+    start = time.perf_counter()
+    distinct = wanted[: min(count, len(wanted))]
+    rows, _ = build_rows(distinct, llms, gpus, engine, load_coefficients())
+    build_s = time.perf_counter() - start
+    index = np.arange(count) % len(distinct)
+    rows = Rows(*(jnp.asarray(np.asarray(leaf)[index]) for leaf in rows))
+    replicas = [distinct[int(i)] for i in index]
+    cost = Budget(
+        jnp.asarray([3.0 * one.gpus for one in replicas], dtype=jnp.float32),
+        jnp.asarray([gpus[one.gpu].tdp_w * one.gpus for one in replicas], dtype=jnp.float32),
+    )
+    policy = SweepPolicy(engine, 0.9, 0.02, 8192, 2.0, 0.05)
+
+    first = Rows(*(leaf[:chunk_rows] for leaf in rows))
+    first_cost = Budget(*(leaf[:chunk_rows] for leaf in cost))
+    start = time.perf_counter()
+    for _, found in stream(rows, cost, loads, policy, chunk_rows):
+        found.limit.block_until_ready()
+        break
+    compile_s = time.perf_counter() - start
+    start = time.perf_counter()
+    for _, found in stream(rows, cost, loads, policy, chunk_rows):
+        found.limit.block_until_ready()
+    jax_s = time.perf_counter() - start
+
+    start = time.perf_counter()
+    repeats = max(1, round(min(count, 4 * chunk_rows) / chunk_rows))
+    for _ in range(repeats):
+        twin = evaluate_grid_numpy(first, first_cost, loads, policy)
+    numpy_s = (time.perf_counter() - start) / repeats
+    ours = jax.device_get(evaluate_grid(first, first_cost, loads, policy=policy))
+    difference = max(
+        float(np.max(np.abs(mine / theirs - 1.0)))
+        for name, mine, theirs in zip(ours._fields, ours, twin, strict=True)
+        if name in ("tpot_s", "ttft_s", "output_tokens_per_s", "usd_per_million_tokens", "joules_per_token")
+    )
+    rate = count * loads.points / jax_s
+    numpy_rate = chunk_rows * loads.points / numpy_s
+    return {
+        "device": f"{jax.devices()[0].platform}:{jax.devices()[0].device_kind}",
+        "points": count * loads.points,
+        "configurations": count,
+        "distinct_configurations": len(distinct),
+        "loads_per_configuration": loads.points,
+        "build_rows_s": round(build_s, 3),
+        "compile_s": round(compile_s, 2),
+        "points_per_s": round(rate),
+        "numpy_points_per_s": round(numpy_rate),
+        "times_numpy": round(rate / numpy_rate, 2),
+        "times_aiconfigurator": round(rate / AICONFIGURATOR_POINTS_PER_S),
+        "largest_relative_difference_to_numpy": difference,
+        "limits_differ": int((ours.limit != twin[5]).sum()),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep", description=__doc__)
+    parser.add_argument("--points", type=float, default=2e7, help="points to evaluate")
+    parser.add_argument("--cores", type=int, default=1, help="cores that both implementations may use")
+    parser.add_argument("--chunk-rows", type=int, default=8, help="configurations evaluated at once")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    chosen = parser.parse_args(arguments)
+    cores = _pin(chosen.cores)
+    result = {"cores": cores, **measure(chosen.points, chosen.chunk_rows)}
+    if chosen.json:
+        print(json.dumps(result, indent=2))
+    else:
+        for name, value in result.items():
+            print(f"{name:40s} {value:,}" if isinstance(value, int | float) else f"{name:40s} {value}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,108 @@
+"""The sweep against its numpy twin, in chunks, over devices; and the Pareto front by brute force."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks.sweep_numpy import evaluate_grid_numpy
+from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
+from data.records import Configuration
+from models.rows import Rows, build_rows
+from models.sweep import LIMITS, Budget, LoadGrid, SweepPolicy, evaluate_grid, pareto_front, stream
+
+ENGINE = find_engine("vllm")
+POLICY = SweepPolicy(ENGINE, 0.9, 0.02, 8192, 2.0, 0.05)
+LOADS = LoadGrid(
+    jnp.asarray([1, 8, 64], dtype=jnp.float32),
+    jnp.asarray([200, 3000, 20_000], dtype=jnp.float32),
+    jnp.asarray([50, 800], dtype=jnp.float32),
+)
+
+
+def grid() -> tuple[Rows, Budget]:
+    configurations = [
+        Configuration(llm, gpu, precision, "bf16", tp, "vllm")
+        for llm in ("Llama-3.1-8B", "Llama-3.1-70B", "gpt-oss-120b", "DeepSeek-R1")
+        for gpu in ("L40S", "H100-SXM")
+        for precision in ("bf16", "int4")
+        for tp in (1, 8)
+    ]
+    rows, _ = build_rows(configurations, load_llms(), load_gpus(), ENGINE, load_coefficients())
+    tp = rows.tensor_parallel
+    return rows, Budget(3.0 * tp, 700.0 * tp)
+
+
+def test_the_kernel_equals_numpy() -> None:
+    rows, cost = grid()
+    ours = jax.device_get(evaluate_grid(rows, cost, LOADS, policy=POLICY))
+    for mine, theirs in zip(ours, evaluate_grid_numpy(rows, cost, LOADS, POLICY), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5)
+
+
+def test_chunks_join_to_the_whole() -> None:
+    rows, cost = grid()
+    whole = jax.device_get(evaluate_grid(rows, cost, LOADS, policy=POLICY))
+    parts = list(stream(rows, cost, LOADS, POLICY, 5))
+    assert [part.start for part, _ in parts][1:] == [part.stop for part, _ in parts][:-1]
+    for index, leaf in enumerate(whole):
+        np.testing.assert_allclose(np.concatenate([np.asarray(found[index]) for _, found in parts]), leaf, rtol=1e-6)
+
+
+def test_limits_say_which_and_by_how_much() -> None:
+    rows, cost = grid()
+    found = jax.device_get(evaluate_grid(rows, cost, LOADS, policy=POLICY))
+    assert {LIMITS[i] for i in np.unique(found.limit)} == {"", "memory", "kv_cache", "tpot", "ttft"}
+    assert np.all((found.overrun > 1.0) == (found.limit > 0))
+    feasible = found.limit == 0
+    assert found.tpot_s[feasible].max() <= POLICY.tpot_s * (1 + 1e-6)
+    assert found.ttft_s[feasible].max() <= POLICY.ttft_s * (1 + 1e-6)
+    # Row 12 is 70 B in bf16 on one H100: 141 GB of weights and 3 GB of the rest, with the tenth that vLLM leaves free.
+    assert LIMITS[found.limit[12, 0, 0, 0]] == "memory"
+    assert found.overrun[12, 0, 0, 0] == pytest.approx((141.1 + 3.0) / 85.5 + 0.12, rel=0.02)
+
+
+def test_energy_and_cost_follow_from_the_rate() -> None:
+    rows, cost = grid()
+    found = jax.device_get(evaluate_grid(rows, cost, LOADS, policy=POLICY))
+    tp = np.asarray(rows.tensor_parallel)[:, None, None, None]
+    np.testing.assert_allclose(found.joules_per_token * found.output_tokens_per_s, 700 * tp + 0 * found.tpot_s, 1e-5)
+    np.testing.assert_allclose(
+        found.usd_per_million_tokens * found.output_tokens_per_s * 3600 / 1e6, 3 * tp + 0 * found.tpot_s, 1e-5
+    )
+
+
+def test_front_by_brute_force() -> None:
+    rng = np.random.default_rng(3)
+    points = rng.integers(0, 8, (200, 3)).astype(float)
+    points[7, 0] = np.inf
+    low = points * np.array([1.0, 1.0, -1.0])
+
+    def beaten(i: int) -> bool:
+        return any(bool((low[j] <= low[i]).all() and (low[j] < low[i]).any()) for j in range(200))
+
+    want = [i for i in range(200) if np.isfinite(points[i, 0]) and not beaten(i)]
+    assert sorted(pareto_front(points[:, 0], points[:, 1], points[:, 2])) == want
+
+
+@pytest.mark.slow
+def test_four_devices_give_what_one_gives() -> None:
+    code = (
+        "import jax, numpy as np\n"
+        "from tests.models.test_sweep import LOADS, POLICY, grid\n"
+        "from models.sweep import evaluate_grid, shard_rows\n"
+        "assert len(jax.devices()) == 4\n"
+        "one = evaluate_grid(*grid(), LOADS, policy=POLICY)\n"
+        "four = evaluate_grid(*shard_rows(*grid()), LOADS, policy=POLICY)\n"
+        "assert len(four.tpot_s.sharding.device_set) == 4\n"
+        "[np.testing.assert_allclose(a, b, rtol=1e-5) for a, b in zip(one, four)]\n"
+    )
+    environment = dict(os.environ, XLA_FLAGS="--xla_force_host_platform_device_count=4", JAX_PLATFORMS="cpu")
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

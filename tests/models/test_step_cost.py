@@ -38,9 +38,9 @@ def evaluate(cost: StepCost, lane: int, n: float, kv: float, prefill: float, wor
 )
 def test_the_linear_form_matches_the_kernel(n: int, prefill: int) -> None:
     rows, _ = build_rows(LANES, load_llms(), load_gpus(), ENGINE, load_coefficients())
-    cost = step_cost(rows, 8192, [CONTEXT] * len(LANES))
+    cost = step_cost(LANES, load_llms(), load_gpus(), ENGINE, load_coefficients(), [CONTEXT] * len(LANES))
     work = prefill * CONTEXT / 2
     values = (n, n * CONTEXT, prefill, work, CONTEXT)
     want = step_time_s(rows, *(jnp.full((len(LANES),), value, dtype=jnp.float32) for value in values))
     got = [evaluate(cost, lane, n, n * CONTEXT, prefill, work) for lane in range(len(LANES))]
-    assert got == pytest.approx(np.asarray(want), rel=0.02)
+    assert got == pytest.approx(np.asarray(want), rel=0.015)

@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks.measured_runs import Run, read_runs
 from benchmarks.scores import table
+from configs.catalog_schema import CoefficientCatalog
 from configs.errors import InputError
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
 from data.records import FloatArray
@@ -50,18 +51,18 @@ class Predicted(NamedTuple):
         return self.decode_s + self.interference_s
 
 
-def predict_runs(runs: Sequence[Run]) -> Predicted:
+def predict_runs(runs: Sequence[Run], catalog: CoefficientCatalog) -> Predicted:
     """Closed-loop times of every run with the catalog's coefficients; one kernel call for each engine."""
     parts = np.zeros((5, len(runs)))
     engines = np.array([run.configuration.engine for run in runs])
     for name in sorted(set(engines)):
         index = np.flatnonzero(engines == name)
-        parts[:, index] = _predict_engine([runs[int(i)] for i in index], name)
+        parts[:, index] = _predict_engine([runs[int(i)] for i in index], name, catalog)
     return Predicted(*parts)
 
 
-def _predict_engine(runs: Sequence[Run], name: str) -> FloatArray:
-    engine, catalog = find_engine(name), load_coefficients()
+def _predict_engine(runs: Sequence[Run], name: str, catalog: CoefficientCatalog) -> FloatArray:
+    engine = find_engine(name)
     ranks = [run.configuration.expert_parallel if run.attention_data_parallel > 1 else 1 for run in runs]
     whole = [
         replace(run.configuration, tensor_parallel=max(run.configuration.tensor_parallel, many))
@@ -91,6 +92,23 @@ def _predict_engine(runs: Sequence[Run], name: str) -> FloatArray:
     found = jax.device_get(closed_loop(rows, load))
     fitted = [float(kind == "fitted") for kind in provenance]
     return np.stack([found.decode_s, found.interference_s, found.prefill_s, found.batch, fitted]).astype(np.float64)
+
+
+def without_own_tables(runs: Sequence[Run]) -> FloatArray:
+    """TPOT where each GPU is predicted from the operator tables of all others: what an unmeasured GPU would get."""
+    catalog = load_coefficients()
+    predicted = np.zeros(len(runs))
+    gpus = np.array([run.configuration.gpu for run in runs])
+    for gpu in sorted(set(gpus)):
+        others = catalog.model_copy(
+            update={
+                name: tuple(fit for fit in getattr(catalog, name) if fit.gpu != gpu)
+                for name in ("gemm", "decode_attention", "prefill_attention", "all_reduce")
+            }
+        )
+        index = np.flatnonzero(gpus == gpu)
+        predicted[index] = predict_runs([runs[int(i)] for i in index], others).tpot_s
+    return predicted
 
 
 def calibrated(runs: Sequence[Run], base: Predicted, points: int, seed: int) -> tuple[FloatArray, FloatArray]:
@@ -129,13 +147,15 @@ def report(path: Path, points: int, seeds: int) -> dict[str, object]:
     }
     if not runs:
         return result
-    base = predict_runs(runs)
+    base = predict_runs(runs, load_coefficients())
     measured = np.array([run.tpot_s for run in runs])
     result["coefficients"] = {
         "fitted": int(base.fitted.sum()),
         "roofline": int(len(runs) - base.fitted.sum()),
     }
     result["tpot"] = table(runs, base.tpot_s, measured)
+    # No coefficient depends on an LLM or was fitted to a serving run, so `by_llm` above is the leave-one-LLM-out figure.
+    result["tpot_leave_one_gpu_out"] = table(runs, without_own_tables(runs), measured)
     idle = np.array([run.concurrency <= IDLE_BATCH and np.isfinite(run.ttft_s) and run.ttft_s > 0 for run in runs])
     ttft = np.array([run.ttft_s for run in runs])
     result["prefill_against_ttft_at_batch_4_or_less"] = {
@@ -163,7 +183,7 @@ def _print(result: dict[str, object]) -> None:
     print(f"{result['file']}: {result['runs']} runs scored, {result['left_out']} left out")
     for reason, count in dict(result["left_out_because"]).items():  # type: ignore[call-overload]
         print(f"  {count:5d}  {reason}")
-    for name in ("tpot", "tpot_calibrated"):
+    for name in ("tpot", "tpot_leave_one_gpu_out", "tpot_calibrated"):
         part = result.get(name)
         if not isinstance(part, dict):
             continue

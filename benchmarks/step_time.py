@@ -154,7 +154,7 @@ def report(path: Path, points: int, seeds: int) -> dict[str, object]:
         "roofline": int(len(runs) - base.fitted.sum()),
     }
     result["tpot"] = table(runs, base.tpot_s, measured)
-    # No coefficient depends on an LLM or was fitted to a serving run, so `by_llm` above is the leave-one-LLM-out figure.
+    # No coefficient depends on an LLM or a serving run, so `by_llm` above is the leave-one-LLM-out figure.
     result["tpot_leave_one_gpu_out"] = table(runs, without_own_tables(runs), measured)
     idle = np.array([run.concurrency <= IDLE_BATCH and np.isfinite(run.ttft_s) and run.ttft_s > 0 for run in runs])
     ttft = np.array([run.ttft_s for run in runs])

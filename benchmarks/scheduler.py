@@ -4,7 +4,8 @@
 
 FILE formats: requests as CSV (optionally gzip) with columns case, qps, arrival, request_num_prefill_tokens,
 request_num_decode_tokens, ttft, tpot, e2e (seconds); cost as JSON with tokens, linear_s, decode_s [d0, d1, d2],
-prefill_s [p0, p1, p2], decode_overhead, kv_blocks, block_size, max_num_seqs, chunk_tokens (Vidur's A100 predictor). Prints percentiles beside ours and relative errors by rate.
+prefill_s [p0, p1, p2], decode_overhead, kv_blocks, block_size, max_num_seqs, chunk_tokens (Vidur's A100 predictor).
+Prints percentiles beside ours and relative errors by rate.
 """
 
 from __future__ import annotations

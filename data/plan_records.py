@@ -143,6 +143,8 @@ class Rejected:
     configuration: Configuration
     request_class: str
     excuse: Excuse
+    region: str = ""
+    """Where it was rejected; everywhere where empty."""
 
 
 @dataclass(frozen=True, slots=True)

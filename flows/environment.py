@@ -28,6 +28,10 @@ def prepare(state: Path = STATE) -> None:
         "JAX_COMPILATION_CACHE_DIR": str(folder / "jax"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+        # The matrices here are small: more BLAS threads only spin against each other on a shared machine, and one
+        # thread keeps sums, and so plans, the same on every core count.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
         # Without a CUDA plugin JAX would print a warning about the CPU fallback on machines with a GPU driver.
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from configs.errors import InputError
 from configs.schema import Scenario
+from data.catalog import find_llm
 from data.forecast_records import Forecast
 from data.plan_records import FleetProblem, HeldCommitment
 from data.prices import CATALOG, load_prices, offers
@@ -16,7 +17,8 @@ def fleet_problem(scenario: Scenario, forecast: Forecast, capacity: CapacityTabl
     Only GPUs that some feasible configuration uses are offered. Raises InputError where no region can buy any.
     """
     policy = scenario.plan
-    feasible = capacity.feasible()
+    traffic = {(find_llm(one.llm).name, one.request_class) for one in scenario.traffic.series}
+    feasible = tuple(row for row in capacity.feasible() if (row.configuration.llm, row.request_class) in traffic)
     useful = {row.configuration.gpu for row in feasible} or set(scenario.evaluate.gpus)
     buyable = offers(policy.regions, useful, policy.purchase_options, load_prices(CATALOG))
     for held in policy.commitments:

@@ -31,13 +31,13 @@ def show_plan(console: Console, done: Finished) -> None:
     console.print()
     bought = tables.commitments(bundle)
     if bought:
-        head = ("GPU", "region", "option", "from", "GPUs", "USD/GPU-h", "USD in horizon")
-        console.print(_table("Commit now", head, bought, {4, 5, 6}), "")
+        bought_head = ("GPU", "region", "option", "from", "GPUs", "USD/GPU-h", "USD in horizon")
+        console.print(_table("Commit now", bought_head, bought, {4, 5, 6}), "")
     month = tables.largest_month(bundle)
     if plan.pools:
-        rows = [row[:3] + row[4:9] for row in tables.pools(bundle)]
+        fleet = [row[:3] + row[4:9] for row in tables.pools(bundle)]
         head = ("LLM", "on", "region", "replicas", "reserve", "GPUs", "peak req/s", "req/s each")
-        console.print(_table(f"Fleet in {month}", head, rows, {3, 4, 5, 6, 7}), "")
+        console.print(_table(f"Fleet in {month}", head, fleet, {3, 4, 5, 6, 7}), "")
     if plan.costs:
         costs = [(row[0], row[1], row[2], row[3], row[5], row[8]) for row in tables.costs(bundle)]
         cost_head = ("month", "commitments", "on demand", "held", "cash USD", "USD/1,000 requests")
@@ -51,7 +51,7 @@ def show_plan(console: Console, done: Finished) -> None:
     stats = plan.stats
     console.print(
         f"[dim]{stats.status}: objective {stats.objective_usd:,.0f} USD, bound {stats.bound_usd:,.0f} USD, gap "
-        f"{stats.gap:.2%} · goodput by {escape(bundle.capacity.rows[0].method)} · prices as of "
+        f"{stats.gap:.2%} · goodput by {escape(tables.method(bundle))} · prices as of "
         f"{escape(', '.join(sorted({o.source.as_of for o in bundle.problem.offers})))}[/]"
     )
     console.print(f"Report: {done.folder / 'report.html'}", soft_wrap=True)

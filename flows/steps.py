@@ -23,6 +23,7 @@ from flows.problem import fleet_problem
 from flows.progress import Stopwatch, report
 from forecast import portfolio
 from models import evaluate as kernels
+from models.service import simulated
 from optimizer.solve import solve
 from reports.bundle import PlanBundle
 from reports.write import write_run_files
@@ -62,8 +63,9 @@ def forecast(scenario: Scenario, history: TrafficHistory) -> Forecast:
 
 
 def evaluate(scenario: Scenario, history: TrafficHistory) -> CapacityTable:
-    """Capacity of every configuration for every class; LLMs that have no traffic of a class are evaluated with its
-    lengths too, so that the table answers what another LLM would take."""
+    """Capacity of every configuration for every class: simulated where there is traffic, estimated elsewhere (LLMs
+    that have no traffic of a class are evaluated with its lengths too, so that the table answers what another LLM
+    would take)."""
     policy = scenario.evaluate
     classes = scenario.traffic.classes
     slos = {
@@ -76,14 +78,21 @@ def evaluate(scenario: Scenario, history: TrafficHistory) -> CapacityTable:
         for llm in policy.llms
         for name, sample in by_class.items()
     }
-    return kernels.evaluate(
-        [find_llm(name) for name in policy.llms],
-        [find_gpu(name) for name in policy.gpus],
-        find_engine(policy.engine),
-        load_coefficients(),
-        policy,
+    llms = [find_llm(name) for name in policy.llms]
+    gpus = [find_gpu(name) for name in policy.gpus]
+    engine, coefficients = find_engine(policy.engine), load_coefficients()
+    table = kernels.evaluate(llms, gpus, engine, coefficients, policy, lengths, slos)
+    report("  simulating what can serve")
+    return simulated(
+        table,
+        {(find_llm(one.llm).name, one.request_class) for one in scenario.traffic.series},
+        {llm.name: llm for llm in llms},
+        {gpu.name: gpu for gpu in gpus},
+        engine,
+        coefficients,
         lengths,
-        slos,
+        policy.operating_point,
+        seed=scenario.seed,
     )
 
 

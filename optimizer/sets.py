@@ -9,6 +9,7 @@ import numpy as np
 
 from data.plan_records import FleetProblem, Rejected
 from data.records import Capacity, Configuration, Excuse, Offer, SeriesKey
+from optimizer.outbid import outbid
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -97,7 +98,14 @@ def build_sets(problem: FleetProblem) -> Sets:
         | set(on_demand)
         | {(held.region, held.gpu) for held in problem.held}
     )
-    pools = tuple(PoolKey(region, one) for region in problem.regions for one in kept if (region, one.gpu) in supply)
+    rejected += outbid(problem, kept, on_demand)
+    lost = {(r.region, r.configuration) for r in rejected if r.region}
+    pools = tuple(
+        PoolKey(region, one)
+        for region in problem.regions
+        for one in kept
+        if (region, one.gpu) in supply and (region, one) not in lost
+    )
     rate = {(pool, row.request_class): row.operating_rps for pool in pools for row in kept[pool.configuration]}
     serves = {
         key: tuple(

@@ -70,6 +70,11 @@ def workload(bundle: PlanBundle) -> Rows:
     ]  # fmt: skip
 
 
+def method(bundle: PlanBundle) -> str:
+    """How the goodput of the plan's candidates was found."""
+    return ", ".join(sorted({row.method for row in bundle.problem.capacities})) or "no configuration serves"
+
+
 def largest_month(bundle: PlanBundle) -> str | None:
     """The month with the most GPUs in pools."""
     totals: dict[str, int] = {}
@@ -95,7 +100,8 @@ def _pool(bundle: PlanBundle, pool: Pool) -> tuple[str, ...]:
     limit = min(row.max_concurrency for row in rows)
     one = pool.configuration
     return (
-        one.llm, f"{one.gpu} {one.precision} TP{one.tensor_parallel}", pool.region, ", ".join(sorted(served)), f"{pool.replicas:,}",
+        one.llm, f"{one.gpu} {one.precision} TP{one.tensor_parallel}", pool.region, ", ".join(sorted(served)),
+        f"{pool.replicas:,}",
         f"{pool.failure_replicas:,}", f"{pool.gpus:,}", f"{pool.peak_rps:,.1f}",
         f"{pool.operating_rps_per_replica:.2f}", f"{limit:,.0f}",
         f"{worst.ttft_s:.2f} s / {worst.tpot_s * 1e3:.0f} ms",
@@ -156,7 +162,7 @@ def everything(bundle: PlanBundle) -> dict[str, Any]:
             ("Proof", f"objective {usd(plan.stats.objective_usd)} USD, bound {usd(plan.stats.bound_usd)} USD, "
                       f"gap {plan.stats.gap:.2%}"),
             ("Size", f"{plan.stats.columns:,} columns, {plan.stats.rows:,} rows, {plan.stats.integers:,} integers"),
-            ("Goodput", f"{bundle.capacity.rows[0].method if bundle.capacity.rows else ''}; "
+            ("Goodput", f"{method(bundle)}; "
                         f"{bundle.capacity.evaluated_points:,} points on {bundle.capacity.device}"),
             ("Seed", str(bundle.seed)),
             ("Fingerprint", str(provenance["fingerprint"])),

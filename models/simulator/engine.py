@@ -59,10 +59,9 @@ class Outcome(NamedTuple):
 
 
 class _Cost(NamedTuple):
-    """StepCost in ticks: linear [lanes, grid] at multiples of GRID_TOKENS, the rest [lanes]."""
+    """StepCost in ticks: linear [lanes, grid, 2] value and rise at multiples of GRID_TOKENS, the rest [lanes]."""
 
     linear: jax.Array
-    slope: jax.Array
     d0: jax.Array
     d1: jax.Array
     d2: jax.Array
@@ -72,6 +71,10 @@ class _Cost(NamedTuple):
 
 
 class _State(NamedTuple):
+    """Per lane; ring [lanes, slots, 2] holds how many requests end at an iteration and the KV they free, upcoming its
+    next row; log [lanes, requests + iterations] the iteration of each first token, then the tick each iteration closed.
+    """
+
     step: jax.Array
     clock: jax.Array
     iteration: jax.Array
@@ -83,12 +86,9 @@ class _State(NamedTuple):
     kv: jax.Array
     joining: jax.Array
     joining_kv: jax.Array
-    ends: jax.Array
-    frees: jax.Array
-    next_ends: jax.Array
-    next_frees: jax.Array
-    first_iteration: jax.Array
-    closed_at: jax.Array
+    ring: jax.Array
+    upcoming: jax.Array
+    log: jax.Array
     pressed: jax.Array
     running_time: jax.Array
     kv_time: jax.Array
@@ -108,9 +108,9 @@ def _uniform(cost: StepCost, most_tokens: int, tick_s: float) -> _Cost:
     def ticks(values: FloatArray) -> jax.Array:
         return jnp.asarray(np.broadcast_to(np.asarray(values) / tick_s, (lanes,)).astype(np.float32))
 
+    pieces = np.stack([table[:, :-1], np.diff(table, axis=1)], axis=2)
     return _Cost(
-        jnp.asarray((table / tick_s).astype(np.float32)),
-        ticks(slope),
+        jnp.asarray((pieces / tick_s).astype(np.float32)),
         ticks(cost.decode_base_s),
         ticks(cost.decode_per_seq_s),
         ticks(cost.decode_per_kv_token_s),
@@ -123,24 +123,22 @@ def _uniform(cost: StepCost, most_tokens: int, tick_s: float) -> _Cost:
 @partial(jax.jit, static_argnames=("ring", "most_iterations", "pad"))
 def _run(
     cost: _Cost,
-    arrival: jax.Array,
-    prompt: jax.Array,
-    cached: jax.Array,
-    output: jax.Array,
+    table: jax.Array,
     limits: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
     *,
     ring: int,
     most_iterations: int,
     pad: bool,
 ) -> _State:
-    """All lanes until each has admitted and finished its requests or used its iterations."""
-    lanes, requests = prompt.shape
+    """All lanes until each has admitted and finished its requests or used its iterations.
+
+    table: [lanes, requests, 4] int32 of arrival tick, input, cached and output tokens. Every step makes one gather or
+    scatter of a row per array, and reads the ring after it has written it: XLA would copy it whole otherwise.
+    """
+    lanes, requests = table.shape[:2]
     lane = jnp.arange(lanes)
     max_seqs, budget, capacity, block = limits
-    never = jnp.iinfo(jnp.int32).max
-
-    def at(table: jax.Array, column: jax.Array) -> jax.Array:
-        return table.at[lane, column].get(mode="clip")
+    never = np.iinfo(np.int32).max
 
     def alive(s: _State) -> jax.Array:
         idle = (s.head >= requests) & (s.running + s.joining == 0)
@@ -149,8 +147,9 @@ def _run(
     def body(s: _State) -> _State:
         live = alive(s)
         waiting = s.head < requests
-        due = jnp.where(waiting, at(arrival, s.head), never)
-        p_total, p_cached, out = at(prompt, s.head), at(cached, s.head), at(output, s.head)
+        row = table.at[lane, s.head].get(mode="clip")
+        due = jnp.where(waiting, row[:, 0], never)
+        p_total, p_cached, out = row[:, 1], row[:, 2], row[:, 3]
         room = budget - s.running - s.granted
         fresh = s.prefilled == 0
         # Block rounding costs half a block a sequence on average; a fresh request needs its whole prompt at once.
@@ -168,12 +167,6 @@ def _run(
         done_before = (p_cached + s.prefilled).astype(jnp.float32)
         work = s.work + tokens * (done_before + 0.5 * tokens)
         completes = grant & (tokens == left)
-        slot = (s.iteration + out) % ring
-        ends = s.ends.at[lane, slot].add(completes.astype(jnp.int32))
-        freed = (p_total + out).astype(jnp.float32)
-        frees = s.frees.at[lane, slot].add(jnp.where(completes, freed, 0.0))
-        target = jnp.where(completes, s.head, requests)
-        first_iteration = s.first_iteration.at[lane, target].set(s.iteration, mode="drop")
         granted = s.granted + tokens
         head = s.head + completes
         prefilled = jnp.where(completes, 0, s.prefilled + tokens)
@@ -189,26 +182,27 @@ def _run(
         where = total.astype(jnp.float32) / GRID_TOKENS
         where = jnp.ceil(where) if pad else where
         low = jnp.floor(where).astype(jnp.int32)
-        a, b = at(cost.linear, low), at(cost.linear, low + 1)
-        linear = a + (b - a) * (where - low)
+        piece = cost.linear.at[lane, low].get(mode="clip")
+        linear = piece[:, 0] + piece[:, 1] * (where - low)
         seconds = linear + jnp.where(s.running > 0, cost.d0 + cost.d1 * n + cost.d2 * k, 0.0)
         prefill = cost.p0 + cost.p1 * s.granted + cost.p2 * s.work
         seconds = seconds + jnp.where(s.granted > 0, prefill, 0.0)
         duration = jnp.where(close & ~empty, jnp.maximum(jnp.round(seconds).astype(jnp.int32), 1), 0)
         clock = jnp.where(jump, jnp.maximum(due, s.clock), s.clock + duration)
         ran = close & ~empty
-        slot_now = jnp.where(ran, s.iteration, most_iterations)
-        closed_at = s.closed_at.at[lane, slot_now].set(clock, mode="drop")
         iteration = s.iteration + ran
-        running = jnp.where(ran, s.running + s.joining - s.next_ends, s.running)
-        kv = jnp.where(ran, s.kv + n + s.joining_kv - s.next_frees, s.kv)
+        running = jnp.where(ran, s.running + s.joining - s.upcoming[:, 0].astype(jnp.int32), s.running)
+        kv = jnp.where(ran, s.kv + n + s.joining_kv - s.upcoming[:, 1], s.kv)
         passed = duration.astype(jnp.float32)
         pressed = s.pressed + (ran & (held > capacity))
-        # Clear the ring slot that was just consumed, then read the one after: the read follows every write.
-        spent = jnp.where(ran, iteration % ring, ring)
-        ends = ends.at[lane, spent].set(0, mode="drop")
-        frees = frees.at[lane, spent].set(0.0, mode="drop")
-        upcoming = (iteration + 1) % ring
+        # One write a step: a completed prefill books its end, a closed iteration clears the slot it has consumed.
+        freed = jnp.stack([jnp.ones_like(n), (p_total + out).astype(jnp.float32)], axis=1)
+        slot = jnp.where(completes, s.iteration + out, iteration) % ring
+        change = jnp.where(completes[:, None], freed, jnp.where(ran[:, None], -s.upcoming, 0.0))
+        bookings = s.ring.at[lane, slot].add(change)
+        place = jnp.where(completes, s.head, requests + s.iteration)
+        place = jnp.where(completes | ran, place, requests + most_iterations)
+        log = s.log.at[lane, place].set(jnp.where(completes, s.iteration, clock), mode="drop")
         return _State(
             s.step + 1,
             clock,
@@ -221,12 +215,9 @@ def _run(
             kv,
             jnp.where(ran, 0, joining),
             jnp.where(ran, 0.0, joining_kv),
-            ends,
-            frees,
-            ends[lane, upcoming],
-            frees[lane, upcoming],
-            first_iteration,
-            closed_at,
+            bookings,
+            bookings[lane, (iteration + 1) % ring],
+            log,
             pressed,
             s.running_time + passed * (n + s.joining),
             s.kv_time + passed * k,
@@ -239,12 +230,20 @@ def _run(
     start = _State(
         jnp.int32(0), zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32),
         zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32),
-        jnp.zeros((lanes, ring), jnp.int32), jnp.zeros((lanes, ring), jnp.float32), zeros(jnp.int32),
-        zeros(jnp.float32), jnp.full((lanes, requests), -1, jnp.int32),
-        jnp.zeros((lanes, most_iterations), jnp.int32), zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.float32),
-        zeros(jnp.float32),
+        jnp.zeros((lanes, ring, 2), jnp.float32), jnp.zeros((lanes, 2), jnp.float32),
+        jnp.full((lanes, requests + most_iterations), -1, jnp.int32), zeros(jnp.int32), zeros(jnp.float32),
+        zeros(jnp.float32), zeros(jnp.float32),
     )  # fmt: skip
     return jax.lax.while_loop(lambda s: alive(s).any(), body, start)
+
+
+def _lanes(cost: StepCost, index: IntArray) -> StepCost:
+    """Some lanes of a cost."""
+    return StepCost(
+        cost.tokens, cost.linear_s[index], cost.decode_base_s[index], cost.decode_per_seq_s[index],
+        cost.decode_per_kv_token_s[index], cost.prefill_base_s[index], cost.prefill_per_token_s[index],
+        cost.prefill_per_attention_s[index],
+    )  # fmt: skip
 
 
 def simulate(
@@ -257,11 +256,45 @@ def simulate(
     """Exact times of every request in every lane.
 
     pad: a step costs what the next multiple of GRID_TOKENS tokens costs, as engines that pad batches do.
-
-    most_iterations bounds memory (4 bytes a lane-iteration); by default what one sequence at a time would need, at
-    most 200,000. Lanes that need more come back unfinished with nan times. Cost grows linearly in lanes and steps
-    (iterations + granted chunks) of the slowest lane.
+    most_iterations bounds memory (4 bytes a lane-iteration): lanes that need more come back unfinished with nan times.
+    By default lanes get 16,384 iterations, and those that need more are run again with up to eight times as many until
+    what one sequence at a time would need, at most 1,048,576. Cost grows linearly in lanes and in the steps (iterations
+    + granted chunks) of the slowest lane.
     """
+    if most_iterations is not None:
+        return _simulate(cost, requests, limits, most_iterations, pad)
+    need = int((np.maximum(requests.output_tokens, 1).sum(axis=1) + requests.output_tokens.shape[1] * 4).max())
+    most = min(need, 16_384)
+    found = _simulate(cost, requests, limits, most, pad)
+    while not found.finished.all() and most < min(need, 1_048_576):
+        most = min(most * 8, need, 1_048_576)
+        left = np.flatnonzero(~found.finished)
+        # Padded to a power of two, so that few shapes are ever compiled.
+        index = np.resize(left, 1 << int(len(left) - 1).bit_length())
+        again = _simulate(
+            _lanes(cost, index), Requests(
+                requests.arrival_s[index], requests.input_tokens[index], requests.cached_tokens[index],
+                requests.output_tokens[index],
+            ),
+            Limits(
+                limits.max_num_seqs[index], limits.token_budget[index], limits.kv_tokens[index],
+                limits.block_tokens[index],
+            ),
+            most, pad,
+        )  # fmt: skip
+        for old, new in zip(found, again, strict=True):
+            old[left] = new[: len(left)]
+    return found
+
+
+def _simulate(
+    cost: StepCost,
+    requests: Requests,
+    limits: Limits,
+    most_iterations: int,
+    pad: bool,
+) -> Outcome:
+    """One run with a fixed bound on iterations."""
     arrival = np.asarray(requests.arrival_s, dtype=np.float64)
     output = np.maximum(np.asarray(requests.output_tokens), 1)
     prompt = np.maximum(np.asarray(requests.input_tokens), 1)
@@ -269,8 +302,6 @@ def simulate(
     longest = int(output.max())
     ring = 1 << int(longest + 2).bit_length()
     most_tokens = int(np.max(limits.token_budget) + np.max(limits.max_num_seqs))
-    if most_iterations is None:
-        most_iterations = int(min((output.sum(axis=1) + prompt.shape[1] * 4).max(), 200_000))
     # The clock must reach the last arrival and then drain; one request at a time bounds the drain from above.
     slow = cost.linear_s[:, 0] + cost.decode_base_s + cost.decode_per_seq_s
     per_token = np.max(np.diff(cost.linear_s, axis=1) / np.diff(cost.tokens), axis=1)
@@ -287,10 +318,7 @@ def simulate(
     state = jax.device_get(
         _run(
             _uniform(cost, most_tokens, tick_s),
-            jnp.asarray(np.rint(arrival / tick_s).astype(np.int32)),
-            jnp.asarray(prompt.astype(np.int32)),
-            jnp.asarray(cached.astype(np.int32)),
-            jnp.asarray(output.astype(np.int32)),
+            jnp.asarray(np.stack([np.rint(arrival / tick_s), prompt, cached, output], axis=2).astype(np.int32)),
             (
                 jnp.asarray(np.asarray(limits.max_num_seqs, dtype=np.int32)),
                 jnp.asarray(np.asarray(limits.token_budget, dtype=np.int32)),
@@ -302,19 +330,20 @@ def simulate(
             pad=pad,
         )
     )
-    first = state.first_iteration.astype(np.int64)
+    requests_each = prompt.shape[1]
+    first = state.log[:, :requests_each].astype(np.int64)
     last = first + output - 1
     known = (first >= 0) & (last < state.iteration[:, None])
-    closed = state.closed_at.astype(np.float64) * tick_s
 
     def times(index: IntArray) -> FloatArray:
-        return np.where(known, np.take_along_axis(closed, np.where(known, index, 0), axis=1), np.nan)
+        ticks = np.take_along_axis(state.log, requests_each + np.where(known, index, 0), axis=1)
+        return np.where(known, ticks * tick_s, np.nan)
 
     elapsed = np.maximum(state.clock.astype(np.float64), 1.0)
     return Outcome(
         first_token_s=times(first),
         end_s=times(last),
-        iterations=state.iteration.astype(np.int64),
+        iterations=np.array(state.iteration, dtype=np.int64),
         finished=known.all(axis=1),
         kv_pressure=state.pressed / np.maximum(state.iteration, 1),
         mean_running=state.running_time / elapsed,

@@ -233,3 +233,19 @@ def test_no_time_is_a_clear_status() -> None:
     plan = solve(problem(demand(loads, [0.2] * 5), rows, offers, failures_per_pool=1, time_limit_s=1e-3))
     assert plan.stats.status in ("no_solution", "feasible")
     assert plan.stats.termination == "maxTimeLimit"
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10**6))
+def test_pruning_never_changes_the_cost(seed: int) -> None:
+    """The pruned problem costs what the whole one costs: a budget too large to bind switches pruning off."""
+    rng = np.random.default_rng(seed)
+    rows = [capacity(g, float(rng.uniform(0.5, 6.0)), int(rng.choice([1, 2]))) for g in "ABCD"]
+    offers = [offer(g, float(rng.uniform(0.5, 6.0))) for g in "ABCD"]
+    offers += [offer(g, float(rng.uniform(0.3, 4.0)), "reserved_1y", 12) for g in "AC"]
+    load = np.sort(rng.uniform(0.5, 12.0, (2, 2)), axis=1)
+    quotas = {("r", g): int(rng.integers(2, 40)) for g in "AB"}
+    base = problem(demand(load.tolist(), [0.6, 0.4]), rows, offers, failures_per_pool=1, quotas=quotas)
+    pruned, whole = solve(base), solve(replace(base, budget_usd_per_month=1e9))
+    assert pruned.stats.objective_usd == pytest.approx(whole.stats.objective_usd, rel=1e-5)
+    assert pruned.stats.columns <= whole.stats.columns

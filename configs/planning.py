@@ -67,8 +67,8 @@ class PlanPolicy(Section):
         default=1000.0,
         description="one-time cost of bringing up a pool: deployment, load test, sign-off (assumption, 2026-11)",
     )
-    mip_gap: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.002
-    time_limit_s: Positive = 20.0
+    mip_gap: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.005
+    time_limit_s: Positive = 25.0
 
     @model_validator(mode="after")
     def _names_exist(self) -> PlanPolicy:

@@ -99,6 +99,10 @@ def add_capacity(model: Any, problem: FleetProblem, sets: Sets, P: Any, M: Any, 
     The two merge into the second. N is what the pool would need to carry everything it may serve. A pool that did not
     run the month before starts, y_pm >= z_pm - z_{p,m-1}, at a one-time cost: it keeps the fleet from changing its
     hardware every month for a few dollars, and from scattering over many kinds.
+
+    Two rules of operation, which also shorten the search: an open pool has at least one replica beyond its reserve, and
+    a more loaded scenario never runs fewer replicas of a pool than a less loaded one (a fleet grows with demand, it is
+    not reshuffled).
     """
     demand, kappa, k = problem.demand, problem.rollout_surge, problem.failures_per_pool
     into: dict[PoolKey, list[tuple[int, Any]]] = {p: [] for p in P}
@@ -126,7 +130,22 @@ def add_capacity(model: Any, problem: FleetProblem, sets: Sets, P: Any, M: Any, 
         before = m.open[p, month - 1] if month > 0 else 0
         return m.start[p, month] >= m.open[p, month] - before
 
+    def worth_opening(m: Any, p_index: int, month: int, s: int) -> Any:
+        p = P[p_index]
+        return m.replicas[p, month, s] >= (k + 1) * m.open[p, month]
+
+    def grows(m: Any, p_index: int, month: int, s: int) -> Any:
+        p = P[p_index]
+        if s == 0 or not ordered:
+            return pyo.Constraint.Skip
+        return m.replicas[p, month, s] >= m.replicas[p, month, s - 1]
+
+    # Scenarios come in order of load; where every series' peak agrees with that order, so must every pool.
+    peaks = demand.rps.max(axis=2)
+    ordered = bool((np.diff(peaks, axis=2) >= -1e-9).all())
     index = list(range(len(P)))
+    model.worth_opening = pyo.Constraint(index, M, S, rule=worth_opening)
+    model.grows = pyo.Constraint(index, M, S, rule=grows)
     model.started = pyo.Constraint(index, M, rule=started)
     model.capacity = pyo.Constraint(index, M, B, S, rule=carry)
     model.opened = pyo.Constraint(index, M, S, rule=opened)

@@ -220,8 +220,8 @@ def test_the_same_problem_gives_the_same_plan_and_sizes() -> None:
     assert (one.pools, one.purchases, one.costs) == (two.pools, two.purchases, two.costs)
     # 2 pools x 2 months x 2 scenarios: buy 2, on demand 8, replicas 8, open 4, start 4, flow 8, shed 4.
     assert one.stats.columns == 2 + 8 + 8 + 4 + 4 + 8 + 4
-    # flow 4, started 4, capacity 8, opened 8, supply 8.
-    assert one.stats.rows == 4 + 4 + 8 + 8 + 8
+    # flow 4, started 4, capacity 8, opened 8, worth opening 8, grows 4, supply 8.
+    assert one.stats.rows == 4 + 4 + 8 + 8 + 8 + 4 + 8
     assert one.stats.integers == 2 + 8 + 4
 
 

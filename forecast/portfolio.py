@@ -12,11 +12,10 @@ from data.frames import KEYS
 from data.history import TrafficHistory
 from data.records import SeriesKey
 from data.units import HOURS_PER_WEEK
-from forecast.backtest import CEILING, bank_of, rolling_windows, score, weekend_days, window_hours
-from forecast.clean import filled
-from forecast.members import combined
-from forecast.paths import PRIOR_LEVEL, level_sigma, simulate
+from forecast.backtest import weekend_days
+from forecast.paths import simulate
 from forecast.scenarios import demand_from_paths, whole_months
+from forecast.single import Prepared, prepare
 
 LEAST_HOURS = 24
 
@@ -61,7 +60,9 @@ def forecast(history: TrafficHistory, policy: ForecastPolicy, seed: int) -> Fore
     months = whole_months(future)
     weekend = weekend_days(future)
     rng = np.random.default_rng(seed)
-    keys, points, banks, sigmas, ceilings, found = [], [], [], [], [], []
+    keys: list[SeriesKey] = []
+    ready: list[Prepared] = []
+    lengths: list[int] = []
     for name, one in frame.groupby(KEYS):
         key = SeriesKey(*map(str, name))
         observed = one.set_index("ts")["requests"].asfreq("h")
@@ -73,29 +74,18 @@ def forecast(history: TrafficHistory, policy: ForecastPolicy, seed: int) -> Fore
                 f"history of {key}", f"history up to {last:%Y-%m-%d %H:%M} UTC, as the other series",
                 f"history that ends {observed.index[-1]:%Y-%m-%d %H:%M}", "Export all series to the same hour.",
             )  # fmt: skip
-        complete, _ = filled(observed)
-        scale = float(complete.mean())
-        windows = rolling_windows(observed, policy.backtest_windows, policy.backtest_horizon_days)
-        point, method, degraded = combined(complete, future)
-        accuracy = score(windows, method, scale, rng)
-        bank = bank_of(windows, scale)
-        sigma = level_sigma(bank, window_hours(len(observed), policy.backtest_horizon_days), len(future))
-        if len(observed) < 3 * HOURS_PER_WEEK:
-            sigma = max(sigma, PRIOR_LEVEL)
         keys.append(key)
-        points.append(point)
-        banks.append(bank)
-        sigmas.append(min(sigma, 1.0))
-        ceilings.append(CEILING * float(complete.max()))
-        found.append((method, degraded, accuracy, len(observed)))
+        lengths.append(len(observed))
+        ready.append(prepare(observed, future, policy.backtest_windows, policy.backtest_horizon_days, rng))
     paths = simulate(
-        np.stack(points), banks, weekend, np.array(sigmas), policy.growth_per_month, policy.growth_per_month_sd,
-        np.array(ceilings), policy.paths, rng,
+        np.stack([one.point for one in ready]), [one.bank for one in ready], weekend,
+        np.array([one.sigma for one in ready]), policy.growth_per_month, policy.growth_per_month_sd,
+        np.array([one.ceiling for one in ready]), policy.paths, rng,
     )  # fmt: skip
     series = []
     for i, key in enumerate(keys):
-        method, degraded, accuracy, hours = found[i]
-        letter, reason = grade(accuracy, hours)
+        accuracy = ready[i].accuracy
+        letter, reason = grade(accuracy, lengths[i])
         levels = list(policy.quantiles)
         totals = np.stack([np.quantile(paths[i][:, m.start : m.stop].sum(axis=1), levels) for m in months])
         peaks = np.stack([np.quantile(paths[i][:, m.start : m.stop].max(axis=1), levels) for m in months])
@@ -108,11 +98,11 @@ def forecast(history: TrafficHistory, policy: ForecastPolicy, seed: int) -> Fore
                 months=tuple(m.label for m in months),
                 monthly_total=totals,
                 monthly_peak_hour=peaks,
-                method=method,
+                method=ready[i].method,
                 grade=letter,
                 reason=reason,
                 accuracy=accuracy,
-                degradations=degraded,
+                degradations=ready[i].degradations,
             )
         )
     demand = demand_from_paths(tuple(keys), paths, months, policy.scenarios, policy.burst_factor)

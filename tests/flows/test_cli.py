@@ -19,27 +19,21 @@ from tests.flows.small import small_scenario
 Write = Callable[[dict[str, Any]], Path]
 
 
-def test_a_plan_is_one_whole_folder_and_the_terminal_stays_clean(
+def test_a_plan_is_one_whole_folder_and_json_goes_to_standard_output_alone(
     fleetcast: Run, write_scenario: Write, tmp_path: Path
 ) -> None:
-    done = fleetcast("plan", "--config", str(write_scenario(small_scenario())))
+    done = fleetcast("plan", "--json", "--config", str(write_scenario(small_scenario())))
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     (folder,) = (tmp_path / "runs").iterdir()
     names = {path.name for path in folder.iterdir()}
     assert {"report.html", "plan.json", "provenance.json", "scenario.yaml"} <= names
     assert any(name.endswith(".parquet") for name in names)
-    assert str(folder.name) in done.stdout.replace("\n", "")
+    assert json.loads(done.stdout) == json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     assert provenance["versions"]["jax"]
     assert set(provenance["seconds"]) >= {"ingest", "forecast", "evaluate", "plan"}
     assert provenance["inputs"]
-
-
-def test_json_goes_to_standard_output_alone(fleetcast: Run, write_scenario: Write) -> None:
-    done = fleetcast("plan", "--json", "--config", str(write_scenario(small_scenario())))
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +64,9 @@ def test_demand_that_cannot_be_served_ends_with_3_and_says_why(
     assert done.returncode == 3, done.stdout + done.stderr
     assert "batch-summary" in done.stdout
     assert "quota" in done.stdout.lower()
-    assert list((tmp_path / "runs").iterdir()), "an infeasible plan is a result and is written"
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name in done.stdout, "an infeasible plan is a result: it is written, and its report is named"
+    assert done.stderr == ""
 
 
 def test_an_unknown_option_ends_with_2(fleetcast: Run) -> None:

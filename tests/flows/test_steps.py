@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from configs.loading import load_scenario
 from flows import steps
 from reports.machine import plan_json
@@ -14,6 +16,7 @@ def test_the_same_inputs_give_the_same_bytes() -> None:
     assert plan_json(steps.bundle(one)) == plan_json(steps.bundle(two))
 
 
+@pytest.mark.slow
 def test_the_embedded_default_is_planned_and_serves_everything_it_promised() -> None:
     made = make(load_scenario(None))
     bundle = steps.bundle(made)

@@ -54,7 +54,7 @@ def oracle(cost: StepCost, requests: Requests, limits: Limits, lane: int) -> lis
     return found
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.sampled_from([2.0, 20.0, 200.0]))
 def test_every_time_equals_the_plain_simulator(seed: int, rate: float) -> None:
     cost, requests, limits = draw(seed, rate=rate)

@@ -1,7 +1,8 @@
 """The `fleetcast` command: one grammar, exit codes that scripts can rely on.
 
 Exit codes: 0 done; 2 bad input (the message says what, where, expected, got and what to change); 3 no plan serves
-every protected class (the message says which demand is short and which constraint stops it); 130 interrupted.
+every protected class, or the configuration asked about serves nothing (the message says which limit stops it); 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -75,6 +76,34 @@ def plan(
         # A pipe has no width of its own: 120 columns keep every table on one line.
         show_plan(Console(width=None if sys.stdout.isatty() else 120), done)
     if done.bundle.infeasible:
+        raise typer.Exit(EXIT_INFEASIBLE)
+
+
+@app.command(epilog="Example: `fleetcast size --llm Llama-3.1-70B --gpu H100-SXM --precision fp8 --tp 4`")
+def size(
+    llm: Annotated[str, typer.Option(help="Catalog name, Hugging Face id, or a config.json.")],
+    gpu: Annotated[str, typer.Option(help="Catalog name, e.g. H100-SXM.")],
+    precision: Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")] = "bf16",
+    tp: Annotated[int, typer.Option(help="Tensor parallelism: GPUs a replica.")] = 1,
+    engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
+    input_tokens: Annotated[int, typer.Option("--input", min=1, help="Prompt tokens of a request.")] = 1000,
+    output_tokens: Annotated[int, typer.Option("--output", min=1, help="Output tokens of a request.")] = 200,
+    ttft_s: Annotated[float, typer.Option("--ttft", min=1e-3, help="TTFT limit, seconds, p95.")] = 2.0,
+    tpot_s: Annotated[float, typer.Option("--tpot", min=1e-4, help="TPOT limit, seconds, p95.")] = 0.06,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether one configuration loads, and what it serves at the SLO."""
+    from data.records import SloTarget
+    from flows.show import show_size, size_json
+    from flows.size import Question, examine
+
+    slo = SloTarget(ttft_s, tpot_s, 95.0)
+    answer = examine(Question(llm, gpu, precision, tp, engine, input_tokens, output_tokens, slo))
+    if as_json:
+        sys.stdout.write(size_json(answer))
+    else:
+        show_size(Console(width=None if sys.stdout.isatty() else 120), answer)
+    if answer.capacity.excuse is not None:
         raise typer.Exit(EXIT_INFEASIBLE)
 
 

@@ -171,7 +171,10 @@ class StepCost:
     An iteration that holds T tokens (granted prefill tokens G plus n decoding requests) with n decoding
     requests of KV sum K, and prefill work A = sum(granted * (already_prefilled + granted / 2)), takes
 
-        linear(T) + [n > 0] * (d0 + d1 * n + d2 * K) + [G > 0] * (p0 + p1 * G + p2 * A)
+        linear(T) + [n > 0] * m * (d0 + d1 * n + d2 * K) + [G > 0] * (p0 + p1 * G + p2 * A)
+
+    m is 1 in pure decode iterations and mixed_decode_factor where prefill shares the iteration: attention kernels that
+    take both at once read the KV cache less efficiently.
 
     linear(T) is piecewise linear through `linear_s` [lanes, grid] at `tokens` [grid], extrapolated by its last
     slope; the other arrays have shape [lanes].
@@ -185,6 +188,8 @@ class StepCost:
     prefill_base_s: FloatArray
     prefill_per_token_s: FloatArray
     prefill_per_attention_s: FloatArray
+    mixed_decode_factor: FloatArray | None = None
+    """None is 1 everywhere."""
 
 
 @dataclass(frozen=True, slots=True)

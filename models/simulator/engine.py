@@ -68,6 +68,7 @@ class _Cost(NamedTuple):
     p0: jax.Array
     p1: jax.Array
     p2: jax.Array
+    mixed: jax.Array
 
 
 class _State(NamedTuple):
@@ -95,6 +96,12 @@ class _State(NamedTuple):
     busy: jax.Array
 
 
+def _mixed(cost: StepCost) -> FloatArray:
+    """The mixed-iteration factor of every lane."""
+    ones = np.ones(cost.linear_s.shape[0])
+    return ones if cost.mixed_decode_factor is None else np.asarray(cost.mixed_decode_factor)
+
+
 def _uniform(cost: StepCost, most_tokens: int, tick_s: float) -> _Cost:
     """The cost on a uniform grid from 0 to beyond most_tokens, in ticks."""
     lanes = cost.linear_s.shape[0]
@@ -117,6 +124,7 @@ def _uniform(cost: StepCost, most_tokens: int, tick_s: float) -> _Cost:
         ticks(cost.prefill_base_s),
         ticks(cost.prefill_per_token_s),
         ticks(cost.prefill_per_attention_s),
+        jnp.asarray(_mixed(cost).astype(np.float32)),
     )
 
 
@@ -184,7 +192,8 @@ def _run(
         low = jnp.floor(where).astype(jnp.int32)
         piece = cost.linear.at[lane, low].get(mode="clip")
         linear = piece[:, 0] + piece[:, 1] * (where - low)
-        seconds = linear + jnp.where(s.running > 0, cost.d0 + cost.d1 * n + cost.d2 * k, 0.0)
+        decode = (cost.d0 + cost.d1 * n + cost.d2 * k) * jnp.where(s.granted > 0, cost.mixed, 1.0)
+        seconds = linear + jnp.where(s.running > 0, decode, 0.0)
         prefill = cost.p0 + cost.p1 * s.granted + cost.p2 * s.work
         seconds = seconds + jnp.where(s.granted > 0, prefill, 0.0)
         duration = jnp.where(close & ~empty, jnp.maximum(jnp.round(seconds).astype(jnp.int32), 1), 0)
@@ -242,7 +251,7 @@ def _lanes(cost: StepCost, index: IntArray) -> StepCost:
     return StepCost(
         cost.tokens, cost.linear_s[index], cost.decode_base_s[index], cost.decode_per_seq_s[index],
         cost.decode_per_kv_token_s[index], cost.prefill_base_s[index], cost.prefill_per_token_s[index],
-        cost.prefill_per_attention_s[index],
+        cost.prefill_per_attention_s[index], _mixed(cost)[index],
     )  # fmt: skip
 
 
@@ -303,7 +312,8 @@ def _simulate(
     ring = 1 << int(longest + 2).bit_length()
     most_tokens = int(np.max(limits.token_budget) + np.max(limits.max_num_seqs))
     # The clock must reach the last arrival and then drain; one request at a time bounds the drain from above.
-    slow = cost.linear_s[:, 0] + cost.decode_base_s + cost.decode_per_seq_s
+    mixed = np.maximum(_mixed(cost), 1.0)
+    slow = cost.linear_s[:, 0] + mixed * (cost.decode_base_s + cost.decode_per_seq_s)
     per_token = np.max(np.diff(cost.linear_s, axis=1) / np.diff(cost.tokens), axis=1)
     chunks = np.ceil((prompt - cached) / np.asarray(limits.token_budget)[:, None]).sum(axis=1)
     attention = (prompt.astype(np.float64) ** 2).sum(axis=1) * np.asarray(cost.prefill_per_attention_s)
@@ -311,7 +321,7 @@ def _simulate(
         slow * (output.sum(axis=1) + chunks)
         + (per_token + np.asarray(cost.prefill_per_token_s)) * prompt.sum(axis=1)
         + np.asarray(cost.prefill_base_s) * chunks
-        + np.asarray(cost.decode_per_kv_token_s) * ((prompt + output) * output).sum(axis=1)
+        + mixed * np.asarray(cost.decode_per_kv_token_s) * ((prompt + output) * output).sum(axis=1)
         + attention
     )
     tick_s = float(max((arrival.max(axis=1) + drain).max(), 1e-3)) / TICKS

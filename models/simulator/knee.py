@@ -65,6 +65,7 @@ def repeat(cost: StepCost, times: int) -> StepCost:
         cost.tokens, each(cost.linear_s), each(cost.decode_base_s), each(cost.decode_per_seq_s),
         each(cost.decode_per_kv_token_s), each(cost.prefill_base_s), each(cost.prefill_per_token_s),
         each(cost.prefill_per_attention_s),
+        None if cost.mixed_decode_factor is None else each(cost.mixed_decode_factor),
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ class Cost:
     p0: float
     p1: float
     p2: float
+    mixed: float = 1.0
 
     def at(self, t: float) -> float:
         for (x0, y0), (x1, y1) in zip(
@@ -69,7 +70,8 @@ def run(requests: list[Request], cost: Cost, max_seqs: int, budget: int, kv_toke
                 finished.append(queue.pop(0))
         seconds = cost.at(len(decoding) + granted)
         if decoding:
-            seconds += cost.d0 + cost.d1 * len(decoding) + cost.d2 * sum(r.context for r in decoding)
+            decode = cost.d0 + cost.d1 * len(decoding) + cost.d2 * sum(r.context for r in decoding)
+            seconds += decode * (cost.mixed if granted else 1.0)
         if granted:
             seconds += cost.p0 + cost.p1 * granted + cost.p2 * work
         clock += seconds

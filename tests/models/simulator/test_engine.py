@@ -20,7 +20,15 @@ def step_cost(lanes: int, rng: np.random.Generator) -> StepCost:
 
     rise = np.cumsum(rng.uniform(1e-5, 2e-4, (lanes, len(GRID))), axis=1)
     return StepCost(
-        GRID, 2e-3 + rise, one(0, 1e-3), one(0, 1e-4), one(0, 1e-6), one(0, 1e-3), one(0, 1e-5), one(0, 1e-8)
+        GRID,
+        2e-3 + rise,
+        one(0, 1e-3),
+        one(0, 1e-4),
+        one(0, 1e-6),
+        one(0, 1e-3),
+        one(0, 1e-5),
+        one(0, 1e-8),
+        one(1, 3),
     )
 
 
@@ -48,7 +56,7 @@ def oracle(cost: StepCost, requests: Requests, limits: Limits, lane: int) -> lis
     plain = Cost(
         list(map(float, cost.tokens)), list(map(float, cost.linear_s[lane])), cost.decode_base_s[lane],
         cost.decode_per_seq_s[lane], cost.decode_per_kv_token_s[lane], cost.prefill_base_s[lane],
-        cost.prefill_per_token_s[lane], cost.prefill_per_attention_s[lane],
+        cost.prefill_per_token_s[lane], cost.prefill_per_attention_s[lane], cost.mixed_decode_factor[lane],
     )  # fmt: skip
     run(found, plain, int(limits.max_num_seqs[lane]), int(limits.token_budget[lane]), float(limits.kv_tokens[lane]), 16)
     return found

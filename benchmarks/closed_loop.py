@@ -1,0 +1,116 @@
+"""TTFT and TPOT of measured closed-loop runs, start-up burst included, by the simulator.
+
+    python -m benchmarks.closed_loop --runs FILE [--waves 5] [--json]
+
+FILE has the columns of benchmarks.step_time. A closed-loop client sends its next request when the last one ends; all
+start together. The number of requests a client sends is not in such files: --waves assumes it (5, stated assumption).
+Runs with attention data parallelism are left out and counted. Step costs come from the catalog; nothing is fitted here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measured_runs import Run, read_runs
+from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
+from data.records import FloatArray
+from models.memory import memory
+from models.rows import build_rows
+from models.simulator.engine import Limits, Requests, simulate
+from models.step_cost import step_cost
+
+
+def simulate_runs(runs: list[Run], waves: int) -> tuple[FloatArray, FloatArray]:
+    """Mean TTFT and TPOT of every run, seconds; runs of one engine and concurrency bucket share a batch of lanes."""
+    ttft, tpot = np.full(len(runs), np.nan), np.full(len(runs), np.nan)
+    groups: dict[tuple[str, int], list[int]] = {}
+    for i, run in enumerate(runs):
+        bucket = 1 << int(max(run.concurrency, 1) - 1).bit_length()
+        groups.setdefault((run.configuration.engine, bucket), []).append(i)
+    for (name, bucket), index in groups.items():
+        engine, mine = find_engine(name), [runs[i] for i in index]
+        configurations = [run.configuration for run in mine]
+        context = [run.input_tokens + run.output_tokens / 2 for run in mine]
+        catalog = (load_llms(), load_gpus(), engine, load_coefficients())
+        cost = step_cost(configurations, *catalog, context)
+        rows, _ = build_rows(configurations, *catalog)
+        budget, seqs = engine.max_num_batched_tokens, engine.max_num_seqs
+        pool = np.asarray(memory(rows, engine, engine.gpu_memory_utilization, 0.0, budget, seqs).pool)
+        token = np.asarray(rows.kv_width * rows.kv_element_bytes * (rows.full_layers + rows.sliding_layers))
+        clients = np.array([min(int(run.concurrency), seqs) for run in mine])
+        count = waves * bucket
+        shape = (len(mine), count)
+        inputs = np.broadcast_to(np.array([[int(run.input_tokens)] for run in mine]), shape)
+        outputs = np.broadcast_to(np.array([[int(run.output_tokens)] for run in mine]), shape)
+        # All requests wait from the start and a slot is a client: the next one starts when a request ends.
+        requests = Requests(np.zeros(shape), inputs, np.zeros_like(inputs), outputs)
+        # A test that ran did fit: a pool that our memory model finds too small for one request is not a limit.
+        tokens = np.where(pool / token >= np.array(context), pool / token, np.inf)
+        limits = Limits(clients, np.full(len(mine), budget), tokens, np.full(len(mine), engine.kv_block_tokens))
+        got = simulate(cost, requests, limits)
+        for lane, i in enumerate(index):
+            n = waves * clients[lane]
+            first, end = got.first_token_s[lane][:n], got.end_s[lane][:n]
+            began = np.concatenate([np.zeros(clients[lane]), np.sort(end)[: n - clients[lane]]])
+            ttft[i] = float((first - began).mean())
+            tpot[i] = float(((end - first) / max(int(mine[lane].output_tokens) - 1, 1)).mean())
+    return ttft, tpot
+
+
+def errors(measured: FloatArray, ours: FloatArray) -> dict[str, float]:
+    """n, MAPE, median absolute and bias, in percent."""
+    seen = ~np.isnan(measured) & ~np.isnan(ours)
+    e = 100.0 * (ours[seen] / measured[seen] - 1.0)
+    if not len(e):
+        return {"n": 0}
+    return {
+        "n": int(seen.sum()),
+        "mape_percent": float(np.abs(e).mean()),
+        "median_percent": float(np.median(np.abs(e))),
+        "bias_percent": float(e.mean()),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--waves", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    everything, left_out = read_runs(arguments.runs)
+    runs = [run for run in everything if run.attention_data_parallel <= 1]
+    ttft, tpot = simulate_runs(runs, arguments.waves)
+    clients = np.array([run.concurrency for run in runs])
+    dense = np.array([not run.moe for run in runs])
+    measured = {"ttft": np.array([run.ttft_s for run in runs]), "tpot": np.array([run.tpot_s for run in runs])}
+    found: dict[str, Any] = {
+        "runs": len(runs),
+        "left_out": left_out | {"attention data parallelism": len(everything) - len(runs)},
+        "waves": arguments.waves,
+    }
+    for name, ours in (("ttft", ttft), ("tpot", tpot)):
+        found[name] = {
+            "all": errors(measured[name], ours),
+            "dense": errors(measured[name][dense], ours[dense]),
+            "moe": errors(measured[name][~dense], ours[~dense]),
+            "at_most_16_clients": errors(measured[name][clients <= 16], ours[clients <= 16]),
+            "dense_at_most_16_clients": errors(measured[name][dense & (clients <= 16)], ours[dense & (clients <= 16)]),
+        }
+    if arguments.json:
+        print(json.dumps(found))
+        return
+    for key, value in found.items():
+        if key in ("ttft", "tpot"):
+            for group, row in value.items():
+                print(key, group, " ".join(f"{k} {v:.1f}" for k, v in row.items()))
+        else:
+            print(f"{key}: {value}")
+
+
+if __name__ == "__main__":
+    main()

@@ -20,13 +20,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import holidays as public_holidays
 import numpy as np
 import pandas as pd
 
 from configs.errors import InputError
 from forecast.accuracy import bias, covered, mase, pinball, wape
 from forecast.backtest import weekend_days
+from forecast.calendar import as_sundays, without_holidays
 from forecast.clean import filled
 from forecast.members import four_week_mean, seasonal_naive
 from forecast.paths import simulate
@@ -50,24 +50,6 @@ def read_series(path: Path) -> dict[str, pd.Series]:
     return {str(name): one.groupby("ts")["y"].sum(min_count=1).asfreq("h") for name, one in frame.groupby("series_id")}
 
 
-def shift_holidays(values: pd.Series, country: str | None) -> pd.Series:
-    """History with the country's holidays unobserved, so that they do not pass for ordinary days."""
-    if country is None:
-        return values
-    index = pd.DatetimeIndex(values.index)
-    days = public_holidays.country_holidays(country, years=sorted(set(index.year)))
-    return values.where([day not in days for day in index.date])
-
-
-def as_sundays(index: pd.DatetimeIndex, country: str | None) -> pd.DatetimeIndex:
-    """The hours to forecast, holidays moved to the Sunday of their week: what the seasonal methods then repeat."""
-    if country is None:
-        return index
-    days = public_holidays.country_holidays(country, years=sorted(set(index.year)))
-    move = np.array([6 - day.weekday() if day in days else 0 for day in index.date])
-    return pd.DatetimeIndex(index + pd.to_timedelta(move, unit="D"))
-
-
 def quantiles_from_past(train: pd.Series, hours: int, method: Callable[..., np.ndarray]) -> np.ndarray:
     """Errors of a point method over past windows of the same length, pooled: what its quantiles are shifted by."""
     errors = []
@@ -83,9 +65,8 @@ def quantiles_from_past(train: pd.Series, hours: int, method: Callable[..., np.n
 
 def portfolio(train: pd.Series, future: pd.DatetimeIndex, country: str | None, seed: int) -> dict[str, np.ndarray]:
     """Median forecast, hourly paths."""
-    clean = shift_holidays(train, country)
-    days = max(min(len(future) // 24, len(clean) // 24 // 4), 1)
-    ready = prepare(clean, as_sundays(future, country), WINDOWS, days, None)
+    days = max(min(len(future) // 24, len(train) // 24 // 4), 1)
+    ready = prepare(train, future, WINDOWS, days, None, country)
     paths = simulate(
         ready.point[None, :], [ready.bank], weekend_days(future), np.array([ready.sigma]), 0.0, 0.0,
         np.array([ready.ceiling]), PATHS, np.random.default_rng(seed),
@@ -96,9 +77,9 @@ def portfolio(train: pd.Series, future: pd.DatetimeIndex, country: str | None, s
 def yardstick(
     method: Callable[..., np.ndarray], train: pd.Series, future: pd.DatetimeIndex, country: str | None
 ) -> dict[str, np.ndarray]:
-    clean = shift_holidays(train, country)
+    clean = without_holidays(train, country)
     complete, _ = filled(clean)
-    point = method(complete, as_sundays(future, country))
+    point = as_sundays(method(complete, future), future, country)
     errors = quantiles_from_past(clean, len(future), method)
     seen = errors[~np.isnan(errors)]
     return {"point": point, "errors": seen if len(seen) else np.zeros(1)}

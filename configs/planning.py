@@ -29,13 +29,12 @@ class Commitment(Section):
 
 
 class Region(Section):
-    """A serving region: the markets it buys in, its quotas by GPU and its zones."""
+    """A serving region: the markets it buys in and its quotas by GPU."""
 
     markets: tuple[Market, ...] = Field(min_length=1)
     gpu_quota: dict[Name, Annotated[int, Field(ge=0)]] = Field(
         default_factory=dict, description="most GPUs of a type in this region, all purchase options together"
     )
-    zones: Annotated[int, Field(ge=1, le=10)] = 1
 
 
 class PlanPolicy(Section):

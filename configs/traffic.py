@@ -135,10 +135,9 @@ class TrafficSeries(Section):
 
 
 class RequestClass(Section):
-    """A promise to a kind of request: its SLO, what happens to it when capacity is short."""
+    """A promise to a kind of request: its SLO, and what a request not served costs."""
 
     slo: Slo
-    priority: Annotated[int, Field(ge=0, le=9)] = 5
     protected: bool = Field(default=True, description="must survive the loss of a replica, zone or region")
     shed_usd_per_request: Positive = Field(
         default=1.0, description="what a request not served costs; prices a shortfall, never hides it"

@@ -76,7 +76,11 @@ def forecast(history: TrafficHistory, policy: ForecastPolicy, seed: int) -> Fore
             )  # fmt: skip
         keys.append(key)
         lengths.append(len(observed))
-        ready.append(prepare(observed, future, policy.backtest_windows, policy.backtest_horizon_days, rng))
+        ready.append(
+            prepare(
+                observed, future, policy.backtest_windows, policy.backtest_horizon_days, rng, policy.holidays_country
+            )
+        )  # fmt: skip
     paths = simulate(
         np.stack([one.point for one in ready]), [one.bank for one in ready], weekend,
         np.array([one.sigma for one in ready]), policy.growth_per_month, policy.growth_per_month_sd,

@@ -11,6 +11,7 @@ from data.forecast_records import Accuracy
 from data.records import FloatArray
 from data.units import HOURS_PER_WEEK
 from forecast.backtest import CEILING, bank_of, rolling_windows, score, window_hours
+from forecast.calendar import as_sundays, without_holidays
 from forecast.clean import filled
 from forecast.members import combined
 from forecast.paths import PRIOR_LEVEL, level_sigma
@@ -39,11 +40,14 @@ def prepare(
     windows: int,
     window_days: int,
     rng: np.random.Generator | None,
+    country: str | None = None,
 ) -> Prepared:
     """Forecast one hourly series (NaN: unobserved) over `future`, learning from `windows` past origins.
 
-    rng scores the backtest too; None skips that (the error bank needs no scores).
+    rng scores the backtest too; None skips that (the error bank needs no scores). country: whose public holidays are
+    left out of history and forecast as Sundays.
     """
+    observed = without_holidays(observed, country)
     complete, _ = filled(observed)
     scale = float(complete.mean())
     past = rolling_windows(observed, windows, window_days)
@@ -53,7 +57,7 @@ def prepare(
     if len(observed) < 3 * HOURS_PER_WEEK:
         sigma = max(sigma, PRIOR_LEVEL)
     return Prepared(
-        point=point,
+        point=as_sundays(point, future, country),
         method=method,
         degradations=degraded,
         bank=bank,

@@ -1,0 +1,45 @@
+"""Public holidays: not learnt from as ordinary days, and forecast as the Sunday of their week."""
+
+from __future__ import annotations
+
+import holidays
+import numpy as np
+import pandas as pd
+
+from configs.errors import InputError
+from data.records import BoolArray, FloatArray
+
+
+def holiday_hours(index: pd.DatetimeIndex, country: str) -> BoolArray:
+    """Which hours fall on a public holiday of an ISO country (UTC days). InputError for an unknown country."""
+    try:
+        days = holidays.country_holidays(country, years=sorted(set(index.year)))
+    except NotImplementedError:
+        raise InputError(
+            "forecast.holidays_country", "an ISO 3166 country code such as US or DE", repr(country), "Correct it."
+        ) from None
+    dates = index.normalize()
+    is_holiday = {date: date.date() in days for date in dates.unique()}
+    return np.array([is_holiday[date] for date in dates])
+
+
+def without_holidays(values: pd.Series, country: str | None) -> pd.Series:
+    """History with holidays unobserved: a model fills them as the ordinary days they were not."""
+    if country is None:
+        return values
+    return values.mask(holiday_hours(pd.DatetimeIndex(values.index), country))
+
+
+def as_sundays(point: FloatArray, future: pd.DatetimeIndex, country: str | None) -> FloatArray:
+    """A forecast in which every holiday takes the hours of the next Sunday of the horizon, or else of the last one."""
+    if country is None:
+        return point
+    sunday = future.day_of_week.to_numpy() == 6
+    clock = future.hour.to_numpy()
+    moved = point.copy()
+    for hour in np.flatnonzero(holiday_hours(future, country) & ~sunday):
+        same = np.flatnonzero(sunday & (clock == clock[hour]))
+        if len(same):
+            later = same[same > hour]
+            moved[hour] = point[later[0] if len(later) else same[-1]]
+    return moved

@@ -7,6 +7,7 @@ interrupted.
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -122,6 +123,9 @@ def main() -> None:
         # Whatever shape the interruption has taken on its way up, it is one.
         Console(stderr=True).print("Interrupted: no run folder is left half-written.")
         sys.exit(EXIT_INTERRUPTED)
+    finally:
+        # From here on there is nothing left to interrupt: a late Ctrl-C would only break the clean-up of libraries.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

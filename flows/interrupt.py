@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from dataclasses import dataclass
 from types import FrameType
+
+AGAIN_AFTER_S = 0.05
 
 
 @dataclass(slots=True)
@@ -19,7 +23,8 @@ def install() -> Interruption:
     """Handles SIGINT from now on: notes the wish, then raises KeyboardInterrupt.
 
     Where the exception lands in code that cannot propagate it (a garbage-collection callback of JAX), Python hands it
-    to the unraisable hook; the signal is raised again from there, so that it reaches the main program.
+    to the unraisable hook. Raising from there would be lost as well, so the signal is sent again a moment later, when
+    the callback is over, and reaches the main program.
     """
     state = Interruption()
 
@@ -31,7 +36,9 @@ def install() -> Interruption:
 
     def hook(unraisable: sys.UnraisableHookArgs) -> None:
         if isinstance(unraisable.exc_value, KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            again = threading.Timer(AGAIN_AFTER_S, os.kill, (os.getpid(), signal.SIGINT))
+            again.daemon = True
+            again.start()
         else:
             default_hook(unraisable)
 

@@ -42,6 +42,8 @@ def _svg(chart: Any, width: int) -> str:
     spec = chart.to_dict()
     spec["config"] = {
         "background": "transparent",
+        # Room for text that a reader's font draws wider than the one that was measured.
+        "padding": {"left": 18, "right": 18, "top": 4, "bottom": 4},
         "font": "system-ui, sans-serif",
         "view": {"stroke": None},
         "axis": {
@@ -50,7 +52,7 @@ def _svg(chart: Any, width: int) -> str:
         },
         "legend": {
             "labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12, "orient": "top",
-            "titleFontWeight": "normal", "columns": 1 if width < 400 else 0, "labelLimit": 280,
+            "titleFontWeight": "normal", "columns": 1 if width < 400 else 0, "labelLimit": 280, "columnPadding": 28,
         },
         "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": 12},
     }  # fmt: skip

@@ -18,9 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.records import BoolArray, FloatArray, IntArray, StepCost
+from models.simulator.cost import GRID_TOKENS, Cost, mixed_factor, take, uniform
 
-GRID_TOKENS = 8
-"""Spacing of the resampled linear-cost table."""
 TICKS = 2**30
 
 
@@ -58,19 +57,6 @@ class Outcome(NamedTuple):
     makespan_s: FloatArray
 
 
-class _Cost(NamedTuple):
-    """StepCost in ticks: linear [lanes, grid, 2] value and rise at multiples of GRID_TOKENS, the rest [lanes]."""
-
-    linear: jax.Array
-    d0: jax.Array
-    d1: jax.Array
-    d2: jax.Array
-    p0: jax.Array
-    p1: jax.Array
-    p2: jax.Array
-    mixed: jax.Array
-
-
 class _State(NamedTuple):
     """Per lane; ring [lanes, slots, 2] holds how many requests end at an iteration and the KV they free, upcoming its
     next row; log [lanes, requests + iterations] the iteration of each first token, then the tick each iteration closed.
@@ -96,41 +82,9 @@ class _State(NamedTuple):
     busy: jax.Array
 
 
-def _mixed(cost: StepCost) -> FloatArray:
-    """The mixed-iteration factor of every lane."""
-    ones = np.ones(cost.linear_s.shape[0])
-    return ones if cost.mixed_decode_factor is None else np.asarray(cost.mixed_decode_factor)
-
-
-def _uniform(cost: StepCost, most_tokens: int, tick_s: float) -> _Cost:
-    """The cost on a uniform grid from 0 to beyond most_tokens, in ticks."""
-    lanes = cost.linear_s.shape[0]
-    grid = np.arange(0, most_tokens + 2 * GRID_TOKENS, GRID_TOKENS, dtype=np.float64)
-    tokens = np.asarray(cost.tokens, dtype=np.float64)
-    slope = (cost.linear_s[:, -1] - cost.linear_s[:, -2]) / (tokens[-1] - tokens[-2])
-    table = np.stack([np.interp(grid, tokens, cost.linear_s[lane]) for lane in range(lanes)])
-    beyond = grid > tokens[-1]
-    table[:, beyond] = cost.linear_s[:, -1:] + slope[:, None] * (grid[beyond] - tokens[-1])
-
-    def ticks(values: FloatArray) -> jax.Array:
-        return jnp.asarray(np.broadcast_to(np.asarray(values) / tick_s, (lanes,)).astype(np.float32))
-
-    pieces = np.stack([table[:, :-1], np.diff(table, axis=1)], axis=2)
-    return _Cost(
-        jnp.asarray((pieces / tick_s).astype(np.float32)),
-        ticks(cost.decode_base_s),
-        ticks(cost.decode_per_seq_s),
-        ticks(cost.decode_per_kv_token_s),
-        ticks(cost.prefill_base_s),
-        ticks(cost.prefill_per_token_s),
-        ticks(cost.prefill_per_attention_s),
-        jnp.asarray(_mixed(cost).astype(np.float32)),
-    )
-
-
 @partial(jax.jit, static_argnames=("ring", "most_iterations", "pad"))
 def _run(
-    cost: _Cost,
+    cost: Cost,
     table: jax.Array,
     limits: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
     *,
@@ -246,15 +200,6 @@ def _run(
     return jax.lax.while_loop(lambda s: alive(s).any(), body, start)
 
 
-def _lanes(cost: StepCost, index: IntArray) -> StepCost:
-    """Some lanes of a cost."""
-    return StepCost(
-        cost.tokens, cost.linear_s[index], cost.decode_base_s[index], cost.decode_per_seq_s[index],
-        cost.decode_per_kv_token_s[index], cost.prefill_base_s[index], cost.prefill_per_token_s[index],
-        cost.prefill_per_attention_s[index], _mixed(cost)[index],
-    )  # fmt: skip
-
-
 def simulate(
     cost: StepCost,
     requests: Requests,
@@ -281,7 +226,7 @@ def simulate(
         # Padded to a power of two, so that few shapes are ever compiled.
         index = np.resize(left, 1 << int(len(left) - 1).bit_length())
         again = _simulate(
-            _lanes(cost, index), Requests(
+            take(cost, index), Requests(
                 requests.arrival_s[index], requests.input_tokens[index], requests.cached_tokens[index],
                 requests.output_tokens[index],
             ),
@@ -312,7 +257,7 @@ def _simulate(
     ring = 1 << int(longest + 2).bit_length()
     most_tokens = int(np.max(limits.token_budget) + np.max(limits.max_num_seqs))
     # The clock must reach the last arrival and then drain; one request at a time bounds the drain from above.
-    mixed = np.maximum(_mixed(cost), 1.0)
+    mixed = np.maximum(mixed_factor(cost), 1.0)
     slow = cost.linear_s[:, 0] + mixed * (cost.decode_base_s + cost.decode_per_seq_s)
     per_token = np.max(np.diff(cost.linear_s, axis=1) / np.diff(cost.tokens), axis=1)
     chunks = np.ceil((prompt - cached) / np.asarray(limits.token_budget)[:, None]).sum(axis=1)
@@ -327,7 +272,7 @@ def _simulate(
     tick_s = float(max((arrival.max(axis=1) + drain).max(), 1e-3)) / TICKS
     state = jax.device_get(
         _run(
-            _uniform(cost, most_tokens, tick_s),
+            uniform(cost, most_tokens, tick_s),
             jnp.asarray(np.stack([np.rint(arrival / tick_s), prompt, cached, output], axis=2).astype(np.int32)),
             (
                 jnp.asarray(np.asarray(limits.max_num_seqs, dtype=np.int32)),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.records import FloatArray, IntArray, LengthSample, SloTarget, StepCost
+from models.simulator.cost import take
 from models.simulator.engine import Limits, Outcome, Requests, simulate
 
 WIDE = np.geomspace(0.25, 2.0, 8)
@@ -53,20 +54,6 @@ class Percentiles:
     tpot_s: FloatArray
     e2e_s: FloatArray
     keeps_up: np.ndarray
-
-
-def repeat(cost: StepCost, times: int) -> StepCost:
-    """Every lane of a cost `times` times in a row."""
-
-    def each(values: FloatArray) -> FloatArray:
-        return np.repeat(values, times, axis=0)
-
-    return StepCost(
-        cost.tokens, each(cost.linear_s), each(cost.decode_base_s), each(cost.decode_per_seq_s),
-        each(cost.decode_per_kv_token_s), each(cost.prefill_base_s), each(cost.prefill_per_token_s),
-        each(cost.prefill_per_attention_s),
-        None if cost.mixed_decode_factor is None else each(cost.mixed_decode_factor),
-    )  # fmt: skip
 
 
 def draw(samples: Sequence[LengthSample], requests: int, seed: int) -> tuple[IntArray, IntArray, IntArray, FloatArray]:
@@ -144,7 +131,7 @@ def find_knees(
             np.repeat(limits.max_num_seqs, times), np.repeat(limits.token_budget, times),
             np.repeat(limits.kv_tokens, times), np.repeat(limits.block_tokens, times),
         )  # fmt: skip
-        return simulate(repeat(cost, times), each, many), each
+        return simulate(take(cost, np.repeat(np.arange(lanes), times)), each, many), each
 
     grid = guess_rps[:, None] * WIDE[None, :]
     for _ in range(1 + rounds):

@@ -42,9 +42,9 @@ class Pool(NamedTuple):
 
     max_queue: requests that wait at one replica at most; more are rejected. routing: index into ROUTING (shortest_queue
     sends to the replica with the fewest requests in it). retries: times that a rejected, timed-out or lost request
-    comes again, after backoff_s, then twice that, and so on. preempts: a replica that runs out of KV blocks preempts the
-    last request it admitted, which is computed again; otherwise the cache grows beyond its size. Replica i is away from
-    down_from_s to down_until_s; abrupt: it loses its requests then, else it finishes them but is sent no more.
+    comes again, after backoff_s, then twice that, and so on. preempts: a replica that runs out of KV blocks preempts
+    the last request it admitted, which is computed again; otherwise the cache grows beyond its size. Replica i is away
+    from down_from_s to down_until_s; abrupt: it loses its requests then, else it finishes them but is sent no more.
     """
 
     replicas: IntArray
@@ -60,8 +60,8 @@ class Pool(NamedTuple):
 
 class PoolOutcome(NamedTuple):
     """[lanes, requests]: seconds of the first token and the end (nan unless served), the index into FATES, how often it
-    came again, the replica it left from. [lanes]: finished (else cut off), preemptions, iterations, busy replica-seconds,
-    peak KV tokens and peak queue of one replica, the end of the lane."""
+    came again, the replica it left from. [lanes]: finished (else cut off), preemptions, iterations, busy
+    replica-seconds, peak KV tokens and peak queue of one replica, the end of the lane."""
 
     first_token_s: FloatArray
     end_s: FloatArray
@@ -164,8 +164,8 @@ def simulate_pool(
 
 
 def _tick_s(cost: StepCost, requests: Requests, limits: Limits, pool: Pool) -> float:
-    """Seconds a tick, so that the clock reaches the end of the slowest lane: the last arrival, every outage and backoff,
-    and twice what one replica needs for all requests one at a time (preempted ones are computed again)."""
+    """Seconds a tick, so that the clock reaches the end of the slowest lane: the last arrival, every outage and
+    backoff, and twice what one replica needs for all requests one at a time (preempted ones are computed again)."""
     prompt, output = requests.input_tokens.astype(np.float64), requests.output_tokens.astype(np.float64)
     chunks = np.ceil(prompt / np.asarray(limits.token_budget)[:, None])
     slope = np.max(np.diff(cost.linear_s, axis=1) / np.diff(cost.tokens), axis=1) + cost.prefill_per_token_s

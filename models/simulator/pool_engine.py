@@ -14,11 +14,9 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+import models.simulator.pool_state as ps
 from models.simulator.cost import GRID_TOKENS, Cost
-from models.simulator.pool_state import (
-    DECODE, DONE, EMPTY, FIELDS, JOINING, LOST, NEVER, PREFILL, RANDOM, REJECTED, SERVED, SHORTEST_QUEUE, TIMED_OUT,
-    WAITING, Rules, Slots, State,
-)  # fmt: skip
+from models.simulator.pool_state import FIELDS, NEVER, Rules, Slots, State
 
 
 def _first(mask: jax.Array, *keys: jax.Array) -> jax.Array:
@@ -36,13 +34,13 @@ def _route(s: State, rules: Rules, now: jax.Array, draw: jax.Array) -> tuple[jax
     up = ~away & (replicas < rules.replicas[:, None])
     count = up.sum(axis=1)
     pick = jnp.where(
-        rules.routing == RANDOM,
+        rules.routing == ps.RANDOM,
         jnp.minimum((draw * count).astype(jnp.int32), count - 1),
         s.turn % jnp.maximum(count, 1),
     )
     chosen = jnp.argmax(up & (jnp.cumsum(up, axis=1) - 1 == pick[:, None]), axis=1)
     shortest = jnp.argmin(jnp.where(up, s.outstanding, NEVER), axis=1)
-    return jnp.where(rules.routing == SHORTEST_QUEUE, shortest, chosen).astype(jnp.int32), count > 0
+    return jnp.where(rules.routing == ps.SHORTEST_QUEUE, shortest, chosen).astype(jnp.int32), count > 0
 
 
 @partial(jax.jit, static_argnames=("slots", "retries", "most_steps"))
@@ -78,25 +76,25 @@ def run(
         away = jnp.where(mine, (rules.down_from <= now[:, None]) & (now[:, None] < rules.down_until), False).any(axis=1)
 
         # What is in the row.
-        active = (row.state >= WAITING) & (row.state <= DECODE)
-        queued = row.state == WAITING
-        decoding = row.state == DECODE
-        joining = row.state == JOINING
+        active = (row.state >= ps.WAITING) & (row.state <= ps.DECODE)
+        queued = row.state == ps.WAITING
+        decoding = row.state == ps.DECODE
+        joining = row.state == ps.JOINING
         context = row.prompt + row.produced
         kept = blocks(context + 1)
-        held = jnp.where(decoding | joining | (row.state == PREFILL), kept, 0).sum(axis=1)
+        held = jnp.where(decoding | joining | (row.state == ps.PREFILL), kept, 0).sum(axis=1)
         running = (decoding | joining).sum(axis=1)
-        partial_ = (row.state == PREFILL).any(axis=1)
+        partial_ = (row.state == ps.PREFILL).any(axis=1)
         n_decoding = decoding.sum(axis=1)
 
         # An arrival takes a free slot, or is turned away.
         wanted = table.at[lane, jnp.clip(asks, 0, requests - 1)].get(mode="clip")
-        free = row.state == EMPTY
+        free = row.state == ps.EMPTY
         taken = s.live & s.arriving & s.open & (queued.sum(axis=1) < rules.max_queue) & free.any(axis=1)
         turned_away = s.live & s.arriving & ~taken
 
         # What a replica does, in this order.
-        finished = acting & (row.state == DONE).any(axis=1)
+        finished = acting & (row.state == ps.DONE).any(axis=1)
         late = active & ((row.deadline < now[:, None]) | ((row.patience < now[:, None]) & (row.first < 0)))
         expires = acting & ~finished & late.any(axis=1)
         loses = acting & ~finished & ~expires & away & rules.abrupt & active.any(axis=1)
@@ -104,7 +102,7 @@ def run(
         alone = running + partial_ <= 1
         preempts = idle & rules.preempts & (s.granted == 0) & (held > rules.kv_tokens) & ~alone
         idle = idle & ~preempts
-        waiting = jnp.where(partial_[:, None], row.state == PREFILL, queued)
+        waiting = jnp.where(partial_[:, None], row.state == ps.PREFILL, queued)
         candidate = _first(waiting, row.priority, row.order)
 
         def at(values: jax.Array, slot: jax.Array) -> jax.Array:
@@ -145,10 +143,10 @@ def run(
         ready = steps & (produced == row.output) & (row.deadline >= ends[:, None])
 
         # The one request that leaves its slot, or moves in it.
-        victim = _first(decoding | joining | (row.state == PREFILL), -row.priority, -row.order)
+        victim = _first(decoding | joining | (row.state == ps.PREFILL), -row.priority, -row.order)
         leaver = jnp.where(
             finished,
-            jnp.argmax(row.state == DONE, axis=1),
+            jnp.argmax(row.state == ps.DONE, axis=1),
             _first(jnp.where(expires[:, None], late, active), row.order),
         )
         leaves = finished | expires | loses
@@ -156,8 +154,10 @@ def run(
             taken, jnp.argmax(free, axis=1), jnp.where(leaves, leaver, jnp.where(preempts, victim, candidate))
         )
         touched = (taken | leaves | preempts | grants)[:, None] & (jnp.arange(slots)[None, :] == slot[:, None])
-        state = jnp.where(steps, jnp.where(ready, DONE, DECODE), row.state)
-        becomes = jnp.where(leaves, EMPTY, jnp.where(completes, JOINING, jnp.where(grants, PREFILL, WAITING)))
+        state = jnp.where(steps, jnp.where(ready, ps.DONE, ps.DECODE), row.state)
+        becomes = jnp.where(
+            leaves, ps.EMPTY, jnp.where(completes, ps.JOINING, jnp.where(grants, ps.PREFILL, ps.WAITING))
+        )
 
         def put(old: jax.Array, new: jax.Array, when: jax.Array) -> jax.Array:
             return jnp.where(touched & when[:, None], new[:, None], old)
@@ -202,14 +202,16 @@ def run(
         from_fifo = s.live & s.arriving & ~fresh
         fifo_head = s.fifo_head + (from_fifo[:, None] & (levels == s.source[:, None]))
         gone = finished | (fails & ~retried)
-        fate = jnp.where(finished, SERVED, jnp.where(turned_away, REJECTED, jnp.where(expires, TIMED_OUT, LOST)))
+        fate = jnp.where(
+            finished, ps.SERVED, jnp.where(turned_away, ps.REJECTED, jnp.where(expires, ps.TIMED_OUT, ps.LOST))
+        )
         entry = jnp.stack(
             [fate, at(row.first, leaver), jnp.where(finished, at(row.end, leaver), now), tries, s.replica], axis=1
         )
         log = s.log.at[lane, jnp.where(gone, who, requests)].set(entry, mode="drop")
 
         # Clocks. A replica without requests stands still until one comes.
-        left = (after.state != EMPTY).any(axis=1)
+        left = (after.state != ps.EMPTY).any(axis=1)
         stood = jnp.where(mine, s.clock, 0).sum(axis=1)
         own = jnp.where(s.arriving, jnp.where(stood == NEVER, now, stood), jnp.where(ran, ends, now))
         own = jnp.where(left, own, NEVER)
@@ -223,8 +225,8 @@ def run(
         fifo_due = jnp.where(fifo_head < fifo_tail, fifo_next[:, :, 1], NEVER)
         fifo_next = jnp.stack([fifo_next[:, :, 0], fifo_due], axis=2)
         moved = s._replace(
-            step=s.step + 1, table=table_, clock=clock, outstanding=outstanding, head=head, next_row=next_row, fifo=fifo,
-            fifo_head=fifo_head, fifo_tail=fifo_tail, fifo_next=fifo_next, order=order, turn=turn, log=log,
+            step=s.step + 1, table=table_, clock=clock, outstanding=outstanding, head=head, next_row=next_row,
+            fifo=fifo, fifo_head=fifo_head, fifo_tail=fifo_tail, fifo_next=fifo_next, order=order, turn=turn, log=log,
             granted=jnp.where(ran, 0, granted), work=jnp.where(ran, 0.0, work),
             preempted=s.preempted + preempts, iterations=s.iterations + (ran & ~cut),
             busy=s.busy + (ends - now).astype(jnp.float32),
@@ -262,7 +264,8 @@ def run(
 
     start = choose(
         State(
-            step=jnp.int32(0), open=zeros(dtype=bool), table=zeros(replicas, len(FIELDS), slots), row=zeros(len(FIELDS), slots), replica=zeros(),
+            step=jnp.int32(0), open=zeros(dtype=bool),
+            table=zeros(replicas, len(FIELDS), slots), row=zeros(len(FIELDS), slots), replica=zeros(),
             arriving=zeros(dtype=bool), source=zeros(), clock=jnp.full((lanes, replicas), NEVER), granted=zeros(),
             work=zeros(dtype=jnp.float32), outstanding=zeros(replicas), head=zeros(), next_row=arrival_of(zeros()),
             fifo=zeros(retries, requests, 2), fifo_head=zeros(retries), fifo_tail=zeros(retries),

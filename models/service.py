@@ -11,6 +11,7 @@ from configs.catalog_schema import CoefficientCatalog
 from data.records import Capacity, CapacityTable, Engine, Excuse, Gpu, LengthSample, Llm
 from models.simulator.engine import Limits
 from models.simulator.knee import Knees, find_knees
+from models.simulator.load import ClassLoad
 from models.step_cost import step_cost
 
 MARGIN = 1.6
@@ -50,11 +51,10 @@ def simulated(
     cost = step_cost([row.configuration for row in rows], llms, gpus, engine, coefficients, context)
     knees = find_knees(
         cost,
-        samples,
+        [(ClassLoad(row.request_class, 1.0, sample, row.slo),) for row, sample in zip(rows, samples, strict=True)],
         Limits(
             seqs, budget, np.array([row.kv_capacity_tokens for row in rows]), np.full(len(rows), engine.kv_block_tokens)
         ),
-        [row.slo for row in rows],
         np.array([row.knee_rps for row in rows]),
         operating_point,
         requests=requests,

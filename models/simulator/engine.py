@@ -10,6 +10,8 @@ The clock counts int32 ticks, so that times neither drift nor lose digits howeve
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -21,6 +23,9 @@ from data.records import BoolArray, FloatArray, IntArray, StepCost
 from models.simulator.cost import GRID_TOKENS, Cost, mixed_factor, take, uniform
 
 TICKS = 2**30
+LANES = 1024
+"""Lanes that step together: more gain nothing on a core."""
+MOST_ITERATIONS = 1 << 20
 
 
 class Requests(NamedTuple):
@@ -31,6 +36,12 @@ class Requests(NamedTuple):
     cached_tokens: IntArray
     output_tokens: IntArray
 
+    def lanes(self, index: IntArray) -> Requests:
+        """Some lanes, as often as the index names them."""
+        return Requests(
+            self.arrival_s[index], self.input_tokens[index], self.cached_tokens[index], self.output_tokens[index]
+        )
+
 
 class Limits(NamedTuple):
     """Engine limits, shape [lanes]: sequences, tokens an iteration, KV tokens that fit, block size in tokens."""
@@ -39,6 +50,12 @@ class Limits(NamedTuple):
     token_budget: IntArray
     kv_tokens: FloatArray
     block_tokens: IntArray
+
+    def lanes(self, index: IntArray) -> Limits:
+        """Some lanes, as often as the index names them."""
+        return Limits(
+            self.max_num_seqs[index], self.token_budget[index], self.kv_tokens[index], self.block_tokens[index]
+        )
 
 
 class Outcome(NamedTuple):
@@ -211,34 +228,51 @@ def simulate(
 
     pad: a step costs what the next multiple of GRID_TOKENS tokens costs, as engines that pad batches do.
     most_iterations bounds memory (4 bytes a lane-iteration): lanes that need more come back unfinished with nan times.
-    By default lanes get 16,384 iterations, and those that need more are run again with up to eight times as many until
-    what one sequence at a time would need, at most 1,048,576. Cost grows linearly in lanes and in the steps (iterations
-    + granted chunks) of the slowest lane.
+    By default lanes of like length run together, LANES at a time and one group a core, with as many iterations as
+    their requests can need, at most MOST_ITERATIONS. Cost grows linearly in lanes and in their steps (iterations +
+    granted chunks).
     """
     if most_iterations is not None:
         return _simulate(cost, requests, limits, most_iterations, pad)
-    need = int((np.maximum(requests.output_tokens, 1).sum(axis=1) + requests.output_tokens.shape[1] * 4).max())
-    most = min(need, 16_384)
-    found = _simulate(cost, requests, limits, most, pad)
-    while not found.finished.all() and most < min(need, 1_048_576):
-        most = min(most * 8, need, 1_048_576)
-        left = np.flatnonzero(~found.finished)
-        # Padded to a power of two, so that few shapes are ever compiled.
-        index = np.resize(left, 1 << int(len(left) - 1).bit_length())
-        again = _simulate(
-            take(cost, index), Requests(
-                requests.arrival_s[index], requests.input_tokens[index], requests.cached_tokens[index],
-                requests.output_tokens[index],
-            ),
-            Limits(
-                limits.max_num_seqs[index], limits.token_budget[index], limits.kv_tokens[index],
-                limits.block_tokens[index],
-            ),
-            most, pad,
-        )  # fmt: skip
-        for old, new in zip(found, again, strict=True):
-            old[left] = new[: len(left)]
-    return found
+    lanes = requests.arrival_s.shape[0]
+    need = _iterations(cost, requests, limits)
+    order = np.argsort(need, kind="stable")
+    # Few shapes are ever compiled: groups of one size, iterations in powers of two.
+    cores = max(len(jax.devices()), (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1)
+    size = min(LANES, -(-lanes // cores // 32) * 32) if lanes >= 64 else lanes
+    groups = [order[i : i + size] for i in range(0, lanes, size)]
+
+    def part(group: IntArray) -> tuple[IntArray, Outcome]:
+        index = np.resize(group, size)
+        most = int(np.clip(1 << int(need[group].max() - 1).bit_length(), 1024, MOST_ITERATIONS))
+        each = (requests.lanes(index), limits.lanes(index))
+        while True:
+            found = _simulate(take(cost, index), *each, most, pad)
+            if found.finished.all() or most >= MOST_ITERATIONS:
+                return group, found
+            most = min(most * 8, MOST_ITERATIONS)
+
+    whole: list[np.ndarray | None] = [None] * len(Outcome._fields)
+    with ThreadPoolExecutor(max_workers=min(cores, len(groups))) as pool:
+        for group, found in pool.map(part, groups):
+            for field, values in enumerate(found):
+                if whole[field] is None:
+                    whole[field] = np.empty((lanes, *values.shape[1:]), dtype=values.dtype)
+                whole[field][group] = values[: len(group)]  # type: ignore[index]
+    return Outcome(*whole)  # type: ignore[arg-type]
+
+
+def _iterations(cost: StepCost, requests: Requests, limits: Limits) -> IntArray:
+    """About how many iterations each lane takes, [lanes]: no more than one request at a time would, nor than the
+    shortest iterations fit into the time that the work takes."""
+    output = np.maximum(requests.output_tokens, 1).sum(axis=1)
+    prompt = np.maximum(requests.input_tokens - requests.cached_tokens, 1)
+    chunks = np.ceil(prompt / np.asarray(limits.token_budget)[:, None]).sum(axis=1)
+    shortest = cost.linear_s[:, 0] + cost.decode_base_s
+    in_time = requests.arrival_s.max(axis=1) / np.maximum(shortest, 1e-9) + 2.0 * requests.output_tokens.max(axis=1)
+    together = output / np.asarray(limits.max_num_seqs)
+    most = np.minimum(output + chunks, in_time + together + chunks)
+    return np.asarray(np.maximum(most, 1.0), dtype=np.int64)
 
 
 def _simulate(

@@ -27,6 +27,7 @@ def simulated(
     lengths: Mapping[tuple[str, str], LengthSample],
     operating_point: float,
     requests: int = 1000,
+    seeds: int = 4,
     seed: int = 0,
 ) -> CapacityTable:
     """The table with the knees of every feasible row of `pairs` (LLM, class) found by simulation.
@@ -58,9 +59,10 @@ def simulated(
         np.array([row.knee_rps for row in rows]),
         operating_point,
         requests=requests,
+        seeds=seeds,
         seed=seed,
     )
-    method = f"continuous-batching simulation, {requests:,} requests"
+    method = f"continuous-batching simulation, {seeds} x {requests:,} requests"
     found = list(table.rows)
     for i, worse in zip(wanted, outclassed, strict=True):
         if worse is not None:
@@ -103,6 +105,7 @@ def _row(row: Capacity, knees: Knees, lane: int, method: str) -> Capacity:
     return replace(
         row,
         knee_rps=knee,
+        knee_band=float(knees.band[lane]),
         operating_rps=float(knees.operating_rps[lane]),
         ttft_s=float(knees.ttft_s[lane]),
         tpot_s=float(knees.tpot_s[lane]),

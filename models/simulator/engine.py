@@ -1,18 +1,13 @@
 """An iteration-level simulator of one replica under first-come first-served chunked prefill, vectorized over lanes.
 
-A decoding request advances one token an iteration, so the iteration in which it ends is known when its prefill ends:
-no table of running requests is needed, only two rings of "how many end, and how much KV they free" by iteration. A lane
-takes one of two steps at a time: grant prefill tokens to the head of the queue within the current iteration, or close
-the iteration and advance the clock by its cost. All lanes step together; none waits for another's grants.
-
-The clock counts int32 ticks, so that times neither drift nor lose digits however long a lane runs.
+The loop itself is models/simulator/kernel.py. Its clock counts int32 ticks, so that times neither drift nor lose digits
+however long a lane runs.
 """
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -20,12 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.records import BoolArray, FloatArray, IntArray, StepCost
-from models.simulator.cost import GRID_TOKENS, Cost, mixed_factor, take, uniform
+from models.simulator.cost import mixed_factor, take, uniform
+from models.simulator.kernel import run
 
 TICKS = 2**30
 LANES = 1024
 """Lanes that step together: more gain nothing on a core."""
-MOST_ITERATIONS = 1 << 20
+MOST_ITERATIONS = 1 << 24
+LOG_BYTES = 1 << 29
+"""Memory of one group's iteration log."""
 
 
 class Requests(NamedTuple):
@@ -74,149 +72,6 @@ class Outcome(NamedTuple):
     makespan_s: FloatArray
 
 
-class _State(NamedTuple):
-    """Per lane; ring [lanes, slots, 2] holds how many requests end at an iteration and the KV they free, upcoming its
-    next row; log [lanes, requests + iterations] the iteration of each first token, then the tick each iteration closed.
-    """
-
-    step: jax.Array
-    clock: jax.Array
-    iteration: jax.Array
-    head: jax.Array
-    prefilled: jax.Array
-    granted: jax.Array
-    work: jax.Array
-    running: jax.Array
-    kv: jax.Array
-    joining: jax.Array
-    joining_kv: jax.Array
-    ring: jax.Array
-    upcoming: jax.Array
-    log: jax.Array
-    pressed: jax.Array
-    running_time: jax.Array
-    kv_time: jax.Array
-    busy: jax.Array
-
-
-@partial(jax.jit, static_argnames=("ring", "most_iterations", "pad"))
-def _run(
-    cost: Cost,
-    table: jax.Array,
-    limits: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
-    *,
-    ring: int,
-    most_iterations: int,
-    pad: bool,
-) -> _State:
-    """All lanes until each has admitted and finished its requests or used its iterations.
-
-    table: [lanes, requests, 4] int32 of arrival tick, input, cached and output tokens. Every step makes one gather or
-    scatter of a row per array, and reads the ring after it has written it: XLA would copy it whole otherwise.
-    """
-    lanes, requests = table.shape[:2]
-    lane = jnp.arange(lanes)
-    max_seqs, budget, capacity, block = limits
-    never = np.iinfo(np.int32).max
-
-    def alive(s: _State) -> jax.Array:
-        idle = (s.head >= requests) & (s.running + s.joining == 0)
-        return ~idle & (s.iteration < most_iterations)
-
-    def body(s: _State) -> _State:
-        live = alive(s)
-        waiting = s.head < requests
-        row = table.at[lane, s.head].get(mode="clip")
-        due = jnp.where(waiting, row[:, 0], never)
-        p_total, p_cached, out = row[:, 1], row[:, 2], row[:, 3]
-        room = budget - s.running - s.granted
-        fresh = s.prefilled == 0
-        # Block rounding costs half a block a sequence on average; a fresh request needs its whole prompt at once.
-        held = s.kv + (s.running + s.joining) * (block // 2).astype(jnp.float32) + s.joining_kv
-        blocks = jnp.ceil((p_total + 1) / block) * block
-        fits = held + blocks <= capacity
-        # One request alone is admitted whatever it needs: it would wait for ever otherwise; pressure is counted.
-        alone = s.running + s.joining == 0
-        admissible = ~fresh | ((s.running + s.joining < max_seqs) & (fits | alone))
-        grant = live & waiting & (due <= s.clock) & (room > 0) & admissible
-
-        # Grant: as many prompt tokens as the iteration has room for.
-        left = p_total - p_cached - s.prefilled
-        tokens = jnp.where(grant, jnp.minimum(room, left), 0)
-        done_before = (p_cached + s.prefilled).astype(jnp.float32)
-        work = s.work + tokens * (done_before + 0.5 * tokens)
-        completes = grant & (tokens == left)
-        granted = s.granted + tokens
-        head = s.head + completes
-        prefilled = jnp.where(completes, 0, s.prefilled + tokens)
-        joining = s.joining + completes
-        joining_kv = s.joining_kv + jnp.where(completes, (p_total + 1).astype(jnp.float32), 0.0)
-
-        # Close: only lanes that granted nothing. An empty iteration jumps to the next arrival instead.
-        close = live & ~grant
-        total = s.running + s.granted
-        empty = total == 0
-        jump = close & empty
-        n, k = s.running.astype(jnp.float32), s.kv
-        where = total.astype(jnp.float32) / GRID_TOKENS
-        where = jnp.ceil(where) if pad else where
-        low = jnp.floor(where).astype(jnp.int32)
-        piece = cost.linear.at[lane, low].get(mode="clip")
-        linear = piece[:, 0] + piece[:, 1] * (where - low)
-        decode = (cost.d0 + cost.d1 * n + cost.d2 * k) * jnp.where(s.granted > 0, cost.mixed, 1.0)
-        seconds = linear + jnp.where(s.running > 0, decode, 0.0)
-        prefill = cost.p0 + cost.p1 * s.granted + cost.p2 * s.work
-        seconds = seconds + jnp.where(s.granted > 0, prefill, 0.0)
-        duration = jnp.where(close & ~empty, jnp.maximum(jnp.round(seconds).astype(jnp.int32), 1), 0)
-        clock = jnp.where(jump, jnp.maximum(due, s.clock), s.clock + duration)
-        ran = close & ~empty
-        iteration = s.iteration + ran
-        running = jnp.where(ran, s.running + s.joining - s.upcoming[:, 0].astype(jnp.int32), s.running)
-        kv = jnp.where(ran, s.kv + n + s.joining_kv - s.upcoming[:, 1], s.kv)
-        passed = duration.astype(jnp.float32)
-        pressed = s.pressed + (ran & (held > capacity))
-        # One write a step: a completed prefill books its end, a closed iteration clears the slot it has consumed.
-        freed = jnp.stack([jnp.ones_like(n), (p_total + out).astype(jnp.float32)], axis=1)
-        slot = jnp.where(completes, s.iteration + out, iteration) % ring
-        change = jnp.where(completes[:, None], freed, jnp.where(ran[:, None], -s.upcoming, 0.0))
-        bookings = s.ring.at[lane, slot].add(change)
-        place = jnp.where(completes, s.head, requests + s.iteration)
-        place = jnp.where(completes | ran, place, requests + most_iterations)
-        log = s.log.at[lane, place].set(jnp.where(completes, s.iteration, clock), mode="drop")
-        return _State(
-            s.step + 1,
-            clock,
-            iteration,
-            head,
-            prefilled,
-            jnp.where(ran, 0, granted),
-            jnp.where(ran, 0.0, work),
-            running,
-            kv,
-            jnp.where(ran, 0, joining),
-            jnp.where(ran, 0.0, joining_kv),
-            bookings,
-            bookings[lane, (iteration + 1) % ring],
-            log,
-            pressed,
-            s.running_time + passed * (n + s.joining),
-            s.kv_time + passed * k,
-            s.busy + passed,
-        )
-
-    def zeros(dtype: type) -> jax.Array:
-        return jnp.zeros(lanes, dtype=dtype)
-
-    start = _State(
-        jnp.int32(0), zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32),
-        zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32),
-        jnp.zeros((lanes, ring, 2), jnp.float32), jnp.zeros((lanes, 2), jnp.float32),
-        jnp.full((lanes, requests + most_iterations), -1, jnp.int32), zeros(jnp.int32), zeros(jnp.float32),
-        zeros(jnp.float32), zeros(jnp.float32),
-    )  # fmt: skip
-    return jax.lax.while_loop(lambda s: alive(s).any(), body, start)
-
-
 def simulate(
     cost: StepCost,
     requests: Requests,
@@ -229,27 +84,25 @@ def simulate(
     pad: a step costs what the next multiple of GRID_TOKENS tokens costs, as engines that pad batches do.
     most_iterations bounds memory (4 bytes a lane-iteration): lanes that need more come back unfinished with nan times.
     By default lanes of like length run together, LANES at a time and one group a core, with as many iterations as
-    their requests can need, at most MOST_ITERATIONS. Cost grows linearly in lanes and in their steps (iterations +
-    granted chunks).
+    their requests can need, at most MOST_ITERATIONS, and within LOG_BYTES of memory a core. Cost grows linearly in
+    lanes and in their steps (iterations + granted chunks).
     """
     if most_iterations is not None:
         return _simulate(cost, requests, limits, most_iterations, pad)
     lanes = requests.arrival_s.shape[0]
     need = _iterations(cost, requests, limits)
-    order = np.argsort(need, kind="stable")
-    # Few shapes are ever compiled: groups of one size, iterations in powers of two.
+    # Few shapes are ever compiled: groups of one size where memory allows, iterations in powers of two.
     cores = max(len(jax.devices()), (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1)
     size = min(LANES, -(-lanes // cores // 32) * 32) if lanes >= 64 else lanes
-    groups = [order[i : i + size] for i in range(0, lanes, size)]
+    groups = _groups(need, size)
 
-    def part(group: IntArray) -> tuple[IntArray, Outcome]:
-        index = np.resize(group, size)
-        most = int(np.clip(1 << int(need[group].max() - 1).bit_length(), 1024, MOST_ITERATIONS))
-        each = (requests.lanes(index), limits.lanes(index))
+    def part(group: tuple[IntArray, int, int]) -> tuple[IntArray, Outcome]:
+        members, size, most = group
+        index = np.resize(members, size)
         while True:
-            found = _simulate(take(cost, index), *each, most, pad)
+            found = _simulate(take(cost, index), requests.lanes(index), limits.lanes(index), most, pad)
             if found.finished.all() or most >= MOST_ITERATIONS:
-                return group, found
+                return members, found
             most = min(most * 8, MOST_ITERATIONS)
 
     whole: list[np.ndarray | None] = [None] * len(Outcome._fields)
@@ -260,6 +113,24 @@ def simulate(
                     whole[field] = np.empty((lanes, *values.shape[1:]), dtype=values.dtype)
                 whole[field][group] = values[: len(group)]  # type: ignore[index]
     return Outcome(*whole)  # type: ignore[arg-type]
+
+
+def _groups(need: IntArray, size: int) -> list[tuple[IntArray, int, int]]:
+    """Lanes that run together, how many with padding, and the iterations they get; the hungriest lanes go last, and
+    fewer of them together, so that a group's log stays within LOG_BYTES."""
+    order = np.argsort(need, kind="stable")
+    most = np.clip(2 ** np.ceil(np.log2(np.maximum(need, 1))), 1024, MOST_ITERATIONS).astype(np.int64)
+    groups = []
+    begin = 0
+    while begin < len(order):
+        end = min(begin + size, len(order))
+        while end - begin > 1 and (end - begin) * 4 * most[order[end - 1]] > LOG_BYTES:
+            end = begin + (end - begin) // 2
+        members = order[begin:end]
+        padded = size if end - begin > size // 2 else end - begin
+        groups.append((members, padded, int(most[members[-1]])))
+        begin = end
+    return groups
 
 
 def _iterations(cost: StepCost, requests: Requests, limits: Limits) -> IntArray:
@@ -305,7 +176,7 @@ def _simulate(
     )
     tick_s = float(max((arrival.max(axis=1) + drain).max(), 1e-3)) / TICKS
     state = jax.device_get(
-        _run(
+        run(
             uniform(cost, most_tokens, tick_s),
             jnp.asarray(np.stack([np.rint(arrival / tick_s), prompt, cached, output], axis=2).astype(np.int32)),
             (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from data.records import BoolArray, FloatArray, IntArray, StepCost
+from data.records import BoolArray, FloatArray, IntArray, SloTarget, StepCost
 from models.simulator.cost import take
 from models.simulator.engine import Limits, Outcome, Requests, simulate
 from models.simulator.load import Drawn, Mix, draw
@@ -21,6 +21,8 @@ from models.simulator.percentiles import across, keeps_up, of_class, quantiles, 
 
 WIDE = (np.geomspace(0.25, 2.0, 8), np.array([0.5, 1.0, 1.6]))
 """First bracket, as multiples of the guess: for few lanes, which run side by side at no cost, and for many."""
+NEAR = (np.geomspace(0.75, 1.33, 8), np.array([0.87, 1.0, 1.15]))
+"""The same around the knee of another seed."""
 MANY = 96
 MOST_ROUNDS = 8
 NOTHING = 1 / 300
@@ -56,43 +58,65 @@ class Knees:
 
 @dataclass(frozen=True, slots=True)
 class _Items:
-    """Lanes x seeds, as the engine sees them."""
+    """Pairs of a lane and a seed, [items] each, as the engine sees them; drawn has all seeds of all lanes."""
 
     cost: StepCost
     limits: Limits
     drawn: Drawn
     mixes: tuple[Mix, ...]
-    seeds: int
+    lane: IntArray
+    seed: IntArray
 
     def at(self, rate: FloatArray) -> tuple[Outcome, Requests, IntArray]:
         """All items at the rates [items, rates]; outcome rows are items x rates, with the class of every request."""
-        items, many = rate.shape
-        lane = np.repeat(np.arange(items), many)
-        unit = self.drawn.unit_s[lane % self.seeds]
+        many = rate.shape[1]
+        lane, seed = np.repeat(self.lane, many), np.repeat(self.seed, many)
         drawn = self.drawn
+        row = lane * len(drawn.unit_s) + seed
         asked = Requests(
-            unit / rate.reshape(-1, 1), drawn.input_tokens[lane], drawn.cached_tokens[lane], drawn.output_tokens[lane]
+            drawn.unit_s[seed] / rate.reshape(-1, 1),
+            drawn.input_tokens[row],
+            drawn.cached_tokens[row],
+            drawn.output_tokens[row],
         )
-        one = lane // self.seeds
-        return simulate(take(self.cost, one), asked, self.limits.lanes(one)), asked, drawn.which[lane]
+        return simulate(take(self.cost, lane), asked, self.limits.lanes(lane)), asked, drawn.which[row]
+
+    def slo(self, number: int) -> list[SloTarget]:
+        """The SLO of a class by its place in the mix, of every item; a lane with fewer classes repeats its last."""
+        return [self.mixes[lane][min(number, len(self.mixes[lane]) - 1)].slo for lane in self.lane]
+
+    @property
+    def classes(self) -> int:
+        return max(len(mix) for mix in self.mixes)
 
     def broken(self, rate: FloatArray) -> BoolArray:
-        """Which limits break at each rate, [limits, items x rates], in the order of `_limit_names`."""
+        """Which limits break at each rate, [limits, items, rates], in the order of `_limit_names`."""
         outcome, asked, which = self.at(rate)
         seen = times(outcome.first_token_s, outcome.end_s, asked)
         many = rate.shape[1]
-        classes = max(len(mix) for mix in self.mixes)
         rows: list[BoolArray] = []
-        for number in range(classes):
-            slo = [mix[min(number, len(mix) - 1)].slo for mix in self.mixes]
-            percentile = np.repeat([one.percentile for one in slo], self.seeds * many)
+        for number in range(self.classes):
+            slo = self.slo(number)
+            percentile = np.repeat([one.percentile for one in slo], many)
             ends = [np.inf if one.e2e_s is None else one.e2e_s for one in slo]
             limits = ([one.ttft_s for one in slo], [one.tpot_s for one in slo], ends)
             for values, limit in zip((seen.ttft_s, seen.tpot_s, seen.e2e_s), limits, strict=True):
-                mine = of_class(values, which, number) if classes > 1 else values
-                rows.append(quantiles(mine, outcome.finished, percentile) > np.repeat(limit, self.seeds * many))
+                mine = of_class(values, which, number) if self.classes > 1 else values
+                rows.append(quantiles(mine, outcome.finished, percentile) > np.repeat(limit, many))
         rows += [outcome.kv_pressure > PRESSURE, ~keeps_up(outcome, asked)]
-        return np.stack(rows)
+        return np.stack(rows).reshape(len(rows), *rate.shape)
+
+    def search(self, guess: FloatArray, first: FloatArray, resolution: float) -> tuple[FloatArray, IntArray]:
+        """The knee of every item and the limit that breaks above it; `first` are rates as multiples of the guess."""
+        low, high = np.zeros(len(guess)), np.full(len(guess), np.inf)
+        breaks = np.zeros(len(guess), dtype=np.int64)
+        grid = guess[:, None] * first[None, :]
+        for _ in range(MOST_ROUNDS):
+            _narrow(self.broken(grid), grid, low, high, breaks)
+            if ((high <= low * (1.0 + resolution)) | ((low == 0) & (high < guess * NOTHING))).all():
+                break
+            grid = _inside(low, high, guess, grid.shape[1])
+        return low, breaks
 
 
 def find_knees(
@@ -114,20 +138,21 @@ def find_knees(
     6 % (one standard deviation) at 1,000 requests and p95, and by less with more.
     """
     drawn = draw(mixes, requests, seeds, seed, cv)
-    items = _Items(cost, limits, drawn, tuple(mixes), seeds)
-    count = len(mixes) * seeds
-    crowd = int(count > MANY)
-    low, high = np.zeros(count), np.full(count, np.inf)
-    breaks = np.zeros(count, dtype=np.int64)
-    guess = np.repeat(np.asarray(guess_rps, dtype=np.float64), seeds)
-    grid = guess[:, None] * WIDE[crowd][None, :]
-    for _ in range(MOST_ROUNDS):
-        over = items.broken(grid)
-        _narrow(over.reshape(len(over), count, -1), grid, low, high, breaks)
-        if ((high <= low * (1.0 + resolution)) | ((low == 0) & (high < guess * NOTHING))).all():
-            break
-        grid = _inside(low, high, guess, grid.shape[1])
-    by_seed = low.reshape(-1, seeds)
+    lanes = np.arange(len(mixes))
+
+    def items(lane: IntArray, seed: IntArray) -> _Items:
+        return _Items(cost, limits, drawn, tuple(mixes), lane, seed)
+
+    guess = np.asarray(guess_rps, dtype=np.float64)
+    crowd = int(len(lanes) > MANY)
+    low, breaks = items(lanes, np.zeros_like(lanes)).search(guess, WIDE[crowd], resolution)
+    by_seed = low[:, None]
+    if seeds > 1:
+        others = items(np.repeat(lanes, seeds - 1), np.tile(np.arange(1, seeds), len(lanes)))
+        near = np.repeat(np.where(low > 0, low, guess), seeds - 1)
+        crowd = int(len(near) > MANY)
+        more, _ = others.search(near, NEAR[crowd], resolution)
+        by_seed = np.concatenate([by_seed, more.reshape(len(lanes), seeds - 1)], axis=1)
     holds: BoolArray = np.asarray((by_seed > 0).all(axis=1))
     logs = np.log(np.where(holds[:, None], by_seed, 1.0))
     knee = np.where(holds, np.exp(logs.mean(axis=1)), 0.0)
@@ -136,16 +161,14 @@ def find_knees(
         reach = stats.t.ppf(0.5 + CONFIDENCE / 2, seeds - 1)
         band = np.where(holds, np.expm1(reach * logs.std(axis=1, ddof=1) / np.sqrt(seeds)), np.nan)
     rate = np.where(knee > 0, operating * knee, guess_rps)
-    outcome, asked, which = items.at(np.repeat(rate, seeds)[:, None])
-    ttft, tpot = _worst_class(items, outcome, asked, which)
+    every = items(np.repeat(lanes, seeds), np.tile(np.arange(seeds), len(lanes)))
+    outcome, asked, which = every.at(np.repeat(rate, seeds)[:, None])
+    ttft, tpot = _worst_class(every, outcome, asked, which)
     return Knees(
         knee_rps=knee,
         band=band,
         by_seed_rps=by_seed,
-        binding=tuple(
-            _limit_names(mix, mixes)[int(np.bincount(breaks.reshape(-1, seeds)[i]).argmax())]
-            for i, mix in enumerate(mixes)
-        ),
+        binding=tuple(_limit_names(mix, mixes)[limit] for mix, limit in zip(mixes, breaks, strict=True)),
         operating_rps=operating * knee,
         ttft_s=across(ttft, seeds),
         tpot_s=across(tpot, seeds),
@@ -197,10 +220,10 @@ def _worst_class(items: _Items, outcome: Outcome, asked: Requests, which: IntArr
     found: list[FloatArray] = []
     for name in ("ttft_s", "tpot_s"):
         worst, share = np.zeros(len(which)), np.full(len(which), -1.0)
-        for number in range(max(len(mix) for mix in items.mixes)):
-            slo = [mix[min(number, len(mix) - 1)].slo for mix in items.mixes]
-            percentile = np.repeat([one.percentile for one in slo], items.seeds)
-            limit = np.repeat([getattr(one, name) for one in slo], items.seeds)
+        for number in range(items.classes):
+            slo = items.slo(number)
+            percentile = np.array([one.percentile for one in slo])
+            limit = np.array([getattr(one, name) for one in slo])
             value = quantiles(of_class(getattr(seen, name), which, number), outcome.finished, percentile)
             nearer = value / limit > share
             worst, share = np.where(nearer, value, worst), np.where(nearer, value / limit, share)

@@ -130,9 +130,10 @@ def find_knees(
     seed: int = 0,
     cv: float = 1.0,
     resolution: float = 0.035,
+    near: bool = False,
 ) -> Knees:
     """Knees of every lane; mixes and guess_rps have one entry per lane of `cost`. A good guess saves rounds; one that
-    is 300 times too high finds nothing.
+    is 300 times too high finds nothing. near: the guess is a simulated knee already.
 
     The simulated knee of a seed lies within `resolution` above what is returned. The knee of one seed moves by about
     6 % (one standard deviation) at 1,000 requests and p95, and by less with more.
@@ -145,13 +146,13 @@ def find_knees(
 
     guess = np.asarray(guess_rps, dtype=np.float64)
     crowd = int(len(lanes) > MANY)
-    low, breaks = items(lanes, np.zeros_like(lanes)).search(guess, WIDE[crowd], resolution)
+    low, breaks = items(lanes, np.zeros_like(lanes)).search(guess, (NEAR if near else WIDE)[crowd], resolution)
     by_seed = low[:, None]
     if seeds > 1:
         others = items(np.repeat(lanes, seeds - 1), np.tile(np.arange(1, seeds), len(lanes)))
-        near = np.repeat(np.where(low > 0, low, guess), seeds - 1)
-        crowd = int(len(near) > MANY)
-        more, _ = others.search(near, NEAR[crowd], resolution)
+        around = np.repeat(np.where(low > 0, low, guess), seeds - 1)
+        crowd = int(len(around) > MANY)
+        more, _ = others.search(around, NEAR[crowd], resolution)
         by_seed = np.concatenate([by_seed, more.reshape(len(lanes), seeds - 1)], axis=1)
     holds: BoolArray = np.asarray((by_seed > 0).all(axis=1))
     logs = np.log(np.where(holds[:, None], by_seed, 1.0))

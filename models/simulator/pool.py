@@ -23,7 +23,7 @@ from models.simulator.pool_state import NEVER, Rules
 ROUTING = ("random", "round_robin", "shortest_queue")
 FATES = ("served", "rejected", "timed_out", "lost")
 FOREVER_S = np.inf
-SLOT_STEP = 32
+FIRST_SLOTS = 64
 MOST_RETRIES = 3
 """Retry queues compiled at least."""
 
@@ -61,7 +61,7 @@ class Pool(NamedTuple):
 class PoolOutcome(NamedTuple):
     """[lanes, requests]: seconds of the first token and the end (nan unless served), the index into FATES, how often it
     came again, the replica it left from. [lanes]: finished (else cut off), preemptions, iterations, busy
-    replica-seconds, peak KV tokens and peak queue of one replica, the end of the lane."""
+    replica-seconds, peak KV tokens, queue and running requests of one replica, the end of the lane."""
 
     first_token_s: FloatArray
     end_s: FloatArray
@@ -74,6 +74,7 @@ class PoolOutcome(NamedTuple):
     busy_s: FloatArray
     peak_kv_tokens: IntArray
     peak_queue: IntArray
+    peak_running: IntArray
     makespan_s: FloatArray
 
 
@@ -135,16 +136,20 @@ def simulate_pool(
     )  # fmt: skip
     draws = np.random.default_rng(seed).random(arrival.shape).astype(np.float32)
     most_tokens = int(np.max(limits.token_budget) + np.max(limits.max_num_seqs))
-    # A slot for every request that a replica can hold: the running, the waiting, and one amid its prefill.
-    # Rounded up, so that few shapes are ever compiled.
-    slots = int(np.max(np.minimum(limits.max_num_seqs + pool.max_queue + 1, arrival.shape[1])))
-    slots = -(-slots // SLOT_STEP) * SLOT_STEP
-    state = jax.device_get(
-        run(
-            uniform(cost, most_tokens, tick_s), jnp.concatenate(columns, axis=2), jnp.asarray(draws), rules,
-            slots=slots, retries=max(int(np.max(pool.retries)), MOST_RETRIES), most_steps=most_steps,
+    # At most a slot for every request that a replica holds: the running, the waiting, and one amid its prefill. Fewer
+    # are faster and nearly always enough; a lane that needed more says so and is run again.
+    most = int(np.max(np.minimum(limits.max_num_seqs + pool.max_queue + 1, arrival.shape[1])))
+    grid, asked = uniform(cost, most_tokens, tick_s), jnp.concatenate(columns, axis=2)
+    retries = max(int(np.max(pool.retries)), MOST_RETRIES)
+    slots = FIRST_SLOTS
+    while True:
+        slots = min(slots, -(-most // FIRST_SLOTS) * FIRST_SLOTS)
+        state = jax.device_get(
+            run(grid, asked, jnp.asarray(draws), rules, slots=slots, retries=retries, most_steps=most_steps)
         )
-    )  # fmt: skip
+        if slots >= most or not state.crowded.any():
+            break
+        slots *= 4
     fate = state.log[:, :, 0]
     served = fate == FATES.index("served")
     return PoolOutcome(
@@ -159,6 +164,7 @@ def simulate_pool(
         busy_s=state.busy.astype(np.float64) * tick_s,
         peak_kv_tokens=state.kv_peak,
         peak_queue=state.queue_peak,
+        peak_running=state.running_peak,
         makespan_s=np.array([state.log[lane, :, 2].max() for lane in range(lanes)]) * tick_s,
     )
 

@@ -232,6 +232,8 @@ def run(
             busy=s.busy + (ends - now).astype(jnp.float32),
             kv_peak=jnp.maximum(s.kv_peak, jnp.where(ran, held, 0)),
             queue_peak=jnp.maximum(s.queue_peak, jnp.where(s.live, queued.sum(axis=1) + taken, 0)),
+            running_peak=jnp.maximum(s.running_peak, jnp.where(ran, running, 0)),
+            crowded=s.crowded | (turned_away & s.open & ~free.any(axis=1)),
         )  # fmt: skip
         return choose(moved)
 
@@ -271,7 +273,8 @@ def run(
             fifo=zeros(retries, requests, 2), fifo_head=zeros(retries), fifo_tail=zeros(retries),
             fifo_next=jnp.full((lanes, retries, 2), NEVER), order=zeros(), turn=zeros(),
             log=jnp.full((lanes, requests, 5), -1), live=zeros(dtype=bool), preempted=zeros(), iterations=zeros(),
-            busy=zeros(dtype=jnp.float32), kv_peak=zeros(), queue_peak=zeros(),
+            busy=zeros(dtype=jnp.float32), kv_peak=zeros(), queue_peak=zeros(), running_peak=zeros(),
+            crowded=zeros(dtype=bool),
         )
     )  # fmt: skip
     return jax.lax.while_loop(lambda s: s.live.any() & (s.step < most_steps), body, start)

@@ -88,3 +88,5 @@ class State(NamedTuple):
     busy: jax.Array
     kv_peak: jax.Array
     queue_peak: jax.Array
+    running_peak: jax.Array
+    crowded: jax.Array

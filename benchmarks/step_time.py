@@ -63,26 +63,26 @@ def predict_runs(runs: Sequence[Run], catalog: CoefficientCatalog) -> Predicted:
 
 def _predict_engine(runs: Sequence[Run], name: str, catalog: CoefficientCatalog) -> FloatArray:
     engine = find_engine(name)
-    ranks = [run.configuration.expert_parallel if run.attention_data_parallel > 1 else 1 for run in runs]
+    # One attention replica at its own tensor parallelism; experts over the ranks of all of them.
+    replicas = [run.attention_data_parallel for run in runs]
     whole = [
-        replace(run.configuration, tensor_parallel=max(run.configuration.tensor_parallel, many))
-        for run, many in zip(runs, ranks, strict=True)
+        replace(run.configuration, tensor_parallel=run.configuration.tensor_parallel * many)
+        for run, many in zip(runs, replicas, strict=True)
     ]
-    single = [replace(run.configuration, tensor_parallel=1, expert_parallel=1) for run in runs]
+    single = [replace(run.configuration, expert_parallel=1) for run in runs]
     spread, provenance = build_rows(whole, load_llms(), load_gpus(), engine, catalog)
     attention, _ = build_rows(single, load_llms(), load_gpus(), engine, catalog)
 
     def column(values: Sequence[float]) -> jax.Array:
         return jnp.asarray(np.asarray(values, dtype=np.float32))
 
-    rows = spread_experts(attention, spread, column(ranks))
+    rows = spread_experts(attention, spread, column(replicas))
     inputs, outputs = column([run.input_tokens for run in runs]), column([run.output_tokens for run in runs])
     seqs, budget = engine.max_num_seqs, engine.max_num_batched_tokens
     pool = memory(rows, engine, engine.gpu_memory_utilization, HEADROOM, budget, seqs).pool
     fit = pool / kv_bytes(rows, inputs + outputs / 2.0, engine.kv_block_tokens)
     load = ClosedLoop(
-        # A file counts the clients of one attention rank.
-        concurrency=column([r.concurrency * r.attention_data_parallel / n for r, n in zip(runs, ranks, strict=True)]),
+        concurrency=column([run.concurrency for run in runs]),
         input_tokens=inputs,
         output_tokens=outputs,
         # A test that ran did fit: where our memory model disagrees the load stands, and only KV pressure is modelled.

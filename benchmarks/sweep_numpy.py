@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from models.rows import Rows
 from models.step_time import (
     EXPERT_LAUNCHES,
+    EXPERT_POPULARITY_CV,
     EXPERT_SKEW,
+    HOST_PER_SEQUENCE_S,
     SAMPLER_PER_SEQUENCE_S,
     SAMPLER_S,
     SMALL_KERNELS_EFF_MEMORY,
@@ -36,12 +38,14 @@ def _linear(r: dict[str, F], tokens: F, sequences: F) -> F:
     gemm = r["gemm_t0_s"][..., None] + _smooth_max(work, memory, r["gemm_p"][..., None])
     total = (r["gemm_count"] * np.where(r["gemm_count"] > 0, gemm, 0)).sum(-1)
     share = np.where(r["experts"] > 0, r["experts_per_token"] / np.maximum(r["experts"], 1), 0)
-    touched = -r["experts"] * np.expm1(tokens * np.log1p(-np.minimum(share, np.float32(0.999))))
+    v = np.float32(EXPERT_POPULARITY_CV**2)
+    touched = -r["experts"] * np.expm1(-np.log1p(v * tokens * share) / v)
+    touched = np.maximum(touched, np.minimum(r["experts_per_token"], r["experts"]) * np.minimum(tokens, 1))
     routed = tokens * r["experts_per_token"] * EXPERT_SKEW
-    expert_work = 2 * routed * r["hidden"] * r["expert_width"] / (r["gemm_eff_compute"] * r["flops"])
+    expert_work = 2 * routed * r["hidden"] * r["expert_width"] / (r["expert_eff_compute"] * r["expert_flops"])
     expert_moved = r["expert_weight_bytes"] * touched * r["hidden"] * r["expert_width"] + 4 * routed * r["hidden"]
-    expert_memory = expert_moved / (r["gemm_eff_memory"] * r["bandwidth"])
-    expert = EXPERT_LAUNCHES * r["gemm_t0_s"] + _smooth_max(expert_work, expert_memory, r["gemm_p"])
+    expert_memory = expert_moved / (r["expert_eff_memory"] * r["bandwidth"])
+    expert = EXPERT_LAUNCHES * r["expert_t0_s"] + _smooth_max(expert_work, expert_memory, r["expert_p"])
     total = total + r["moe_layers"] * expert
     small = 2 * tokens * (12 * r["hidden"] + 1.5 * r["widest_activation"])
     total = total + r["layers"] * (SMALL_KERNELS_S + small / (SMALL_KERNELS_EFF_MEMORY * r["bandwidth"]))
@@ -84,7 +88,9 @@ def evaluate_grid_numpy(
         / (four["decode_eff_memory"] * four["bandwidth"])
     )
     depth = four["full_layers"] + four["sliding_layers"]
-    step = (decode + depth * four["decode_t0_s"]) + batch * read
+    gpu = (decode + depth * four["decode_t0_s"]) + batch * read
+    ratio = np.float32(HOST_PER_SEQUENCE_S) * batch / gpu
+    step = gpu * np.cbrt(1 + ratio * ratio * ratio)
     tpot = step + (batch - 1) / output * prefill
     ttft = step + prefill
 

@@ -63,7 +63,7 @@ class LlmEntry(Section):
     v_head_dim: Count = 0
     sliding_window: Count = 0
     sliding_layers: Count = 0
-    native_precision: Literal["bf16", "fp8", "fp8_block", "fp4"] = "bf16"
+    native_precision: Literal["bf16", "fp8", "fp8_block", "fp4", "mxfp4"] = "bf16"
     source: Name
 
 

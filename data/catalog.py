@@ -182,6 +182,6 @@ def llm_from_config(path: Path) -> Llm:
         v_head_dim=number("v_head_dim", default=0),
         sliding_window=window if sliding else 0,
         sliding_layers=sliding if window else 0,
-        native_precision={"fp8": "fp8_block", "mxfp4": "fp4"}.get(quantization, "bf16"),
+        native_precision={"fp8": "fp8_block", "mxfp4": "mxfp4"}.get(quantization, "bf16"),
         source=Source(str(path), "as read"),
     )

@@ -69,8 +69,10 @@ def coefficients(
     kv_precision: str,
     tensor_parallel: int,
 ) -> Coefficients:
-    """Coefficients of one configuration; compute_precision is bf16, fp8, fp8_block or fp4."""
-    gemm_rows = [fit for fit in catalog.gemm if fit.precision == compute_precision]
+    """Coefficients of one configuration; compute_precision is bf16, int8, fp8, fp8_block or fp4."""
+    # No int8 tables are public: its kernels have the shape of fp8's, at the rate of the GPU's int8 cores.
+    tabled = "fp8" if compute_precision == "int8" else compute_precision
+    gemm_rows = [fit for fit in catalog.gemm if fit.precision == tabled]
     gemm, gemm_own = _choose(gemm_rows, gpu.name, engine)
     # TensorRT-LLM's fp8 tables include quantise and launch time that the engine hides behind its graph: its bf16
     # launch cost is what a step pays.
@@ -81,7 +83,7 @@ def coefficients(
     decode_rows = [fit for fit in catalog.decode_attention if fit.kv_precision == kv_precision]
     decode, decode_own = _choose(decode_rows, gpu.name, engine)
     prefill, prefill_own = _choose(catalog.prefill_attention, gpu.name, engine)
-    own = gemm_own and decode_own and prefill_own
+    own = gemm_own and decode_own and prefill_own and tabled == compute_precision
     ring_t0_s, ring_bytes_per_s = 0.0, float("inf")
     if tensor_parallel > 1:
         sized = [fit for fit in catalog.all_reduce if fit.tensor_parallel == min(tensor_parallel, 8)]

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from models.rows import Rows
-from models.step_time import decode_attention_s, linear_time_s, prefill_attention_s
+from models.step_time import behind_host, decode_attention_s, linear_time_s, prefill_attention_s
 
 BATCHES = 48
 """Points of the batch grid, spaced geometrically from 1 to max_num_seqs."""
@@ -62,7 +62,8 @@ def _at(rows: Rows, load: Load, n: jax.Array, budget: jax.Array) -> tuple[jax.Ar
     tail = n + _wide(load.z) * jnp.sqrt(n)
 
     def decode(batch: jax.Array) -> jax.Array:
-        return linear_time_s(rows, batch, batch) + decode_attention_s(rows, batch, batch * _wide(load.kv_tokens_mean))
+        gpu = linear_time_s(rows, batch, batch) + decode_attention_s(rows, batch, batch * _wide(load.kv_tokens_mean))
+        return behind_host(gpu, batch)
 
     # Prefill runs in chunks of the budget: its price is the time that a full chunk adds to a decode step.
     chunk = jnp.maximum(jnp.minimum(budget, computed), 1.0)

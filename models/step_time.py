@@ -21,9 +21,14 @@ SMALL_KERNELS_EFF_MEMORY = 0.7
 SAMPLER_S = 25e-6
 """Sampling, from the same tables; plus 0.35 us a sequence."""
 SAMPLER_PER_SEQUENCE_S = 0.35e-6
+HOST_PER_SEQUENCE_S = 40e-6
+"""Assumption (2026-11): detokenising, streaming and bookkeeping of one sequence an iteration, which the GPU hides until
+it is the faster of the two: one server process streams some 25,000 tokens a second."""
 EXPERT_LAUNCHES = 10.0
 """Kernels of one mixture-of-experts layer, each at the launch cost of a GEMM: gate, top-k, sort, permute, quantise, two
 grouped GEMMs, activation, quantise, combine (the fused-MoE paths of vLLM and TensorRT-LLM, read 2026-11)."""
+EXPERT_POPULARITY_CV = 0.5
+"""Assumption (2026-11): spread of experts' popularity over their mean within a batch, of LLMs trained for balance."""
 EXPERT_SKEW = 1.15
 """Assumption (2026-11): the busiest rank's share of routed tokens over the mean, for balanced serving traffic."""
 
@@ -48,14 +53,11 @@ def linear_time_s(rows: Rows, tokens: jax.Array, sequences: jax.Array) -> jax.Ar
     gemm = jnp.where(r.gemm_count > 0, r.gemm_t0_s[..., None] + _smooth_max(work, memory, p), 0.0)
     total = (r.gemm_count * gemm).sum(-1)
 
-    # Routed experts: T tokens touch E (1 - (1 - k/E)^T) experts' weights.
-    share = jnp.where(r.experts > 0, r.experts_per_token / jnp.maximum(r.experts, 1.0), 0.0)
-    touched = r.experts * -jnp.expm1(tokens * jnp.log1p(-jnp.minimum(share, 0.999)))
-    routed = tokens * r.experts_per_token * EXPERT_SKEW
-    expert_work = 2.0 * routed * r.hidden * r.expert_width / (r.gemm_eff_compute * r.flops)
+    routed, touched = expert_load(r, tokens)
+    expert_work = 2.0 * routed * r.hidden * r.expert_width / (r.expert_eff_compute * r.expert_flops)
     expert_moved = r.expert_weight_bytes * touched * r.hidden * r.expert_width + 4.0 * routed * r.hidden
-    expert_memory = expert_moved / (r.gemm_eff_memory * r.bandwidth)
-    expert = EXPERT_LAUNCHES * r.gemm_t0_s + _smooth_max(expert_work, expert_memory, r.gemm_p)
+    expert_memory = expert_moved / (r.expert_eff_memory * r.bandwidth)
+    expert = EXPERT_LAUNCHES * r.expert_t0_s + _smooth_max(expert_work, expert_memory, r.expert_p)
     total = total + jnp.where(r.moe_layers > 0, r.moe_layers * expert, 0.0)
 
     small = 2.0 * tokens * (12.0 * r.hidden + 3.0 * r.widest_activation / 2.0)
@@ -69,6 +71,21 @@ def linear_time_s(rows: Rows, tokens: jax.Array, sequences: jax.Array) -> jax.Ar
     head_memory = 2.0 * r.hidden * r.head_n / (r.gemm_eff_memory * r.bandwidth)
     total = total + r.gemm_t0_s + _smooth_max(head_work, head_memory, r.gemm_p)
     return total + SAMPLER_S + SAMPLER_PER_SEQUENCE_S * sequences + r.host_overhead_s
+
+
+def expert_load(r: Rows, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Token-expert pairs on the busiest rank, and experts whose weights a rank reads; tokens broadcasts against rows.
+
+    Were all experts equally popular, T tokens would touch E (1 - (1 - k/E)^T) of them. Popularities vary: for gamma
+    distributed ones of squared coefficient of variation v the share touched is 1 - (1 + v T k/E)^(-1/v), the Laplace
+    transform of the gamma distribution, and less weight is read.
+    """
+    share = jnp.where(r.experts > 0, r.experts_per_token / jnp.maximum(r.experts, 1.0), 0.0)
+    v = EXPERT_POPULARITY_CV**2
+    touched = r.experts * -jnp.expm1(-jnp.log1p(v * tokens * share) / v)
+    # A step's first token touches k experts exactly, whatever the distribution.
+    touched = jnp.maximum(touched, jnp.minimum(r.experts_per_token, r.experts) * jnp.minimum(tokens, 1.0))
+    return tokens * r.experts_per_token * EXPERT_SKEW, touched
 
 
 def decode_attention_s(rows: Rows, sequences: jax.Array, kv_tokens: jax.Array) -> jax.Array:
@@ -99,9 +116,16 @@ def step_time_s(
     prefill_work: jax.Array,
     context: jax.Array,
 ) -> jax.Array:
-    """Seconds of an iteration with `sequences` decoding requests and prefill_tokens granted; shapes [rows, ...]."""
+    """GPU seconds of an iteration with `sequences` decoding requests and prefill_tokens granted; shapes [rows, ...]."""
     linear = linear_time_s(rows, sequences + prefill_tokens, sequences + jnp.where(prefill_tokens > 0, 1.0, 0.0))
     return linear + decode_attention_s(rows, sequences, kv_tokens) + prefill_attention_s(rows, prefill_work, context)
+
+
+def behind_host(step_s: jax.Array, sequences: jax.Array) -> jax.Array:
+    """Seconds of an iteration whose host work for `sequences` overlaps with the GPU's step_s: the slower of the two,
+    smoothly ((a^3 + b^3)^(1/3)). Small LLMs on many GPUs at large batches wait for the host."""
+    ratio = HOST_PER_SEQUENCE_S * sequences / step_s
+    return step_s * jnp.cbrt(1.0 + ratio * ratio * ratio)
 
 
 def _smooth_max(work: jax.Array, memory: jax.Array, p: jax.Array) -> jax.Array:

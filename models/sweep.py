@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from data.records import Engine, FloatArray, IntArray
 from models.memory import kv_bytes, memory
 from models.rows import Rows
-from models.step_time import decode_attention_s, linear_time_s, prefill_attention_s
+from models.step_time import behind_host, decode_attention_s, linear_time_s, prefill_attention_s
 
 LIMITS = ("", "memory", "kv_cache", "tpot", "ttft")
 """What SweepPoints.limit indexes: the first limit a point breaks; 0 is feasible."""
@@ -108,7 +108,7 @@ def _grid(rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy) -> Swe
     one_read = decode_attention_s(rows, jnp.ones_like(context), context) - base
     one_kv, one_read, steady = _kept((one_kv, one_read, decode + wide(base[:, 0, 0])))
 
-    step = steady + batch * one_read[:, None]
+    step = behind_host(steady + batch * one_read[:, None], batch)
     tpot = step + (batch - 1.0) / output * prefill
     ttft = step + prefill
     used = (

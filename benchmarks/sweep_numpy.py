@@ -89,8 +89,8 @@ def evaluate_grid_numpy(
     )
     depth = four["full_layers"] + four["sliding_layers"]
     gpu = (decode + depth * four["decode_t0_s"]) + batch * read
-    ratio = np.float32(HOST_PER_SEQUENCE_S) * batch / gpu
-    step = gpu * np.cbrt(1 + ratio * ratio * ratio)
+    gpu, host = gpu * gpu, (np.float32(HOST_PER_SEQUENCE_S) * batch) ** 2
+    step = np.sqrt(np.sqrt(gpu * gpu + host * host))
     tpot = step + (batch - 1) / output * prefill
     ttft = step + prefill
 

@@ -123,9 +123,9 @@ def step_time_s(
 
 def behind_host(step_s: jax.Array, sequences: jax.Array) -> jax.Array:
     """Seconds of an iteration whose host work for `sequences` overlaps with the GPU's step_s: the slower of the two,
-    smoothly ((a^3 + b^3)^(1/3)). Small LLMs on many GPUs at large batches wait for the host."""
-    ratio = HOST_PER_SEQUENCE_S * sequences / step_s
-    return step_s * jnp.cbrt(1.0 + ratio * ratio * ratio)
+    smoothly ((a^4 + b^4)^(1/4)). Small LLMs on many GPUs at large batches wait for the host."""
+    gpu, host = step_s * step_s, (HOST_PER_SEQUENCE_S * sequences) ** 2
+    return jnp.sqrt(jnp.sqrt(gpu * gpu + host * host))
 
 
 def _smooth_max(work: jax.Array, memory: jax.Array, p: jax.Array) -> jax.Array:

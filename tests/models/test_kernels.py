@@ -150,7 +150,7 @@ def test_the_host_limits_small_llms_at_large_batches() -> None:
     gpu_s = jnp.asarray([1e-3, 10e-3, 1.0])
     sequences = jnp.asarray([500.0, 500.0, 500.0])
     got = np.asarray(behind_host(gpu_s, sequences))
-    assert got == pytest.approx([20.0e-3, 20.8e-3, 1.0], rel=0.01)
+    assert got == pytest.approx([20.0e-3, 20.3e-3, 1.0], rel=0.01)
     assert np.all(got >= np.maximum(gpu_s, 40e-6 * sequences))
 
 

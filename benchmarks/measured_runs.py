@@ -14,19 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import InputError
-from data.catalog import find_engine, find_gpu, find_llm, load_gpus
+from data.catalog import find_engine, find_gpu, find_llm
 from data.records import Configuration, Llm
 
 REQUIRED = ("model_path", "system", "backend", "isl", "osl", "batch_size", "tp_size", "silicon_tpot_ms")
-SYSTEMS = {
-    "a100_sxm": "A100-80GB-SXM",
-    "a100_pcie": "A100-80GB-PCIe",
-    "h100_sxm": "H100-SXM",
-    "h100_pcie": "H100-PCIe",
-    "h200_sxm": "H200-SXM",
-    "b200_sxm": "B200-SXM",
-    "b300_sxm": "B300-SXM",
-}
 NODE_GPUS = 8
 NAMED_RANKS = re.compile(r"_tp(?P<tp>\d+)(?:_0)?_ep(?P<ep>\d+)(?:_|$)")
 PRECISIONS = {
@@ -98,12 +89,6 @@ def _number(row: dict[str, str], name: str, default: float = math.nan) -> float:
         return math.nan
 
 
-def _gpu(system: str) -> str:
-    plain = {name.lower().replace("-", "_"): name for name in load_gpus()}
-    key = system.strip().lower().replace("-", "_")
-    return find_gpu(SYSTEMS.get(key) or plain.get(key) or system).name
-
-
 def _precision(row: dict[str, str], llm: Llm) -> str | None:
     """The GEMM's precision, else the checkpoint's; a file that names neither means the LLM's published one."""
     name = (row.get("gemm_quant_mode") or row.get("precision") or "").strip().lower()
@@ -158,7 +143,7 @@ def _run(row: dict[str, str]) -> Run | str:
     except InputError:
         return f"unknown LLM {row['model_path']!r}"
     try:
-        gpu = _gpu(row["system"])
+        gpu = find_gpu(row["system"].strip()).name
     except InputError:
         return f"unknown GPU {row['system']!r}"
     try:

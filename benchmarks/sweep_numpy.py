@@ -82,12 +82,9 @@ def evaluate_grid_numpy(
     prefill = (prompts / chunk)[None, None, :, None] * (mixed - decode) + attention
     element = four["kv_width"] * four["kv_element_bytes"]
     context = prompt + output / 2
-    read = (
-        element
-        * (four["full_layers"] * context + four["sliding_layers"] * np.minimum(context, four["window"]))
-        / (four["decode_eff_memory"] * four["bandwidth"])
-    )
-    depth = four["full_layers"] + four["sliding_layers"]
+    kept = four["full_layers"] * context + four["sliding_layers"] * np.minimum(context, four["window"])
+    read = (element * kept + 2 * four["state_bytes"]) / (four["decode_eff_memory"] * four["bandwidth"])
+    depth = four["full_layers"] + four["sliding_layers"] + four["state_layers"]
     gpu = (decode + depth * four["decode_t0_s"]) + batch * read
     gpu, host = gpu * gpu, (np.float32(HOST_PER_SEQUENCE_S) * batch) ** 2
     step = np.sqrt(np.sqrt(gpu * gpu + host * host))
@@ -110,6 +107,7 @@ def evaluate_grid_numpy(
         pool = policy.utilization * total - taken - margin
     blocks = np.ceil((prompt + output) / policy.engine.kv_block_tokens) * policy.engine.kv_block_tokens
     one_kv = element * (four["full_layers"] * blocks + four["sliding_layers"] * np.minimum(blocks, four["window"]))
+    one_kv = one_kv + four["state_bytes"]
     used = (
         (total - pool) / total,
         batch * (one_kv / np.maximum(pool, 1)),

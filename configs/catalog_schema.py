@@ -29,6 +29,7 @@ class GpuEntry(Section):
     link_gb_per_s: Positive
     link: Literal["nvlink", "xgmi", "pcie", "other"]
     tdp_w: Positive
+    also: tuple[str, ...] = Field(default=(), description="what drivers and benchmarks call it")
     source: Name
     note: str = ""
 
@@ -63,7 +64,12 @@ class LlmEntry(Section):
     v_head_dim: Count = 0
     sliding_window: Count = 0
     sliding_layers: Count = 0
-    native_precision: Literal["bf16", "fp8", "fp8_block", "fp4", "mxfp4"] = "bf16"
+    state_layers: Count = 0
+    state_in: Count = 0
+    state_out: Count = 0
+    state_bytes_per_sequence: NonNegative = 0.0
+    attention_gate: bool = False
+    native_precision: Literal["bf16", "fp8", "fp8_block", "int8", "int4", "fp4", "mxfp4"] = "bf16"
     source: Name
 
 

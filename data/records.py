@@ -81,6 +81,11 @@ class Llm:
     sliding_layers: int = 0
     state_layers: int = 0
     state_bytes_per_sequence: float = 0.0
+    state_in: int = 0
+    """Columns of a state layer's input projections, and rows of its output projection."""
+    state_out: int = 0
+    attention_gate: bool = False
+    """Whether the query projection is twice as wide, the other half gating the output (Qwen3-Next)."""
     native_precision: str = "bf16"
     note: str = ""
 

@@ -59,7 +59,7 @@ def memory(
 def kv_bytes(rows: Rows, tokens: jax.Array, block_tokens: int) -> jax.Array:
     """KV bytes on one rank of one sequence of `tokens` tokens, rounded up to blocks; shape [rows, ...].
 
-    Sliding-window layers keep at most their window.
+    Sliding-window layers keep at most their window, state layers a constant.
     """
     tail = (1,) * (tokens.ndim - 1)
 
@@ -69,4 +69,5 @@ def kv_bytes(rows: Rows, tokens: jax.Array, block_tokens: int) -> jax.Array:
     blocks = jnp.ceil(tokens / block_tokens) * block_tokens
     windowed = jnp.minimum(blocks, wide(rows.window))
     element = wide(rows.kv_width * rows.kv_element_bytes)
-    return element * (wide(rows.full_layers) * blocks + wide(rows.sliding_layers) * windowed)
+    growing = element * (wide(rows.full_layers) * blocks + wide(rows.sliding_layers) * windowed)
+    return growing + wide(rows.state_bytes)

@@ -53,6 +53,8 @@ class Rows(NamedTuple):
     full_layers: jax.Array
     sliding_layers: jax.Array
     window: jax.Array
+    state_layers: jax.Array
+    state_bytes: jax.Array
     kv_width: jax.Array
     kv_element_bytes: jax.Array
     attention_width: jax.Array
@@ -160,6 +162,8 @@ def build_rows(
             "full_layers": shape.full_layers,
             "sliding_layers": llm.sliding_layers,
             "window": llm.sliding_window,
+            "state_layers": llm.state_layers,
+            "state_bytes": shape.state_bytes,
             "kv_width": shape.kv_width,
             "kv_element_bytes": KV_BYTES[one.kv_precision],
             "attention_width": shape.attention_width,

@@ -89,12 +89,15 @@ def expert_load(r: Rows, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def decode_attention_s(rows: Rows, sequences: jax.Array, kv_tokens: jax.Array) -> jax.Array:
-    """Seconds of attention for `sequences` decoding requests whose contexts add up to kv_tokens: KV read once."""
+    """Seconds of attention for `sequences` decoding requests whose contexts add up to kv_tokens.
+
+    KV is read once; the state of state layers is read and written.
+    """
     r = _columns(rows, sequences.ndim - 1)
     token_bytes = r.kv_width * r.kv_element_bytes
     windowed = jnp.minimum(kv_tokens, sequences * r.window)
-    read = token_bytes * (r.full_layers * kv_tokens + r.sliding_layers * windowed)
-    layers = r.full_layers + r.sliding_layers
+    read = token_bytes * (r.full_layers * kv_tokens + r.sliding_layers * windowed) + 2.0 * r.state_bytes * sequences
+    layers = r.full_layers + r.sliding_layers + r.state_layers
     return jnp.where(sequences > 0, layers * r.decode_t0_s + read / (r.decode_eff_memory * r.bandwidth), 0.0)
 
 

@@ -104,7 +104,7 @@ def _grid(rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy) -> Swe
     one_kv = kv_bytes(rows, longest, policy.engine.kv_block_tokens) / jnp.maximum(mem.pool, 1.0)[:, None, None]
     # Decode attention is linear in the batch: one request's share on the axes of its lengths, then times the batch.
     context = jnp.broadcast_to((prompt + output / 2.0)[:, 0], (lanes, *shape[2:]))
-    base = decode_attention_s(rows, jnp.ones_like(context), jnp.zeros_like(context))
+    base = decode_attention_s(rows, jnp.full_like(context, 1e-9), jnp.zeros_like(context))
     one_read = decode_attention_s(rows, jnp.ones_like(context), context) - base
     one_kv, one_read, steady = _kept((one_kv, one_read, decode + wide(base[:, 0, 0])))
 

@@ -30,6 +30,9 @@ class GpuEntry(Section):
     link: Literal["nvlink", "xgmi", "pcie", "other"]
     tdp_w: Positive
     also: tuple[str, ...] = Field(default=(), description="what drivers and benchmarks call it")
+    like: Name | None = Field(
+        default=None, description="measured GPU of the same generation to borrow efficiencies from"
+    )
     source: Name
     note: str = ""
 

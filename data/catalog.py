@@ -33,6 +33,12 @@ def _source(sources: Mapping[str, object], key: str, where: str) -> Source:
     return Source(getattr(found, "citation", ""), getattr(found, "as_of", ""))
 
 
+def _relative(catalog: GpuCatalog, like: str | None, where: str) -> str:
+    if like is not None and like not in catalog.gpus:
+        raise InputError(where, "a GPU of this file", repr(like), "Name a GPU with measured tables.")
+    return like or ""
+
+
 @cache
 def load_gpus(path: Path = FOLDER / "gpus.yaml") -> Mapping[str, Gpu]:
     """GPUs by name."""
@@ -49,6 +55,7 @@ def load_gpus(path: Path = FOLDER / "gpus.yaml") -> Mapping[str, Gpu]:
             tdp_w=entry.tdp_w,
             source=_source(catalog.sources, entry.source, f"{path}, gpus.{name}.source"),
             note=entry.note,
+            like=_relative(catalog, entry.like, f"{path}, gpus.{name}.like"),
         )
         for name, entry in catalog.gpus.items()
     }

@@ -47,6 +47,8 @@ class Gpu:
     tdp_w: float
     source: Source
     note: str = ""
+    like: str = ""
+    """A measured GPU of its generation, whose efficiencies it borrows where it has none of its own."""
 
 
 @dataclass(frozen=True, slots=True)

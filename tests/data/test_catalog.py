@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import InputError
-from data.catalog import FOLDER, find_gpu, find_llm, load_engines, load_gpus, load_llms, plain_name
+from data.catalog import FOLDER, find_gpu, find_llm, load_coefficients, load_engines, load_gpus, load_llms, plain_name
 
 
 @pytest.mark.parametrize("name", sorted(load_gpus()))
@@ -15,6 +15,7 @@ def test_gpus_are_sane(name: str) -> None:
     gpu = load_gpus()[name]
     rates = gpu.dense_flops
     assert gpu.source.citation
+    assert not gpu.like or any(fit.gpu == gpu.like for fit in load_coefficients().gemm)
     assert "bf16" in rates
     assert rates.get("fp8", rates["bf16"]) >= rates["bf16"]
     assert rates.get("fp4", rates.get("fp8", 0.0)) >= rates.get("fp8", 0.0)

@@ -132,6 +132,15 @@ def test_unknown_hardware_is_a_roofline_guess_and_says_so() -> None:
     assert coefficients(catalog, find_gpu("MI300X"), "vllm", "bf16", "bf16", 8).provenance == "roofline"
 
 
+def test_a_relative_lends_its_efficiencies_but_not_its_name() -> None:
+    catalog = load_coefficients()
+    own = coefficients(catalog, find_gpu("L40S"), "vllm", "bf16", "bf16", 2)
+    lent = coefficients(catalog, find_gpu("L4"), "vllm", "bf16", "bf16", 2)
+    assert lent.gemm_eff_memory == own.gemm_eff_memory
+    assert lent.decode_t0_s == own.decode_t0_s
+    assert (own.provenance, lent.provenance) == ("fitted", "roofline")
+
+
 def tiny() -> Llm:
     return replace(find_llm("Llama-3.1-8B"), name="tiny", layers=2)
 

@@ -33,20 +33,22 @@ def memory(
     """Memory terms of every row.
 
     utilization: share of the GPU (or of what is free) the engine takes; headroom: approved share left on top.
-    Embedding, head and router stay in bf16 whatever the weights are.
+    Embedding, head and router stay in bf16 whatever the weights are. Of pipeline stages the fullest counts.
     """
-    weights = (
+    layers = (
         rows.weight_bytes * rows.linear_parameters
         + rows.expert_weight_bytes * rows.expert_parameters
-        + 2.0 * rows.embedding_parameters
         + 2.0 * rows.moe_layers * rows.hidden * rows.experts
     )
+    # Of pipeline stages the first holds the embedding and the last the head; one stage holds both, once if tied.
+    ends = jnp.where(rows.pipeline_parallel > 1, rows.hidden * rows.head_n, rows.embedding_parameters)
+    weights = layers / rows.pipeline_parallel + 2.0 * ends
     # Peak of a profiling step at the token budget: residual stream, normed copy and the widest GEMM output in bf16,
     # twice for the allocator's overlap; plus float32 logits of every sequence.
     activations = 2.0 * max_batched_tokens * (4.0 * rows.hidden + 2.0 * rows.widest_activation)
     activations = activations + 4.0 * max_seqs * rows.head_n
     graphs = jnp.full_like(weights, engine.graph_bytes)
-    communication = jnp.where(rows.tensor_parallel > 1, engine.communication_bytes, 0.0)
+    communication = jnp.where(rows.tensor_parallel * rows.pipeline_parallel > 1, engine.communication_bytes, 0.0)
     margin = headroom * rows.memory_bytes
     taken = weights + activations + graphs + communication
     if engine.memory_rule == "share_of_free":
@@ -59,7 +61,7 @@ def memory(
 def kv_bytes(rows: Rows, tokens: jax.Array, block_tokens: int) -> jax.Array:
     """KV bytes on one rank of one sequence of `tokens` tokens, rounded up to blocks; shape [rows, ...].
 
-    Sliding-window layers keep at most their window, state layers a constant.
+    Sliding-window layers keep at most their window, state layers a constant; a pipeline stage holds its layers only.
     """
     tail = (1,) * (tokens.ndim - 1)
 
@@ -70,4 +72,4 @@ def kv_bytes(rows: Rows, tokens: jax.Array, block_tokens: int) -> jax.Array:
     windowed = jnp.minimum(blocks, wide(rows.window))
     element = wide(rows.kv_width * rows.kv_element_bytes)
     growing = element * (wide(rows.full_layers) * blocks + wide(rows.sliding_layers) * windowed)
-    return growing + wide(rows.state_bytes)
+    return (growing + wide(rows.state_bytes)) / wide(rows.pipeline_parallel)

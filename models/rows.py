@@ -32,6 +32,9 @@ WEIGHT_BYTES: Mapping[str, float] = {
     "fp4": 0.5625,
     "mxfp4": 0.53125,
 }
+NODE_GPUS = 8
+NETWORK_BYTES_PER_S = 50e9
+"""Assumption (2026-11): one 400 Gbit/s network port a GPU between nodes, as in HGX and DGX reference designs."""
 KV_BYTES: Mapping[str, float] = {"bf16": 2.0, "fp8": 1.0}
 
 
@@ -59,6 +62,9 @@ class Rows(NamedTuple):
     kv_element_bytes: jax.Array
     attention_width: jax.Array
     tensor_parallel: jax.Array
+    pipeline_parallel: jax.Array
+    hop_bytes_per_s: jax.Array
+    """From one pipeline stage to the next, one rank."""
     linear_parameters: jax.Array
     expert_parameters: jax.Array
     embedding_parameters: jax.Array
@@ -168,6 +174,8 @@ def build_rows(
             "kv_element_bytes": KV_BYTES[one.kv_precision],
             "attention_width": shape.attention_width,
             "tensor_parallel": one.tensor_parallel,
+            "pipeline_parallel": one.pipeline_parallel,
+            "hop_bytes_per_s": gpu.link_bytes_per_s if one.gpus <= NODE_GPUS else NETWORK_BYTES_PER_S,
             "linear_parameters": shape.linear_parameters,
             "expert_parameters": shape.expert_parameters,
             "embedding_parameters": shape.embedding_parameters,

@@ -5,6 +5,9 @@
 for every GEMM of a layer over the step's T tokens (weights are read once, whatever mixes in the step), plus attention,
 all-reduce, the small kernels between them, the output head and the host. Everything broadcasts: rows on the leading
 axis, any load axes after it.
+
+With p pipeline stages as many micro-batches are under way: a token passes all layers, each with 1/p of the load, and
+p hops (Narayanan et al., 2021, Megatron-LM). Filling an empty pipeline costs pipeline_fill besides.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ SAMPLER_PER_SEQUENCE_S = 0.35e-6
 HOST_PER_SEQUENCE_S = 40e-6
 """Assumption (2026-11): detokenising, streaming and bookkeeping of one sequence an iteration, which the GPU hides until
 it is the faster of the two: one server process streams some 25,000 tokens a second."""
+HOP_T0_S = 10e-6
+"""Assumption (2026-11): launch and wake-up of one send and receive between pipeline stages."""
 EXPERT_LAUNCHES = 10.0
 """Kernels of one mixture-of-experts layer, each at the launch cost of a GEMM: gate, top-k, sort, permute, quantise, two
 grouped GEMMs, activation, quantise, combine (the fused-MoE paths of vLLM and TensorRT-LLM, read 2026-11)."""
@@ -45,6 +50,8 @@ def linear_time_s(rows: Rows, tokens: jax.Array, sequences: jax.Array) -> jax.Ar
     tokens, sequences: shape [rows, ...], broadcasting against each other; returns that shape.
     """
     r = _columns(rows, tokens.ndim - 1)
+    batches = micro_batches(r, tokens)
+    tokens, sequences = tokens / batches, sequences / batches
     t = tokens[..., None]
     work = 2.0 * t * r.gemm_k * r.gemm_n / (r.gemm_eff_compute * r.flops)[..., None]
     moved = r.weight_bytes[..., None] * r.gemm_k * r.gemm_n + 2.0 * t * (r.gemm_k + r.gemm_n)
@@ -66,6 +73,9 @@ def linear_time_s(rows: Rows, tokens: jax.Array, sequences: jax.Array) -> jax.Ar
     n = r.tensor_parallel
     ring = r.all_reduce_t0_s + 2.0 * (n - 1.0) / n * 2.0 * tokens * r.hidden / r.all_reduce_bytes_per_s
     total = total + jnp.where(n > 1, 2.0 * r.layers * ring, 0.0)
+
+    hop = HOP_T0_S + 2.0 * tokens * r.hidden / r.hop_bytes_per_s
+    total = total + jnp.where(r.pipeline_parallel > 1, r.pipeline_parallel * hop, 0.0)
 
     head_work = 2.0 * sequences * r.hidden * r.head_n / (r.gemm_eff_compute * r.bf16_flops)
     head_memory = 2.0 * r.hidden * r.head_n / (r.gemm_eff_memory * r.bandwidth)
@@ -94,9 +104,11 @@ def decode_attention_s(rows: Rows, sequences: jax.Array, kv_tokens: jax.Array) -
     KV is read once; the state of state layers is read and written.
     """
     r = _columns(rows, sequences.ndim - 1)
+    batches = micro_batches(r, sequences)
+    kv_tokens, shared = kv_tokens / batches, sequences / batches
     token_bytes = r.kv_width * r.kv_element_bytes
-    windowed = jnp.minimum(kv_tokens, sequences * r.window)
-    read = token_bytes * (r.full_layers * kv_tokens + r.sliding_layers * windowed) + 2.0 * r.state_bytes * sequences
+    windowed = jnp.minimum(kv_tokens, shared * r.window)
+    read = token_bytes * (r.full_layers * kv_tokens + r.sliding_layers * windowed) + 2.0 * r.state_bytes * shared
     layers = r.full_layers + r.sliding_layers + r.state_layers
     return jnp.where(sequences > 0, layers * r.decode_t0_s + read / (r.decode_eff_memory * r.bandwidth), 0.0)
 
@@ -106,7 +118,7 @@ def prefill_attention_s(rows: Rows, work: jax.Array, context: jax.Array) -> jax.
     r = _columns(rows, work.ndim - 1)
     efficiency = r.prefill_eff_max * context / (context + r.prefill_s_half)
     window = jnp.where(r.window > 0, jnp.minimum(1.0, 2.0 * r.window / jnp.maximum(context, 1.0)), 1.0)
-    flops = 4.0 * r.attention_width * work * (r.full_layers + r.sliding_layers * window)
+    flops = 4.0 * r.attention_width * work / r.pipeline_parallel * (r.full_layers + r.sliding_layers * window)
     layers = r.full_layers + r.sliding_layers
     return jnp.where(work > 0, layers * r.prefill_t0_s + flops / (efficiency * r.bf16_flops), 0.0)
 
@@ -122,6 +134,20 @@ def step_time_s(
     """GPU seconds of an iteration with `sequences` decoding requests and prefill_tokens granted; shapes [rows, ...]."""
     linear = linear_time_s(rows, sequences + prefill_tokens, sequences + jnp.where(prefill_tokens > 0, 1.0, 0.0))
     return linear + decode_attention_s(rows, sequences, kv_tokens) + prefill_attention_s(rows, prefill_work, context)
+
+
+def micro_batches(r: Rows, requests: jax.Array) -> jax.Array:
+    """Micro-batches under way: one for each pipeline stage, but none without a request."""
+    return jnp.clip(requests, 1.0, r.pipeline_parallel)
+
+
+def pipeline_fill(rows: Rows, chunks: jax.Array) -> jax.Array:
+    """How much longer `chunks` (shape [rows, ...]) take through an empty pipeline than through a full one.
+
+    The last of m micro-batches leaves p - 1 stages after a full pipeline would be done: (m + p - 1) / m.
+    """
+    r = _columns(rows, chunks.ndim - 1)
+    return 1.0 + (r.pipeline_parallel - 1.0) / jnp.maximum(chunks, 1.0)
 
 
 def behind_host(step_s: jax.Array, sequences: jax.Array) -> jax.Array:

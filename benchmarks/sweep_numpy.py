@@ -114,8 +114,9 @@ def evaluate_grid_numpy(
         + 2 * four["moe_layers"] * four["hidden"] * four["experts"]
     ) / stages
     weights = weights + 2 * np.where(stages > 1, four["hidden"] * four["head_n"], four["embedding_parameters"])
-    taken = weights + 2 * policy.max_batched_tokens * (4 * four["hidden"] + 2 * four["widest_activation"])
-    taken = taken + 4 * four["head_n"] + policy.engine.graph_bytes
+    forward = 2 * policy.max_batched_tokens * (4 * four["hidden"] + 2 * four["widest_activation"]) + 4 * four["head_n"]
+    sampler = np.float32(policy.engine.sampler_bytes_per_logit) * four["head_n"] * four["tensor_parallel"]
+    taken = weights + np.maximum(forward, sampler) + policy.engine.graph_bytes
     taken = taken + np.where(four["tensor_parallel"] * stages > 1, np.float32(policy.engine.communication_bytes), 0)
     total, margin = four["memory_bytes"], policy.headroom * four["memory_bytes"]
     if policy.engine.memory_rule == "share_of_free":

@@ -93,6 +93,9 @@ class EngineEntry(Section):
     graph_gib: NonNegative
     communication_gib: NonNegative
     host_overhead_ms: NonNegative
+    sampler_bytes_per_logit: NonNegative = Field(
+        default=4.0, description="peak of sampling, a sequence and vocabulary entry"
+    )
     source: Name
     note: str = ""
 

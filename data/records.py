@@ -107,6 +107,8 @@ class Engine:
     source: Source
     memory_rule: Literal["share_of_total", "share_of_free"] = "share_of_total"
     host_overhead_s: float = 0.0
+    sampler_bytes_per_logit: float = 4.0
+    """Peak memory of sampling, for every sequence and vocabulary entry."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

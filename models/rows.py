@@ -119,6 +119,17 @@ def layer_precisions(precision: str, llm: Llm) -> tuple[str, str]:
     return ("bf16" if precision == "fp4" and llm.experts else fine), fine
 
 
+def _padding(llm: Llm, tensor_parallel: int, expert_parallel: int) -> float:
+    """Growth of mxfp4 experts that kernels store in whole tiles: the hidden size in multiples of 256, a rank's share of
+    the intermediate size in multiples of 128 (vLLM's mxfp4 layer; gpt-oss-120b loads at 66.0 GiB, not 60.7)."""
+
+    def up(size: float, tile: int) -> float:
+        return -(-size // tile) * tile / size
+
+    ranks = max(tensor_parallel // max(expert_parallel, 1), 1)
+    return up(llm.hidden, 256) * up(llm.moe_intermediate / ranks, 128) if llm.experts else 1.0
+
+
 def build_rows(
     configurations: Sequence[Configuration],
     llms: Mapping[str, Llm],
@@ -145,6 +156,7 @@ def build_rows(
         shape = shapes(llm, one.tensor_parallel, one.expert_parallel)
         dense, expert = layer_precisions(one.precision, llm)
         compute, expert_compute = (compute_precision(kind, gpu) or "bf16" for kind in (dense, expert))
+        padded = _padding(llm, one.tensor_parallel, one.expert_parallel) if expert == "mxfp4" else 1.0
         weight_only = compute == "bf16" and dense != "bf16"
         expert_only = expert_compute == "bf16" and expert != "bf16"
         rate = {"fp8_block": "fp8"}
@@ -164,7 +176,7 @@ def build_rows(
             "moe_layers": shape.moe_layers,
             "experts": shape.experts,
             "experts_per_token": shape.experts_per_token,
-            "expert_width": shape.expert_width,
+            "expert_width": padded * shape.expert_width,
             "full_layers": shape.full_layers,
             "sliding_layers": llm.sliding_layers,
             "window": llm.sliding_window,
@@ -177,7 +189,7 @@ def build_rows(
             "pipeline_parallel": one.pipeline_parallel,
             "hop_bytes_per_s": gpu.link_bytes_per_s if one.gpus <= NODE_GPUS else NETWORK_BYTES_PER_S,
             "linear_parameters": shape.linear_parameters,
-            "expert_parameters": shape.expert_parameters,
+            "expert_parameters": padded * shape.expert_parameters,
             "embedding_parameters": shape.embedding_parameters,
             "widest_activation": float(max(shape.gemm_n.max(), shape.expert_width * max(shape.experts_per_token, 1))),
             "flops": gpu.dense_flops[rate.get(compute, compute)],

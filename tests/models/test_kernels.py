@@ -108,8 +108,18 @@ def test_tensor_parallel_ranks_share_the_weights() -> None:
 def test_memory_adds_up() -> None:
     rows = rows_of(configuration("Llama-3.1-8B", "A100-80GB-SXM"))
     mem = memory(rows, ENGINE, 0.9, 0.02, 8192, 256)
-    parts = mem.weights + mem.activations + mem.graphs + mem.communication + mem.headroom + mem.pool
+    parts = mem.weights + mem.activations + mem.graphs + mem.communication + mem.adapters + mem.headroom + mem.pool
     assert float(parts[0]) == pytest.approx(0.9 * float(mem.total[0]), rel=1e-5)
+    assert float(mem.adapters[0]) == 0.0
+
+
+def test_adapters_weigh_their_low_rank_products() -> None:
+    rows = rows_of(configuration("Llama-3.1-8B", "A100-80GB-SXM"))
+    # Rank 16 on q, k, v (fused), o, gate and up (fused), down: 20.4 M parameters an adapter over 32 layers.
+    each = 32 * 16 * ((4096 + 6144) + (4096 + 4096) + (4096 + 28672) + (14336 + 4096))
+    none, four = (memory(rows, ENGINE, 0.9, 0.0, 8192, 256, adapters=n) for n in (0, 4))
+    assert float(four.adapters[0]) == pytest.approx(4 * 2 * each)
+    assert float(none.pool[0] - four.pool[0]) == pytest.approx(4 * 2 * each, rel=1e-3)
 
 
 def test_kv_matches_its_closed_form_and_rounds_to_blocks() -> None:

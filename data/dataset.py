@@ -176,6 +176,7 @@ def _new_rows_sql(connection: duckdb.DuckDBPyConnection, dataset: Dataset, outco
     span = f"ts BETWEEN TIMESTAMP {literal(str(first))} AND TIMESTAMP {literal(str(last))}"
     there = f"(SELECT * FROM {parts_sql(dataset, outcome.kind)} WHERE {span})"
     if outcome.kind == "metrics":
+        fresh, finer = _without_other_widths(connection, dataset, fresh, first, last)
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE there AS SELECT row_key, any_value(value) AS held FROM {there} GROUP BY 1"
         )
@@ -184,7 +185,8 @@ def _new_rows_sql(connection: duckdb.DuckDBPyConnection, dataset: Dataset, outco
         known, other = one_row(
             connection, f"SELECT count(held) FILTER ({same}), count(held) FILTER (NOT ({same})) {joined}"
         )
-        return f"SELECT {', '.join(METRIC_COLUMNS)} {joined} WHERE held IS NULL", int(str(known)), int(str(other))
+        new = f"SELECT {', '.join(METRIC_COLUMNS)} {joined} WHERE held IS NULL"
+        return new, int(str(known)) + finer, int(str(other))
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE there AS SELECT row_key, count(*) AS held FROM {there} "
         f"WHERE row_key IN (SELECT row_key FROM {fresh}) GROUP BY 1"
@@ -198,6 +200,33 @@ def _new_rows_sql(connection: duckdb.DuckDBPyConnection, dataset: Dataset, outco
     (known,) = one_row(connection, f"SELECT count(*) FROM ({numbered}) WHERE copy <= held")
     rest = f"SELECT {columns} FROM {fresh} ANTI JOIN there USING (row_key)"
     return f"{rest} UNION ALL SELECT {columns} FROM ({numbered}) WHERE copy > held", int(str(known)), 0
+
+
+def _without_other_widths(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, fresh: str, first: object, last: object
+) -> tuple[str, int]:
+    """The fresh rows without those whose time the dataset has already covered, of the same series, in intervals of
+    another width (an export with another step); and how many those are."""
+    held = parts_sql(dataset, "metrics")
+    low, high = (f"TIMESTAMP {literal(str(edge))}" for edge in (first, last))
+    near = f"ts BETWEEN {low} - INTERVAL 1 DAY AND {high} + INTERVAL 1 DAY"
+    end = "ts + to_microseconds(CAST(interval_s * 1e6 AS BIGINT))"
+    widths = f"SELECT DISTINCT series_key, interval_s FROM {fresh}"
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE others AS SELECT h.series_key, h.interval_s, h.ts, {end} AS until "
+        f"FROM {held} h WHERE {near} AND EXISTS (SELECT 1 FROM ({widths}) w "
+        "WHERE w.series_key = h.series_key AND w.interval_s <> h.interval_s)"
+    )
+    (count,) = one_row(connection, "SELECT count(*) FROM others")
+    if not int(str(count)):
+        return fresh, 0
+    clash = (
+        f"SELECT DISTINCT f.row_key FROM {fresh} f JOIN others o ON f.series_key = o.series_key "
+        f"AND f.interval_s <> o.interval_s AND o.ts < f.{end.replace('interval_s', 'f.interval_s')} AND o.until > f.ts"
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE clash AS {clash}")
+    (dropped,) = one_row(connection, f"SELECT count(*) FROM {fresh} SEMI JOIN clash USING (row_key)")
+    return f"(SELECT * FROM {fresh} ANTI JOIN clash USING (row_key))", int(str(dropped))
 
 
 def _sha256(path: Path) -> str:

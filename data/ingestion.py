@@ -16,7 +16,9 @@ from configs.mapping import LogMapping
 from data.dataset import MANIFEST, Dataset, Source, add, locked, open_dataset
 from data.readers.detect import detect
 from data.readers.hourly_table import read_hourly_table
+from data.readers.otel import read_otel
 from data.readers.outcome import Outcome
+from data.readers.prometheus import read_prometheus
 from data.readers.session import session
 from data.readers.staging import Staged, stage
 from data.readers.table import read_table_file
@@ -56,6 +58,10 @@ def read_file(
     found = detect(connection, staged)
     if found.format == "burstgpt_hourly":
         return read_hourly_table(staged, found, mapping, scratch)
+    if found.format == "prometheus":
+        return read_prometheus(staged, mapping, scratch)
+    if found.format == "opentelemetry":
+        return read_otel(connection, staged, mapping, scratch)
     return read_table_file(connection, staged, found, mapping, scratch)
 
 

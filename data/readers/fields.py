@@ -39,6 +39,7 @@ METRIC_COLUMNS: Mapping[str, str] = {
     "metric": "VARCHAR",  # data/readers/metric_names.py
     "le": "DOUBLE",  # upper edge of a histogram bucket; NULL elsewhere
     "value": "DOUBLE",  # counted within the interval, or the gauge's value
+    "series_key": "UBIGINT",  # labels, replica, metric and le: what only time tells apart
     "row_key": "UBIGINT",
 }
 

@@ -50,10 +50,10 @@ def _fields(text: str, delimiter: str) -> list[str] | None:
         return None
 
 
-def reject_record(line: int, reason: str, text: str) -> str:
-    """One line of a rejects file. JSON, so that no content can pose as a formula or break out of its field."""
+def reject_record(line: int, reason: str, text: str, rows: int = 1) -> str:
+    """One line of a rejects file, for `rows` rows alike. JSON: no content can pose as a formula or break out."""
     shown = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
-    return json.dumps({"line": line, "reason": reason, "text": shown}) + "\n"
+    return json.dumps({"line": line, "reason": reason, "text": shown, "rows": rows}) + "\n"
 
 
 def sift(source: Path, out: Path, rejects: Path, delimiter: str | None, columns: int) -> Sifted:

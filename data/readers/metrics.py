@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,10 +31,19 @@ class MetricRow:
     le: float | None
     value: float
 
-    def key(self) -> int:
-        """Identity without the value: what another export of the same interval shares. 64 bits of an MD5."""
-        parts = [self.start_us, self.interval_s, self.metric, self.le, *sorted(self.labels.items())]
-        return int.from_bytes(hashlib.md5(repr(parts).encode(), usedforsecurity=False).digest()[:8], "little")
+    def series_key(self) -> int:
+        """Identity of the series: labels, replica, metric, bucket."""
+        return _key(self.metric, self.le, tuple(sorted(self.labels.items())))
+
+    def row_key(self) -> int:
+        """Identity without the value: what another export of the same interval shares."""
+        return _key(self.start_us, self.interval_s, self.series_key())
+
+
+@lru_cache(maxsize=65_536)
+def _key(*parts: object) -> int:
+    """64 bits of an MD5: the same in every process."""
+    return int.from_bytes(hashlib.md5(repr(parts).encode(), usedforsecurity=False).digest()[:8], "little")
 
 
 SCHEMA = pa.schema(
@@ -44,6 +54,7 @@ SCHEMA = pa.schema(
         ("metric", pa.string()),
         ("le", pa.float64()),
         ("value", pa.float64()),
+        ("series_key", pa.uint64()),
         ("row_key", pa.uint64()),
     ]
 )
@@ -65,7 +76,8 @@ def write_metrics(rows: Iterable[MetricRow], path: Path) -> int:
                 "metric": [one.metric for one in batch],
                 "le": [one.le for one in batch],
                 "value": [one.value for one in batch],
-                "row_key": [one.key() for one in batch],
+                "series_key": [one.series_key() for one in batch],
+                "row_key": [one.row_key() for one in batch],
             }
             writer.write_table(pa.table(columns, schema=SCHEMA))
             written += len(batch)

@@ -108,6 +108,28 @@ def size(
         raise typer.Exit(EXIT_INFEASIBLE)
 
 
+@app.command(epilog="Example: `fleetcast ingest trace.csv logs/*.jsonl.gz --out traffic`")
+def ingest(
+    files: Annotated[list[str], typer.Argument(help="Traces, request logs or metric exports; patterns are expanded.")],
+    out: Annotated[Path, typer.Option(help="The dataset folder: made, or added to.")],
+    mapping: Annotated[Path | None, typer.Option(help="YAML that names the columns of a request log.")] = None,
+    start: Annotated[str | None, typer.Option(help="The day of time 0 where times are relative.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="Zone of times that carry none.", show_default="UTC")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for every row: llm, service, tenant, ...")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read traffic of any known format into a dataset, and say what became of every row."""
+    from flows import ingest as ingestion
+
+    answers = ingestion.run(files, out, mapping, start, time_zone, label or ())
+    if as_json:
+        sys.stdout.write(ingestion.as_json(answers))
+    else:
+        ingestion.show(Console(width=None if sys.stdout.isatty() else 120), answers)
+    if any(one.error is not None for one in answers):
+        raise typer.Exit(EXIT_BAD_INPUT)
+
+
 def main() -> None:
     """Entry point: environment first, then the command; expected errors end without a traceback."""
     prepare()

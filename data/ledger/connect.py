@@ -131,6 +131,8 @@ def _with_retries(engine: Engine, work: Callable[[Connection], T], writes: bool)
         try:
             with engine.connect() as plain:
                 connection = plain.execution_options(writes=writes)
+                if not writes and engine.dialect.name == "postgresql":
+                    connection = plain.execution_options(isolation_level="REPEATABLE READ")
                 with connection.begin():
                     if writes and engine.dialect.name == "postgresql":
                         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})

@@ -142,6 +142,7 @@ class Correction:
 
     kind: level, quantiles, lengths, cache, goodput or margin. target: the labels of what it applies to, a subset of a
     series' (or a configuration's) labels. values: its figures, by name. since: the hour from which it holds, or empty.
+    until: the last hour that its evidence saw, so that the same evidence is not used twice.
     """
 
     scenario: str
@@ -149,6 +150,7 @@ class Correction:
     target: Mapping[str, str]
     values: Mapping[str, float]
     since: str
+    until: str
     evidence: str
 
     def content(self) -> bytes:

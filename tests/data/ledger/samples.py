@@ -41,5 +41,5 @@ def sample_run(number: int, name: str | None = None, series: int = 3, bulk_bytes
         ),
         vintages=tuple(vintage(run_id, one, 7 * number) for one in range(series)),
         actuals=tuple(actual(one, 7 * (number + 1)) for one in range(series)),
-        corrections=(Correction(SCENARIO, "level", {"llm": "x"}, {"factor": 1.0 + number / 1000}, "", "sample"),),
+        corrections=(Correction(SCENARIO, "level", {"llm": "x"}, {"factor": 1.0 + number / 1000}, "", "", "sample"),),
     )

@@ -130,6 +130,32 @@ def ingest(
         raise typer.Exit(EXIT_BAD_INPUT)
 
 
+@app.command(epilog="Example: `fleetcast trace burstgpt-2026 --number costs.0.cash_usd`")
+def trace(
+    run: Annotated[str | None, typer.Argument(help="A run, or the beginning of its name; none lists the runs.")] = None,
+    number: Annotated[
+        str | None, typer.Option(help="A place in its plan.json, e.g. purchases.0.usd_per_gpu_h.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Lead from a run, or one of its numbers, to the inputs, code and catalog entries that made it."""
+    from flows.ledger import open_ledger
+    from flows.trace import show_runs, show_trace, trace_json
+    from flows.trace import trace as trace_run
+
+    console, ledger = Console(width=None if sys.stdout.isatty() else 120), open_ledger()
+    if run is None:
+        from data.ledger.read import runs
+
+        show_runs(console, runs(ledger))
+        return
+    found = trace_run(ledger, run, number)
+    if as_json:
+        sys.stdout.write(trace_json(found))
+    else:
+        show_trace(console, found)
+
+
 def main() -> None:
     """Entry point: environment first, then the command; expected errors end without a traceback."""
     prepare()

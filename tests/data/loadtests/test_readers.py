@@ -221,13 +221,13 @@ def bytes_of_files(draw: st.DrawFn) -> bytes:
     return bytes(raw)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(text=structures())
 def test_damaged_structures_raise_input_errors_alone(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     check(text.encode(), tmp_path_factory)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(raw=bytes_of_files())
 def test_damaged_bytes_raise_input_errors_alone(raw: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     check(raw, tmp_path_factory)

@@ -225,10 +225,11 @@ def _client(p: LoadPoint, points: Sequence[LoadPoint]) -> list[Finding]:
     spread = [o for o in twins if abs(o.offered_rps / p.offered_rps - 1.0) > 0.1]
     if spread or p.send_delay_s.p95 > 2.0 * p.e2e_s.mean:
         text = (
-            f"the client holds about {seen:.0f} requests in flight and sends the rest late: past saturation this is a "
+            "the client holds a number of requests in flight and sends the rest late: past saturation this is a closed "
         )
-        text += "closed loop, and its latency that of the client's limit; it is simulated so"
-        return [Finding("clients_capped", "suspect", p.label, p.achieved_rps, p.offered_rps, "req/s", text)]
+        text += "loop, and its latency that of the client's limit; it is simulated so"
+        unit = f"req/s, {seen:.0f} in flight"
+        return [Finding("clients_capped", "suspect", p.label, p.achieved_rps, p.offered_rps, unit, text)]
     return []
 
 

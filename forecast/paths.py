@@ -1,8 +1,9 @@
 """Scenario paths: whole futures whose hours, peaks and totals spread as past errors did.
 
 A path is  f(t) x level(t) x (1 + r(t))^2,  r drawn in blocks of whole days from the error bank (weekdays from
-weekdays), the same calendar day for every series (forecast/joint.py), so that what moved together moves together; level(t) is a
-lognormal shock per path that persists, correlated across series, plus the declared growth and its uncertainty.
+weekdays), the same calendar day for every series (forecast/joint.py), so that what moved together moves together;
+level(t) is a lognormal shock per path that persists, correlated across series, plus the declared growth and its
+uncertainty.
 """
 
 from __future__ import annotations
@@ -72,9 +73,9 @@ def simulate(
 ) -> Float32Array:
     """Paths of every series, shape [series, paths, hours], float32, never negative.
 
-    forecasts: [series, hours] point forecasts; quiet: [days] of the horizon, weekend or holiday; sigma: [series] log-level deviations;
-    ceiling: [series] requests an hour that no path exceeds (a multiple of what was ever seen: one wild day in a short
-    history must not multiply itself).
+    forecasts: [series, hours] point forecasts; quiet: [days] of the horizon, weekend or holiday; sigma: [series]
+    log-level deviations; ceiling: [series] requests an hour that no path exceeds (a multiple of what was ever seen: one
+    wild day in a short history must not multiply itself).
     """
     series, hours = forecasts.shape
     days = len(quiet)

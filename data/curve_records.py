@@ -43,8 +43,8 @@ class CurvePoint:
     kv_share: float
     kv_pressure: float
     utilisation: float
-    holds: bool
-    """Whether every SLO percentile holds without admission limits."""
+    holds: float
+    """Share of the seeds in which every SLO percentile holds without admission limits: about half at the knee."""
     classes: tuple[ClassTimes, ...]
 
 

@@ -189,6 +189,56 @@ def loadtest(
         raise typer.Exit(EXIT_BAD_INPUT)
 
 
+@app.command(epilog="Example: `fleetcast curve --class chat --gpu H100-SXM --precision fp8 --tp 4 --out curve`")
+def curve(
+    gpu: Annotated[str, typer.Option(help="Catalog name, e.g. H100-SXM.")],
+    precision: Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")] = "bf16",
+    tp: Annotated[int, typer.Option(help="Tensor parallelism: GPUs a replica.")] = 1,
+    engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
+    config: ConfigOption = None,
+    request_class: Annotated[
+        list[str] | None, typer.Option("--class", help="A class of the scenario; several are mixed in their shares.")
+    ] = None,
+    llm: Annotated[str | None, typer.Option(help="Another LLM than the class's, or the LLM for --input.")] = None,
+    input_tokens: Annotated[int, typer.Option("--input", min=1, help="Prompt tokens, without a class.")] = 1000,
+    output_tokens: Annotated[int, typer.Option("--output", min=1, help="Output tokens, without a class.")] = 200,
+    ttft_s: Annotated[float, typer.Option("--ttft", min=1e-3, help="TTFT limit at p95, without a class.")] = 2.0,
+    tpot_s: Annotated[float, typer.Option("--tpot", min=1e-4, help="TPOT limit at p95, without a class.")] = 0.06,
+    growth: Annotated[float, typer.Option(min=0.0, help="Share by which load grows a minute, at its steepest.")] = 0.01,
+    time_to_ready_s: Annotated[
+        float, typer.Option("--ready", min=1.0, help="Seconds until a new replica serves.")
+    ] = 300,
+    out: Annotated[Path | None, typer.Option(help="A new folder for curve.json and curve.svg.")] = None,
+    data_folder: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw the service curve of one configuration: load to latency, goodput and errors, limits, when to scale."""
+    from data.records import SloTarget
+    from flows.curve import CurveQuestion, curve_json, examine, show_curve, write_curve
+
+    # Lengths given without a class mean no scenario; a class without --config is the default scenario's.
+    slo = SloTarget(ttft_s, tpot_s, 95.0)
+    question = CurveQuestion(
+        gpu, precision, tp, engine, config, tuple(request_class or ()), llm, input_tokens, output_tokens, slo, growth,
+        time_to_ready_s, data_folder,
+    )  # fmt: skip
+    answer = examine(question)
+    if out is not None:
+        write_curve(answer, out)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    if as_json:
+        sys.stdout.write(curve_json(answer))
+    elif answer.curve is not None:
+        show_curve(console, answer.curve)
+        if out is not None:
+            console.print(f"Picture: {out / 'curve.svg'}", soft_wrap=True)
+    else:
+        excuse = answer.capacity.excuse or "the SLO breaks at every load in simulation"
+        console.print(f"[bold]Serves at the SLO:[/] nothing. {escape(str(excuse))}")
+    if answer.curve is None:
+        raise typer.Exit(EXIT_INFEASIBLE)
+
+
 def main() -> None:
     """Entry point: environment first, then the command; expected errors end without a traceback."""
     prepare()

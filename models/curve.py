@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,10 +25,13 @@ from models.simulator.pool import FATES, Patience, PoolOutcome, plain_pool, simu
 
 LOADS = (0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 """Offered loads, as multiples of the knee."""
-QUEUES = (4, 8, 16, 32, 64, 128, 256)
-"""Queue bounds that are tried; the overload they are tried at, and what may be turned away at the operating point."""
+QUEUES = (8, 16, 32, 64, 128)
+"""Queue bounds that are tried, and the overload they are tried at."""
 OVERLOAD = 1.3
-TURNED_AWAY = 0.001
+CROWDED = 0.8
+"""Loads from here on, as multiples of the knee, are simulated under the admission limits; below them nothing waits."""
+POOL_REQUESTS, POOL_SEEDS = 1000, 3
+"""Size of the runs under limits, whose lanes cost a hundred times the plain ones."""
 SEQS_STEP = 8
 
 
@@ -60,13 +63,22 @@ def service_curve(asked: Asked) -> ServiceCurve | None:
         return None
     drawn = draw([asked.mix], asked.requests, asked.seeds, asked.seed, asked.cv)
     scale = knee * np.exp(-asked.growth_per_min * asked.time_to_ready_s / 60.0)
-    loads = np.array([*(knee * multiple for multiple in LOADS), asked.operating_point * knee, scale])
+    loads = np.array([*(knee * multiple for multiple in LOADS), scale])
     outcome, requests = _open(asked, drawn, loads)
-    limits = _admission(asked, drawn, knee)
-    bounded, bounded_requests = _bounded(asked, drawn, loads[: len(LOADS)], limits.max_queue, limits.deadline_s)
-    points = tuple(
-        _point(asked, drawn, i, loads[i], (outcome, requests), (bounded, bounded_requests)) for i in range(len(LOADS))
+    few = draw([asked.mix], POOL_REQUESTS, POOL_SEEDS, asked.seed, asked.cv)
+    limits = _admission(asked, few, knee)
+    crowded = np.array([multiple >= CROWDED for multiple in LOADS])
+    bounded, bounded_requests = _bounded(
+        _limited(asked, limits.max_num_seqs), few, loads[: len(LOADS)][crowded], limits.max_queue, limits.deadline_s
     )
+    free = _Run(outcome.first_token_s, outcome.end_s, requests, drawn.which, np.zeros(requests.arrival_s.shape, int))
+    held = _Run(bounded.first_token_s, bounded.end_s, bounded_requests, few.which, bounded.fate)
+    points = []
+    for i, load in enumerate(loads[: len(LOADS)]):
+        rows = np.arange(i * asked.seeds, (i + 1) * asked.seeds)
+        place = int(crowded[:i].sum()) * POOL_SEEDS
+        served = held.lanes(np.arange(place, place + POOL_SEEDS)) if crowded[i] else free.lanes(rows)
+        points.append(_point(asked, float(load), rows, outcome, free.lanes(rows), served))
     return ServiceCurve(
         configuration=asked.configuration,
         slos={one.name: one.slo for one in asked.mix},
@@ -75,7 +87,7 @@ def service_curve(asked: Asked) -> ServiceCurve | None:
         knee_band=float(knees.band[0]),
         binding=knees.binding[0],
         operating_rps=asked.operating_point * knee,
-        points=points,
+        points=tuple(points),
         limits=limits,
         scale_load_rps=float(scale),
         growth_per_min=asked.growth_per_min,
@@ -121,65 +133,55 @@ def _bounded(
     requests, _ = _rows(drawn, loads)
     lanes = len(requests.arrival_s)
     one = np.zeros(lanes, dtype=np.int64)
-    queue = np.repeat(np.broadcast_to(max_queue, loads.shape), asked.seeds)
+    queue = np.repeat(np.broadcast_to(max_queue, loads.shape), len(drawn.unit_s))
     pool = plain_pool(lanes, 1)._replace(max_queue=queue)
     shape = requests.arrival_s.shape
     patience = Patience(np.zeros(shape, dtype=np.int64), np.full(shape, deadline_s), np.full(shape, np.inf))
     return simulate_pool(take(asked.cost, one), requests, asked.limits.lanes(one), pool, patience), requests
 
 
+def _limited(asked: Asked, seqs: int) -> Asked:
+    """The same replica with fewer sequences at once."""
+    return replace(asked, limits=asked.limits._replace(max_num_seqs=np.array([seqs])))
+
+
 def _admission(asked: Asked, drawn: Drawn, knee: float) -> AdmissionLimits:
-    """The longest queue that under overload still answers whom it lets in within the SLO; 0.1 % are turned away at the
-    operating point at most, else the queue grows until that holds.
+    """As many sequences as the knee needs at its busiest (the median over seeds): more only slow each other down past
+    it. Then the longest queue that under overload still answers whom it lets in within the TTFT limits, but no shorter
+    than the longest that the operating point sees, so that nobody is turned away there.
 
     A client is given up when its first token is later than twice the longest TTFT limit.
     """
-    deadline = 2.0 * max(one.slo.ttft_s for one in asked.mix)
-    queues = np.array(QUEUES)
-    many = np.concatenate([queues, queues])
-    loads = np.concatenate([np.full(len(queues), OVERLOAD * knee), np.full(len(queues), asked.operating_point * knee)])
-    found, requests = _bounded(asked, drawn, loads, many, np.inf)
-    rejected = (found.fate == FATES.index("rejected")).reshape(2, len(queues), -1).mean(axis=2)
-    seen = times(found.first_token_s, found.end_s, requests)
-    which = _rows(drawn, loads)[1][:, requests.arrival_s.shape[1] - seen.ttft_s.shape[1] :]
-    holds = np.ones(len(queues), dtype=bool)
-    for number, one in enumerate(asked.mix):
-        served = np.where(which == number, seen.ttft_s, np.nan).reshape(2, len(queues), -1)[0]
-        at = quantiles(served, np.ones(len(queues), dtype=bool), np.full(len(queues), one.slo.percentile))
-        holds &= at <= one.slo.ttft_s
-    gentle = rejected[1] <= TURNED_AWAY
-    both, enough = np.flatnonzero(holds & gentle), np.flatnonzero(gentle)
-    chosen = int(both[-1] if len(both) else enough[0] if len(enough) else len(queues) - 1)
-    at_knee, _ = _bounded(asked, drawn, np.array([knee]), int(queues[chosen]), np.inf)
-    running = int(np.quantile(at_knee.peak_running, 0.5))
+    endless = 4 * QUEUES[-1]
+    gentle = np.array([asked.operating_point * knee, knee])
+    found, _ = _bounded(asked, drawn, gentle, endless, np.inf)
+    seeds = len(drawn.unit_s)
+    running = int(np.median(found.peak_running[seeds:]))
     seqs = min(-(-running // SEQS_STEP) * SEQS_STEP, int(asked.limits.max_num_seqs[0]))
+    limited = _limited(asked, seqs)
+    over, requests = _bounded(limited, drawn, np.full(len(QUEUES), OVERLOAD * knee), np.array(QUEUES), np.inf)
+    seen = times(over.first_token_s, over.end_s, requests)
+    which = np.tile(drawn.which, (len(QUEUES), 1))[:, requests.arrival_s.shape[1] - seen.ttft_s.shape[1] :]
+    holds = np.ones(len(QUEUES), dtype=bool)
+    for number, one in enumerate(asked.mix):
+        served = np.where(which == number, seen.ttft_s, np.nan).reshape(len(QUEUES), -1)
+        holds &= quantiles(served, np.ones(len(QUEUES), dtype=bool), np.full(len(QUEUES), one.slo.percentile)) <= (
+            one.slo.ttft_s
+        )
+    longest = max((queue for queue, good in zip(QUEUES, holds, strict=True) if good), default=QUEUES[0])
+    queue = max(longest, int(found.peak_queue[:seeds].max()))
     return AdmissionLimits(
         max_num_seqs=seqs,
-        max_queue=int(queues[chosen]),
-        concurrency=seqs + int(queues[chosen]),
-        tokens_in_flight=int(at_knee.peak_kv_tokens.max()),
-        deadline_s=deadline,
+        max_queue=queue,
+        concurrency=seqs + queue,
+        tokens_in_flight=int(found.peak_kv_tokens[seeds:].max()),
+        deadline_s=2.0 * max(one.slo.ttft_s for one in asked.mix),
     )
 
 
-def _point(
-    asked: Asked,
-    drawn: Drawn,
-    index: int,
-    load: float,
-    free: tuple[Outcome, Requests],
-    bounded: tuple[PoolOutcome, Requests],
-) -> CurvePoint:
-    """One load: times and goodput of the replica under its limits, signals and verdict without them."""
-    rows = slice(index * asked.seeds, (index + 1) * asked.seeds)
-    outcome, requests = free
-    held, held_requests = bounded
-    lanes = np.arange(rows.start, rows.stop)
-    cut = held_requests.lanes(lanes)
-    seen = times(held.first_token_s[rows], held.end_s[rows], cut)
-    skipped = cut.arrival_s.shape[1] - seen.ttft_s.shape[1]
-    which = drawn.which[:, skipped:]
-    fate = held.fate[rows][:, skipped:]
+def _point(asked: Asked, load: float, rows: IntArray, outcome: Outcome, free: _Run, served: _Run) -> CurvePoint:
+    """One load: times and goodput of `served` (under the limits), signals and verdict of `free` (without them)."""
+    seen, which, fate = served.seen()
     classes, good = [], 0.0
     for number, one in enumerate(asked.mix):
         mine = which == number
@@ -189,35 +191,55 @@ def _point(
         ttft, tpot, e2e = (_three(np.where(mine, side, np.nan)) for side in (seen.ttft_s, seen.tpot_s, seen.e2e_s))
         within = float(ok[mine].mean()) if mine.any() else float("nan")
         classes.append(ClassTimes(one.name, ttft, tpot, e2e, within))
-    open_seen = times(outcome.first_token_s[rows], outcome.end_s[rows], requests.lanes(lanes))
-    makespan = outcome.makespan_s[rows]
+    open_seen, open_which, _ = free.seen()
     return CurvePoint(
-        offered_rps=float(load),
+        offered_rps=load,
         served_rps=float(load * (fate == FATES.index("served")).mean()),
         goodput_rps=float(load * good / fate.size),
         rejected=float((fate == FATES.index("rejected")).mean()),
         timed_out=float((fate == FATES.index("timed_out")).mean()),
-        waiting=_waiting(open_seen, float(load)),
+        waiting=load * float(np.nanmean(open_seen.ttft_s)),
         running=float(outcome.mean_running[rows].mean()),
         kv_share=float(outcome.mean_kv_tokens[rows].mean() / asked.limits.kv_tokens[0]),
         kv_pressure=float(outcome.kv_pressure[rows].mean()),
-        utilisation=float((outcome.busy_s[rows] / makespan).mean()),
-        holds=_holds(asked, open_seen, which),
+        utilisation=float((outcome.busy_s[rows] / outcome.makespan_s[rows]).mean()),
+        holds=_holds(asked, open_seen, open_which),
         classes=tuple(classes),
     )
 
 
-def _holds(asked: Asked, seen: Times, which: IntArray) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What became of the requests of some lanes, [lanes, requests] each; `which` is their class, repeated by seed."""
+
+    first_token_s: FloatArray
+    end_s: FloatArray
+    requests: Requests
+    which: IntArray
+    fate: IntArray
+
+    def lanes(self, index: IntArray) -> _Run:
+        which = self.which[index % len(self.which)]
+        return _Run(self.first_token_s[index], self.end_s[index], self.requests.lanes(index), which, self.fate[index])
+
+    def seen(self) -> tuple[Times, IntArray, IntArray]:
+        """Times, class and fate of the requests after the warm-up."""
+        scored = times(self.first_token_s, self.end_s, self.requests)
+        start = self.which.shape[1] - scored.ttft_s.shape[1]
+        return scored, self.which[:, start:], self.fate[:, start:]
+
+
+def _holds(asked: Asked, seen: Times, which: IntArray) -> float:
+    """Share of the seeds (rows) in which every SLO percentile holds."""
+    good = np.ones(len(which), dtype=bool)
+    every = np.ones(len(which), dtype=bool)
     for number, one in enumerate(asked.mix):
-        for values, limit in (
-            (seen.ttft_s, one.slo.ttft_s),
-            (seen.tpot_s, one.slo.tpot_s),
-            (seen.e2e_s, one.slo.e2e_s),
-        ):
-            mine = values[(which == number) & ~np.isnan(values)]
-            if limit is not None and len(mine) and np.quantile(mine, one.slo.percentile / 100.0) > limit:
-                return False
-    return True
+        ends = np.inf if one.slo.e2e_s is None else one.slo.e2e_s
+        limits = ((seen.ttft_s, one.slo.ttft_s), (seen.tpot_s, one.slo.tpot_s), (seen.e2e_s, ends))
+        for values, limit in limits:
+            mine = np.where(which == number, values, np.nan)
+            good &= quantiles(mine, every, np.full(len(which), one.slo.percentile)) <= limit
+    return float(good.mean())
 
 
 def _three(values: FloatArray) -> Percentile3:
@@ -225,11 +247,6 @@ def _three(values: FloatArray) -> Percentile3:
     if len(known) == 0:
         return Percentile3(float("nan"), float("nan"), float("nan"))
     return Percentile3(*(float(value) for value in np.quantile(known, [0.5, 0.95, 0.99])))
-
-
-def _waiting(seen: Times, load: float) -> float:
-    """Mean requests without a first token, by Little's law."""
-    return load * float(np.nanmean(seen.ttft_s))
 
 
 def _signals(asked: Asked, outcome: Outcome, requests: Requests, knee: int, scale: int) -> tuple[ScalingSignal, ...]:

@@ -1,0 +1,224 @@
+"""`fleetcast curve`: the service curve of one configuration under a scenario's classes or under fixed lengths."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from configs.errors import InputError
+from configs.evaluation import EvaluationPolicy
+from configs.loading import load_scenario
+from configs.validation import validated
+from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
+from data.curve_records import CurvePoint, ServiceCurve
+from data.ingest import load_history
+from data.records import Capacity, LengthSample, SloTarget
+from flows.run_folder import whole_folder
+from models.curve import Asked, service_curve
+from models.evaluate import evaluate
+from models.simulator.engine import Limits
+from models.simulator.load import ClassLoad, Mix
+from models.step_cost import step_cost
+from reports.curve_chart import curve_svg
+
+
+@dataclass(frozen=True, slots=True)
+class CurveQuestion:
+    """One configuration and what it is asked to serve: classes of a scenario, or requests of one length."""
+
+    gpu: str
+    precision: str
+    tensor_parallel: int
+    engine: str
+    config: str | None
+    classes: tuple[str, ...]
+    llm: str | None
+    input_tokens: int
+    output_tokens: int
+    slo: SloTarget
+    growth_per_min: float
+    time_to_ready_s: float
+    data_folder: Path | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CurveAnswer:
+    """The curve, or the row of the capacity table that says why there is none."""
+
+    curve: ServiceCurve | None
+    capacity: Capacity
+
+
+def examine(question: CurveQuestion) -> CurveAnswer:
+    """The service curve of a configuration. Raises InputError for unknown names, precisions and classes."""
+    llm_name, mix = _mix(question)
+    llm, gpu, engine = find_llm(llm_name), find_gpu(question.gpu), find_engine(question.engine)
+    asked_for = {
+        "llms": [llm.name],
+        "gpus": [gpu.name],
+        "precisions": [question.precision],
+        "tensor_parallel": [question.tensor_parallel],
+        "engine": question.engine,
+    }
+    policy = validated(EvaluationPolicy, asked_for, "command line")
+    coefficients = load_coefficients()
+    lengths = {(llm.name, one.name): one.lengths for one in mix}
+    table = evaluate([llm], [gpu], engine, coefficients, policy, lengths, {one.name: one.slo for one in mix})
+    excused = [row for row in table.rows if row.excuse is not None]
+    if excused:
+        return CurveAnswer(None, excused[0])
+    row = table.rows[0]
+    shares = {one.name: one.share for one in mix}
+    total = sum(shares.values())
+    context = sum(one.share / total * _mean_context(one.lengths) for one in mix)
+    cost = step_cost([row.configuration], {llm.name: llm}, {gpu.name: gpu}, engine, coefficients, [context])
+    limits = Limits(
+        np.array([row.configuration.max_num_seqs]),
+        np.array([row.configuration.max_num_batched_tokens]),
+        np.array([row.kv_capacity_tokens]),
+        np.array([engine.kv_block_tokens]),
+    )
+    # The estimates of the classes alone, mixed by the seconds they need, start the search.
+    guess = total / sum(shares[each.request_class] / each.knee_rps for each in table.rows)
+    curve = service_curve(
+        Asked(
+            row.configuration, cost, limits, mix, guess, row.provenance, policy.operating_point,
+            question.growth_per_min, question.time_to_ready_s, seed=question.seed,
+        )
+    )  # fmt: skip
+    return CurveAnswer(curve, row)
+
+
+def _mix(question: CurveQuestion) -> tuple[str, Mix]:
+    """The LLM and the classes that a replica is asked to serve."""
+    if question.config is None and not question.classes:
+        if question.llm is None:
+            raise InputError("curve", "an LLM or a scenario's class", "neither", "Give --llm, or --config and --class.")
+        one = np.array([question.input_tokens]), np.array([question.output_tokens]), np.array([0])
+        sample = LengthSample(*one, np.ones(1), "command line")
+        return question.llm, (ClassLoad("requests", 1.0, sample, question.slo),)
+    loaded = load_scenario(question.config)
+    traffic = loaded.scenario.traffic
+    known = {one.request_class: find_llm(one.llm).name for one in traffic.series}
+    names = question.classes or (next(iter(known)),)
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"class {name!r}", f"one of {', '.join(known)}", "an unknown one", "Name a class with traffic."
+            )
+    llms = {question.llm} if question.llm else {known[name] for name in names}
+    if len(llms) > 1:
+        raise InputError(
+            "--class",
+            "classes of one LLM",
+            f"classes of {', '.join(sorted(llms))}",
+            "A replica holds one LLM: add --llm.",
+        )
+    history = load_history(traffic, loaded.base, question.data_folder, loaded.scenario.seed)
+    found = []
+    for name in names:
+        slo = traffic.classes[name].slo
+        rate = history.frame.loc[history.frame["request_class"] == name, "requests"].sum()
+        target = SloTarget(slo.ttft_s, slo.tpot_s, slo.percentile, slo.e2e_s)
+        found.append(ClassLoad(name, float(rate), history.lengths[known[name], name], target))
+    return llms.pop(), tuple(found)
+
+
+def _mean_context(sample: LengthSample) -> float:
+    return float((sample.weight * (sample.input_tokens + sample.output_tokens / 2)).sum() / sample.weight.sum())
+
+
+def curve_json(answer: CurveAnswer) -> str:
+    """Every field of the curve, or the capacity row with its excuse; nan becomes null."""
+
+    def strict(value: object) -> object:
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        if isinstance(value, dict):
+            return {str(key): strict(each) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [strict(each) for each in value]
+        return value
+
+    return json.dumps(strict(asdict(answer.curve or answer.capacity)), indent=2, allow_nan=False) + "\n"
+
+
+def write_curve(answer: CurveAnswer, folder: Path) -> None:
+    """A new folder with curve.json and, where there is a curve, curve.svg."""
+    with whole_folder(folder) as scratch:
+        (scratch / "curve.json").write_text(curve_json(answer), encoding="utf-8")
+        if answer.curve is not None:
+            (scratch / "curve.svg").write_text(curve_svg(answer.curve), encoding="utf-8")
+
+
+def show_curve(console: Console, curve: ServiceCurve) -> None:
+    """The curve as a table, then what to enforce and when to scale."""
+    shares = " + ".join(f"{name} {share:.0%}" for name, share in curve.shares.items())
+    console.print(f"[bold]{escape(curve.configuration.label)}[/] serving {escape(shares)}")
+    console.print(
+        f"Goodput knee {curve.knee_rps:.2f} requests/s (± {curve.knee_band:.1%}, 90 % band), {escape(curve.binding)} "
+        f"breaks first; run it at {curve.operating_rps:.2f}. {escape(curve.method)}, step time {curve.provenance}."
+    )
+    for name, slo in curve.slos.items():
+        end = f", end to end ≤ {slo.e2e_s:g} s" if slo.e2e_s is not None else ""
+        console.print(
+            f"SLO of {escape(name)} at p{slo.percentile:g}: TTFT ≤ {slo.ttft_s:g} s, TPOT ≤ "
+            f"{slo.tpot_s * 1e3:g} ms{end}"
+        )
+    console.print()
+    console.print(_points(curve.points, len(curve.shares) > 1))
+    limits = curve.limits
+    console.print(
+        f"\n[bold]Admission limits[/] a replica: max_num_seqs {limits.max_num_seqs}, at most {limits.max_queue} "
+        f"waiting ({limits.concurrency} in all), {limits.tokens_in_flight:,} tokens in flight, give up a client "
+        f"without a first token after {limits.deadline_s:g} s"
+    )
+    best = curve.signals[0]
+    console.print(
+        f"[bold]Scale[/] at {curve.scale_load_rps:.2f} requests/s a replica: load that grows by "
+        f"{curve.growth_per_min:.1%} a minute reaches the knee in the {curve.time_to_ready_s:g} s that a replica needs"
+    )
+    for signal in curve.signals:
+        most = " (the most telling)" if signal is best else ""
+        console.print(
+            f"  {signal.name}: {signal.threshold:.3g} {signal.unit} (at the knee {signal.at_knee:.3g}, "
+            f"{signal.distance:.1f} standard deviations away){most}"
+        )
+    gains = ", ".join(f"{one.replicas}: {one.gain - 1:+.0%}" for one in curve.gains if one.routing == "round robin")
+    console.print(f"[bold]Pools[/] that deal requests out in turn carry more a replica: {gains}; random routing: +0%")
+
+
+def _verdict(share: float) -> str:
+    """Whether the SLO holds, over seeds."""
+    if share in (0.0, 1.0):
+        return "[green]holds[/]" if share else "[red]breaks[/]"
+    return f"[yellow]holds in {share:.0%}[/]"
+
+
+def _points(points: Sequence[CurvePoint], several: bool) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    head = ["offered", "goodput", *(["class"] if several else []), "TTFT p50", "p95", "p99 s", "TPOT p50", "p95"]
+    head += ["p99 ms", "in SLO", "rejected", "gave up", "waiting", "running", "KV", "SLO"]
+    for name in head:
+        table.add_column(name, justify="left" if name in ("class", "SLO") else "right")
+    for point in points:
+        for index, one in enumerate(point.classes):
+            first = index == 0
+            ttft = [f"{value:.2f}" for value in (one.ttft.p50_s, one.ttft.p95_s, one.ttft.p99_s)]
+            tpot = [f"{value * 1e3:.1f}" for value in (one.tpot.p50_s, one.tpot.p95_s, one.tpot.p99_s)]
+            head_cells = [f"{point.offered_rps:.2f}", f"{point.goodput_rps:.2f}"] if first else ["", ""]
+            tail = [f"{point.rejected:.1%}", f"{point.timed_out:.1%}", f"{point.waiting:.1f}", f"{point.running:.1f}"]
+            tail += [f"{point.kv_share:.0%}", _verdict(point.holds)]
+            whose = [escape(one.name)] if several else []
+            row = [*head_cells, *whose, *ttft, *tpot, f"{one.within_slo:.1%}", *(tail if first else [""] * 6)]
+            table.add_row(*row)
+    return table

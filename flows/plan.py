@@ -24,6 +24,7 @@ ingest_task = _task(steps.ingest)
 forecast_task = _task(steps.forecast)
 evaluate_task = _task(steps.evaluate)
 optimize_task = _task(steps.optimize)
+check_task = _task(steps.check)
 write_task = _task(steps.write)
 
 
@@ -63,8 +64,12 @@ def plan_flow(
     report("planning the fleet")
     with watch.step("plan"):
         problem, plan = optimize_task(opaque(loaded.scenario), opaque(demand), opaque(capacity))
+    report("replaying the plan")
+    with watch.step("replay"):
+        planned = steps.Planned(capacity, problem, plan)
+        planned, replayed = check_task(opaque(loaded.scenario), opaque(history), opaque(demand), opaque(planned))
     report("writing the report")
-    made = steps.Made(loaded, history, demand, capacity, problem, plan, watch, begun)
+    made = steps.Made(loaded, history, demand, planned.capacity, planned.problem, planned.plan, replayed, watch, begun)
     final = Path(out) / f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}"
     with whole_folder(final) as scratch:
         bundle = write_task(opaque(made), scratch)

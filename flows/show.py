@@ -52,6 +52,9 @@ def show_plan(console: Console, done: Finished) -> None:
         console.print(_table("Not served", short_head, short[:8], {3}), "")
         if len(short) > 8:
             console.print(f"... and {len(short) - 8} more in report.html")
+    if bundle.replay.rows:
+        _, verdict, detail = page.replay_card(bundle)
+        console.print(f"Replay {verdict}: {detail} (peak hour, whole and with reserves missing)", "")
     stats = plan.stats
     console.print(
         f"[dim]{stats.status}: objective {stats.objective_usd:,.0f} USD, bound {stats.bound_usd:,.0f} USD, gap "

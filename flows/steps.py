@@ -17,8 +17,10 @@ from data.history import TrafficHistory
 from data.ingest import load_history
 from data.plan_records import FleetPlan, FleetProblem
 from data.records import CapacityTable, SloTarget
+from data.replay_records import Replay
 from data.workload import describe
 from flows import provenance
+from flows.check_plan import check as check_plan
 from flows.problem import fleet_problem
 from flows.progress import Stopwatch, report
 from forecast import portfolio
@@ -39,8 +41,18 @@ class Made:
     capacity: CapacityTable
     problem: FleetProblem
     plan: FleetPlan
+    replay: Replay
     watch: Stopwatch
     begun: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, the question it answers, and the capacities it was made with."""
+
+    capacity: CapacityTable
+    problem: FleetProblem
+    plan: FleetPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,14 @@ def optimize(scenario: Scenario, demand: Forecast, capacity: CapacityTable) -> t
     return problem, solve(problem, report)
 
 
+def check(scenario: Scenario, history: TrafficHistory, demand: Forecast, planned: Planned) -> tuple[Planned, Replay]:
+    """The plan replayed, and planned again where a pool misses its SLO."""
+    capacity, problem, plan, replayed = check_plan(
+        scenario, history, demand, planned.capacity, planned.problem, planned.plan
+    )
+    return Planned(capacity, problem, plan), replayed
+
+
 def run_fingerprint(made: Made) -> str:
     """Equal for equal scenario, inputs, catalogs and versions; part of the run folder's name."""
     inputs = dict(made.history.inputs) | provenance.catalog_hashes()
@@ -136,6 +156,7 @@ def bundle(made: Made) -> PlanBundle:
         capacity=made.capacity,
         problem=made.problem,
         plan=made.plan,
+        replay=made.replay,
         volume_multipliers={
             f"{one.llm}/{one.request_class}": one.volume_multiplier for one in series if one.volume_multiplier != 1.0
         },

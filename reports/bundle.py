@@ -10,6 +10,7 @@ from data.forecast_records import Forecast
 from data.history import TrafficHistory
 from data.plan_records import FleetPlan, FleetProblem
 from data.records import CapacityTable
+from data.replay_records import Replay
 from data.workload import WorkloadStatistics
 
 
@@ -28,6 +29,7 @@ class PlanBundle:
     capacity: CapacityTable
     problem: FleetProblem
     plan: FleetPlan
+    replay: Replay
     volume_multipliers: Mapping[str, float]
     provenance: Mapping[str, Any]
 

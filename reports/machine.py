@@ -87,6 +87,13 @@ def plan_document(bundle: PlanBundle) -> dict[str, Any]:
         ],
         "design_scenario": plan.design_scenario,
         "reserve_usd": dict(plan.reserve_usd),
+        "replay": {
+            "holds": bundle.replay.holds,
+            "rounds": bundle.replay.rounds,
+            "method": bundle.replay.method,
+            "pools": [asdict(row) | {"configuration": row.configuration.label} for row in bundle.replay.rows],
+            "deratings": [asdict(one) | {"configuration": one.configuration.label} for one in bundle.replay.deratings],
+        },
         "shortfalls": [asdict(one) for one in plan.shortfalls],
         "binding_constraints": [asdict(one) for one in plan.binding],
         "rejected": [
@@ -150,7 +157,7 @@ def frames(bundle: PlanBundle) -> dict[str, pd.DataFrame]:
         asdict(row.configuration)
         | {
             "request_class": row.request_class, "knee_rps": row.knee_rps, "operating_rps": row.operating_rps,
-            "ttft_s": row.ttft_s, "tpot_s": row.tpot_s, "binding": row.binding,
+            "knee_band": row.knee_band, "ttft_s": row.ttft_s, "tpot_s": row.tpot_s, "binding": row.binding,
             "weight_bytes_per_gpu": row.weight_bytes_per_gpu, "kv_capacity_tokens": row.kv_capacity_tokens,
             "max_concurrency": row.max_concurrency, "method": row.method, "provenance": row.provenance,
             "excuse": None if row.excuse is None else str(row.excuse),

@@ -42,6 +42,13 @@ def banners(bundle: PlanBundle) -> list[str]:
     second_hand = sorted({o.gpu for o in bundle.problem.offers if o.quality == "second_hand"})
     if second_hand:
         found.append(f"Some prices are second-hand and must be confirmed before buying: {', '.join(second_hand)}.")
+    missed = [row for row in bundle.replay.rows if not row.holds]
+    if missed:
+        first = missed[0]
+        found.append(
+            f"The replay misses its SLO in {len(missed)} of {len(bundle.replay.rows)} cases, first "
+            f"{first.configuration.label} in {first.region}, {first.situation}: {first.breaks}."
+        )
     guessed = {row.configuration.gpu for row in bundle.problem.capacities if row.provenance == "roofline"}
     used = {pool.configuration.gpu for pool in bundle.plan.pools} & guessed
     if used:
@@ -73,8 +80,17 @@ def cards(bundle: PlanBundle) -> list[tuple[str, str, str]]:
             "yes" if not bundle.unserved else "not all",
             served if not plan.shortfalls else f"{lost:,.3g} req/s short at worst in {len(plan.shortfalls)} blocks",
         ),
+        replay_card(bundle),
         ("Proven gap", f"{plan.stats.gap:.2%}", f"bound {usd(plan.stats.bound_usd)} USD, {plan.stats.status}"),
     ]
+
+
+def replay_card(bundle: PlanBundle) -> tuple[str, str, str]:
+    """Whether the planned pools hold their SLO when they are simulated at their peak."""
+    rows, again = bundle.replay.rows, bundle.replay.rounds
+    good = sum(row.holds for row in rows)
+    after = f" after {len(bundle.replay.deratings)} deratings" if again else ""
+    return ("Replay", "holds" if bundle.replay.holds else "misses", f"{good} of {len(rows)} cases within SLO{after}")
 
 
 def notes(bundle: PlanBundle) -> list[str]:

@@ -36,6 +36,21 @@ def shortfalls(bundle: PlanBundle) -> Rows:
     return [(str(s.series), s.month, s.block, f"{s.worst_rps:,.3g}", s.cause, s.remedy) for s in bundle.plan.shortfalls]
 
 
+def replayed(bundle: PlanBundle) -> Rows:
+    """Every pool in every situation: a row for each class."""
+    rows: Rows = []
+    for row in bundle.replay.rows:
+        for i, one in enumerate(row.classes):
+            where = (row.configuration.label, row.region, row.situation, f"{row.replicas}", f"{row.rps:,.3g}")
+            rows.append(
+                (
+                    *(where if i == 0 else ("",) * len(where)), one.name, f"{one.ttft.p95_s:.2f}",
+                    f"{one.tpot.p95_s * 1e3:.0f}", f"{one.within_slo:.1%}", "holds" if row.holds else row.breaks,
+                )
+            )  # fmt: skip
+    return rows
+
+
 def binding(bundle: PlanBundle) -> Rows:
     return [(b.name, b.where, f"{b.limit:,.0f} {b.unit}", usd(b.shadow_usd_per_unit)) for b in bundle.plan.binding]
 
@@ -132,6 +147,11 @@ def everything(bundle: PlanBundle) -> dict[str, Any]:
         "on_demand": on_demand(bundle),
         "shortfalls": shortfalls(bundle),
         "binding": binding(bundle),
+        "replay": replayed(bundle),
+        "deratings": [
+            (one.configuration.label, ", ".join(one.request_classes), f"{one.factor:.0%}", one.because)
+            for one in bundle.replay.deratings
+        ],
         "accuracy": accuracy(bundle),
         "workload": workload(bundle),
         "pools": pools(bundle),

@@ -1,0 +1,153 @@
+"""The plan replayed before it is believed: pools that miss are derated, and the plan is solved again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from configs.schema import Scenario
+from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
+from data.forecast_records import Forecast
+from data.history import TrafficHistory
+from data.plan_records import FleetPlan, FleetProblem, Pool
+from data.records import Capacity, CapacityTable, SloTarget
+from data.replay_records import Derating, PoolReplay, Replay
+from flows.problem import fleet_problem
+from flows.progress import report
+from models.replay import PoolLoad, replay
+from models.simulator.load import ClassLoad, Mix
+from optimizer.solve import solve
+
+ROUNDS = 2
+"""Times that a plan is solved again at most."""
+SAFETY = 0.98
+"""Share of the rate that a replica was found to hold that it is planned with afterwards."""
+
+
+def check(
+    scenario: Scenario,
+    history: TrafficHistory,
+    forecast: Forecast,
+    capacity: CapacityTable,
+    problem: FleetProblem,
+    plan: FleetPlan,
+) -> tuple[CapacityTable, FleetProblem, FleetPlan, Replay]:
+    """The plan whose replay holds, or the last one with what still misses, and the capacities it was made with."""
+    deratings: list[Derating] = []
+    for again in range(ROUNDS + 1):
+        rows = replay_plan(scenario, history, capacity, problem, plan)
+        found = _deratings(rows, capacity)
+        if not found or again == ROUNDS:
+            break
+        deratings += found
+        capacity = derate(capacity, found)
+        problem = fleet_problem(scenario, forecast, capacity)
+        report(f"  {len(found)} configurations derated after the replay; planning again")
+        plan = solve(problem, report)
+    method = (
+        "continuous-batching simulation of the classes mixed on each pool, 4 x 2,000 requests of seeds of their own"
+    )
+    return capacity, problem, plan, Replay(rows, tuple(deratings), again, method)
+
+
+def replay_plan(
+    scenario: Scenario,
+    history: TrafficHistory,
+    capacity: CapacityTable,
+    problem: FleetProblem,
+    plan: FleetPlan,
+) -> tuple[PoolReplay, ...]:
+    """Every pool of every month at its peak: whole, with one replica lost, and while a rollout holds its surge.
+
+    Pools that differ in the month alone are replayed once, at their highest load a replica.
+    """
+    loads: dict[tuple[object, ...], PoolLoad] = {}
+    for pool in plan.pools:
+        mix = _mix(scenario, history, capacity, problem, pool)
+        row = next(row for row in capacity.rows if row.configuration == pool.configuration and row.excuse is None)
+        for situation, replicas in situations(pool):
+            load = PoolLoad(
+                pool.configuration, pool.region, pool.month, situation, replicas, pool.peak_rps, mix,
+                row.kv_capacity_tokens,
+            )  # fmt: skip
+            key = (pool.configuration, pool.region, situation)
+            other = loads.get(key)
+            if other is None or _per_replica(load) > _per_replica(other):
+                loads[key] = load
+    policy = scenario.evaluate
+    return replay(
+        list(loads.values()),
+        {find_llm(name).name: find_llm(name) for name in policy.llms},
+        {find_gpu(name).name: find_gpu(name) for name in policy.gpus},
+        find_engine(policy.engine),
+        load_coefficients(),
+        seed=scenario.seed + 1,
+    )
+
+
+def situations(pool: Pool) -> list[tuple[str, int]]:
+    """What happens to a pool and the replicas that are left then; only what the plan keeps a reserve for."""
+    found = [("all replicas", pool.replicas)]
+    if pool.failure_replicas:
+        found.append((f"{pool.failure_replicas} lost", pool.replicas - pool.failure_replicas))
+    if pool.rollout_replicas:
+        found.append(("rollout", pool.replicas - pool.rollout_replicas))
+    return found
+
+
+def _per_replica(load: PoolLoad) -> float:
+    return load.rps / max(load.replicas, 1)
+
+
+def _mix(
+    scenario: Scenario, history: TrafficHistory, capacity: CapacityTable, problem: FleetProblem, pool: Pool
+) -> Mix:
+    """The classes on a pool: those of its LLM that it can serve and that may come to its region, in the shares of
+    their demand in the pool's month."""
+    one = pool.configuration
+    able = {row.request_class for row in capacity.rows if row.configuration == one and row.excuse is None}
+    demand = problem.demand
+    month = demand.months.index(pool.month)
+    mean = (demand.rps[:, month, 0, :] * demand.probabilities).sum(axis=1)
+    shares: dict[str, float] = {}
+    for key, rps in zip(demand.series, mean, strict=True):
+        if key.llm == one.llm and key.request_class in able and pool.region in problem.may_serve[key.region]:
+            shares[key.request_class] = shares.get(key.request_class, 0.0) + float(rps)
+    slos = scenario.traffic.classes
+    return tuple(
+        ClassLoad(
+            name, share, history.lengths[one.llm, name],
+            SloTarget(slos[name].slo.ttft_s, slos[name].slo.tpot_s, slos[name].slo.percentile, slos[name].slo.e2e_s),
+        )
+        for name, share in sorted(shares.items())
+    )  # fmt: skip
+
+
+def _deratings(rows: Sequence[PoolReplay], capacity: CapacityTable) -> list[Derating]:
+    """One for each configuration that misses: the worst factor over its situations."""
+    worst: dict[object, Derating] = {}
+    for row in rows:
+        if row.holds:
+            continue
+        planned = row.rps / max(row.replicas, 1)
+        factor = SAFETY * row.knee_rps / planned
+        classes = tuple(one.name for one in row.classes)
+        because = f"{row.situation} in {row.region}, {planned:.3g} req/s a replica: {row.breaks}"
+        old = worst.get(row.configuration)
+        if factor < 1.0 and (old is None or factor < old.factor):
+            worst[row.configuration] = Derating(row.configuration, classes, factor, because)
+    return list(worst.values())
+
+
+def derate(capacity: CapacityTable, deratings: Sequence[Derating]) -> CapacityTable:
+    """The table with the operating rates of derated configurations lowered, and why in their method."""
+    factors = {(one.configuration, name): one for one in deratings for name in one.request_classes}
+
+    def lowered(row: Capacity) -> Capacity:
+        found = factors.get((row.configuration, row.request_class))
+        if found is None or row.excuse is not None:
+            return row
+        method = f"{row.method}; derated to {found.factor:.0%} by replay"
+        return replace(row, operating_rps=row.operating_rps * max(found.factor, 1e-3), method=method)
+
+    return replace(capacity, rows=tuple(lowered(row) for row in capacity.rows))

@@ -1,0 +1,140 @@
+"""A plan replayed: every pool at its peak, whole and with replicas missing, with seeds that sizing has not seen.
+
+Each situation is one lane a seed of the plain simulator: a replica of a pool under random routing sees a stream of its
+own (Poisson where the pool's is), so that one stands for all of them. The classes on a pool are mixed in their shares:
+the plan adds them up by bottleneck seconds, and here it is checked what they do to each other's times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from configs.catalog_schema import CoefficientCatalog
+from data.curve_records import ClassTimes, Percentile3
+from data.records import Configuration, Engine, FloatArray, Gpu, Llm
+from data.replay_records import PoolReplay
+from models.simulator.cost import take
+from models.simulator.engine import Limits, Requests, simulate
+from models.simulator.knee import find_knees
+from models.simulator.load import Mix, draw
+from models.simulator.percentiles import quantiles, times
+from models.step_cost import step_cost
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLoad:
+    """A pool in a situation: the replicas that are there share rps of the mix."""
+
+    configuration: Configuration
+    region: str
+    month: str
+    situation: str
+    replicas: int
+    rps: float
+    mix: Mix
+    kv_tokens: float
+
+
+def replay(
+    loads: Sequence[PoolLoad],
+    llms: Mapping[str, Llm],
+    gpus: Mapping[str, Gpu],
+    engine: Engine,
+    coefficients: CoefficientCatalog,
+    requests: int = 2000,
+    seeds: int = 4,
+    seed: int = 7_919,
+) -> tuple[PoolReplay, ...]:
+    """Every pool in its situation, with a verdict; for those that miss, what a replica would hold.
+
+    A pool holds when the mean over the seeds of every class's percentile is within its SLO. seed: kept apart from those
+    that capacity was sized with.
+    """
+    here = [load for load in loads if load.replicas > 0 and load.rps > 0]
+    if not here:
+        return tuple(_gone(load) for load in loads)
+    context = [_mean_context(load.mix) for load in here]
+    cost = step_cost([load.configuration for load in here], llms, gpus, engine, coefficients, context)
+    limits = Limits(
+        np.array([load.configuration.max_num_seqs for load in here]),
+        np.array([load.configuration.max_num_batched_tokens for load in here]),
+        np.array([load.kv_tokens for load in here]),
+        np.full(len(here), engine.kv_block_tokens),
+    )
+    mixes = [load.mix for load in here]
+    drawn = draw(mixes, requests, seeds, seed)
+    lane = np.repeat(np.arange(len(here)), seeds)
+    rate = np.array([load.rps / load.replicas for load in here])[lane]
+    unit = drawn.unit_s[np.tile(np.arange(seeds), len(here))]
+    asked = Requests(unit / rate[:, None], drawn.input_tokens, drawn.cached_tokens, drawn.output_tokens)
+    outcome = simulate(take(cost, lane), asked, limits.lanes(lane))
+    seen = times(outcome.first_token_s, outcome.end_s, asked)
+    which = drawn.which[:, requests - seen.ttft_s.shape[1] :]
+    rows: list[PoolReplay] = []
+    for i, load in enumerate(here):
+        mine = slice(i * seeds, (i + 1) * seeds)
+        tables = (seen.ttft_s[mine], seen.tpot_s[mine], seen.e2e_s[mine])
+        classes, broken = _classes(load.mix, tables, which[mine], np.asarray(outcome.finished[mine]))
+        rows.append(
+            PoolReplay(
+                load.configuration, load.region, load.month, load.situation, load.replicas, load.rps, classes,
+                not broken, ", ".join(broken),
+            )
+        )  # fmt: skip
+    missed = np.array([i for i, row in enumerate(rows) if not row.holds], dtype=np.int64)
+    if len(missed):
+        guess = np.array([here[i].rps / here[i].replicas for i in missed])
+        knees = find_knees(
+            take(cost, missed), [mixes[i] for i in missed], limits.lanes(missed), guess, 1.0, requests, seeds, seed
+        )
+        for place, i in enumerate(missed):
+            rows[i] = replace(rows[i], knee_rps=float(knees.knee_rps[place]))
+    found = iter(rows)
+    return tuple(next(found) if load.replicas > 0 and load.rps > 0 else _gone(load) for load in loads)
+
+
+def _gone(load: PoolLoad) -> PoolReplay:
+    """A pool of which nothing is left, or that is asked nothing."""
+    holds = load.rps <= 0
+    why = "" if holds else "no replica is left"
+    known = (load.configuration, load.region, load.month, load.situation, load.replicas, load.rps)
+    return PoolReplay(*known, (), holds, why, float("nan") if holds else 0.0)
+
+
+def _classes(
+    mix: Mix, tables: tuple[FloatArray, FloatArray, FloatArray], which: np.ndarray, finished: np.ndarray
+) -> tuple[tuple[ClassTimes, ...], list[str]]:
+    """Times of every class over all seeds (rows), and the limits that break."""
+    classes, broken = [], []
+    for number, one in enumerate(mix):
+        ends = np.inf if one.slo.e2e_s is None else one.slo.e2e_s
+        within = np.ones(which.shape, dtype=bool)
+        threes = []
+        limits = (("TTFT", one.slo.ttft_s), ("TPOT", one.slo.tpot_s), ("end to end", ends))
+        for (name, limit), values in zip(limits, tables, strict=True):
+            mine = np.where(which == number, values, np.nan)
+            at = quantiles(mine, finished, np.full(len(mine), one.slo.percentile)).mean()
+            if at > limit:
+                broken.append(f"{one.name}: {name} p{one.slo.percentile:g} {at:.3g} s, limit {limit:g} s")
+            within &= ~(values > limit)
+            known = mine[~np.isnan(mine)]
+            three = np.quantile(known, [0.5, 0.95, 0.99]) if len(known) else np.full(3, np.nan)
+            threes.append(Percentile3(*(float(value) for value in three)))
+        share = float(within[which == number].mean()) if (which == number).any() else float("nan")
+        ttft, tpot, e2e = threes
+        classes.append(ClassTimes(one.name, ttft, tpot, e2e, share))
+    return tuple(classes), broken
+
+
+def _mean_context(mix: Mix) -> float:
+    total = sum(one.share for one in mix)
+    return sum(
+        one.share / total * float(
+            (one.lengths.weight * (one.lengths.input_tokens + one.lengths.output_tokens / 2)).sum()
+            / one.lengths.weight.sum()
+        )
+        for one in mix
+    )  # fmt: skip

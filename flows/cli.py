@@ -91,15 +91,21 @@ def size(
     output_tokens: Annotated[int, typer.Option("--output", min=1, help="Output tokens of a request.")] = 200,
     ttft_s: Annotated[float, typer.Option("--ttft", min=1e-3, help="TTFT limit, seconds, p95.")] = 2.0,
     tpot_s: Annotated[float, typer.Option("--tpot", min=1e-4, help="TPOT limit, seconds, p95.")] = 0.06,
+    pp: Annotated[int, typer.Option(help="Pipeline parallelism: stages of a replica.")] = 1,
+    kv: Annotated[str, typer.Option(help="KV cache: bf16 or fp8.")] = "bf16",
+    adapters: Annotated[int, typer.Option(min=0, help="LoRA adapters of rank 16 resident at once.")] = 0,
+    prefix: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the prompt in the prefix cache.")] = 0.0,
+    speculate: Annotated[str | None, typer.Option(help="Draft tokens and acceptance, e.g. 3:0.7.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether one configuration loads, and what it serves at the SLO."""
     from data.records import SloTarget
     from flows.show import show_size, size_json
-    from flows.size import Question, examine
+    from flows.size import Question, examine, read_speculation
 
     slo = SloTarget(ttft_s, tpot_s, 95.0)
-    answer = examine(Question(llm, gpu, precision, tp, engine, input_tokens, output_tokens, slo))
+    options = (pp, kv, adapters, prefix, read_speculation(speculate))
+    answer = examine(Question(llm, gpu, precision, tp, engine, input_tokens, output_tokens, slo, *options))
     if as_json:
         sys.stdout.write(size_json(answer))
     else:

@@ -18,6 +18,7 @@ from rich.markup import escape
 
 from configs.errors import InputError
 from configs.loading import load_scenario
+from flows import kernel_commands
 from flows.environment import prepare
 from flows.interrupt import install
 
@@ -112,6 +113,9 @@ def size(
         show_size(Console(width=None if sys.stdout.isatty() else 120), answer)
     if answer.capacity.excuse is not None:
         raise typer.Exit(EXIT_INFEASIBLE)
+
+
+kernel_commands.register(app)
 
 
 def main() -> None:

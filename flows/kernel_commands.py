@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command(epilog="Example: `fleetcast sweep --llm Llama-3.1-70B --gpu H100-SXM --gpu H200-SXM`")(sweep)
+    app.command(epilog="Columns of the file: concurrency, input_tokens, output_tokens, tpot_ms.")(calibrate)
 
 
 def _console() -> Console:
@@ -62,4 +64,30 @@ def sweep(
     else:
         swept.show(_console(), found)
     if not found.front:
+        raise typer.Exit(NOTHING_SERVES)
+
+
+def calibrate(
+    llm: Annotated[str, typer.Option(help="Catalog name, Hugging Face id or config.json.")],
+    gpu: Annotated[str, typer.Option(help="Catalog name.")],
+    runs: Annotated[Path, typer.Option(help="CSV file of closed-loop load tests of one replica.")],
+    precision: Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")] = "bf16",
+    tp: Annotated[int, typer.Option(help="Tensor parallelism of the replica.")] = 1,
+    engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
+    kv: Annotated[str, typer.Option(help="KV cache: bf16 or fp8.")] = "bf16",
+    out: Annotated[Path | None, typer.Option(help="File to write; others' corrections in it are kept.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit the step time to your own load tests, and say how far to trust it. Exit code 3: the tests contradict."""
+    from flows import calibrate as fitting
+
+    fitted = fitting.fit(fitting.Asked(llm, gpu, precision, tp, engine, kv, runs))
+    written = out if out is not None and fitted.usable else None
+    if written is not None:
+        fitting.write(fitted, written)
+    if as_json:
+        sys.stdout.write(fitting.as_json(fitted))
+    else:
+        fitting.show(_console(), fitted, written)
+    if not fitted.usable:
         raise typer.Exit(NOTHING_SERVES)

@@ -97,6 +97,7 @@ def size(
     adapters: Annotated[int, typer.Option(min=0, help="LoRA adapters of rank 16 resident at once.")] = 0,
     prefix: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the prompt in the prefix cache.")] = 0.0,
     speculate: Annotated[str | None, typer.Option(help="Draft tokens and acceptance, e.g. 3:0.7.")] = None,
+    calibration: Annotated[list[Path] | None, typer.Option(help="File of `fleetcast calibrate`; repeatable.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether one configuration loads, and what it serves at the SLO."""
@@ -105,7 +106,7 @@ def size(
     from flows.size import Question, examine, read_speculation
 
     slo = SloTarget(ttft_s, tpot_s, 95.0)
-    options = (pp, kv, adapters, prefix, read_speculation(speculate))
+    options = (pp, kv, adapters, prefix, read_speculation(speculate), None, tuple(calibration or ()))
     answer = examine(Question(llm, gpu, precision, tp, engine, input_tokens, output_tokens, slo, *options))
     if as_json:
         sys.stdout.write(size_json(answer))

@@ -49,6 +49,7 @@ def sweep(
     price: Annotated[
         list[str] | None, typer.Option(help="GPU=USD an hour; repeatable.", show_default="cheapest on demand")
     ] = None,
+    calibration: Annotated[list[Path] | None, typer.Option(help="File of `fleetcast calibrate`; repeatable.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Sweep configurations and batches: the Pareto front of cost, TPOT and throughput, and what is out and why."""
@@ -57,6 +58,7 @@ def sweep(
     grid = swept.Grid(
         llm, gpu, precision or ["bf16", "fp8", "int4"], tp or [1, 2, 4, 8], pp or [1], engine, kv,
         input_tokens or [1000], output_tokens or [200], batches, ttft_s, tpot_s, price or [],
+        tuple(calibration or ()),
     )  # fmt: skip
     found = swept.run(grid)
     if as_json:

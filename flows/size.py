@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -38,6 +39,8 @@ class Question:
     """Share of the prompt that the prefix cache holds."""
     speculation: Speculation | None = None
     gpu_memory_utilization: float | None = None
+    calibration: tuple[Path, ...] = ()
+    """Files that `fleetcast calibrate` wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +77,16 @@ def examine(question: Question) -> Answer:
     cached = np.floor(question.prefix_share * inputs).astype(np.int64)
     sample = LengthSample(inputs, outputs, cached, np.ones(1), "command line")
     lengths, slos = {(llm.name, CLASS): sample}, {CLASS: question.slo}
-    table = evaluate([llm], [gpu], engine, load_coefficients(), policy, lengths, slos)
+    coefficients = load_coefficients(calibration=question.calibration)
+    table = evaluate([llm], [gpu], engine, coefficients, policy, lengths, slos)
     table = simulated(
-        table, set(lengths), {llm.name: llm}, {gpu.name: gpu}, engine, load_coefficients(), lengths,
+        table, set(lengths), {llm.name: llm}, {gpu.name: gpu}, engine, coefficients, lengths,
         policy.operating_point,
     )  # fmt: skip
     (row,) = table.rows
     configuration: Configuration = row.configuration
     breakdown = size(
-        configuration, {llm.name: llm}, {gpu.name: gpu}, engine, load_coefficients(),
+        configuration, {llm.name: llm}, {gpu.name: gpu}, engine, coefficients,
         question.input_tokens + question.output_tokens, policy.headroom, policy.gpu_memory_utilization,
         question.adapters,
     )  # fmt: skip
@@ -95,8 +99,9 @@ def _times(
     """Steady times at the requests that fit at once; None where not one does."""
     if not (memory.loads and memory.concurrent_requests):
         return None
+    coefficients = load_coefficients(calibration=question.calibration)
     return phases(
-        one, {llm.name: llm}, {gpu.name: gpu}, engine, load_coefficients(), float(question.input_tokens),
+        one, {llm.name: llm}, {gpu.name: gpu}, engine, coefficients, float(question.input_tokens),
         float(question.output_tokens), float(memory.concurrent_requests), question.prefix_share, question.speculation,
     )  # fmt: skip
 

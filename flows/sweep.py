@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -42,6 +43,8 @@ class Grid:
     tpot_s: float
     prices: Sequence[str] = ()
     """`GPU=USD` an hour of one GPU; others take the cheapest on-demand price of the catalog."""
+    calibration: tuple[Path, ...] = ()
+    """Files that `fleetcast calibrate` wrote."""
 
 
 def run(grid: Grid) -> Sweep:
@@ -76,8 +79,9 @@ def run(grid: Grid) -> Sweep:
         engine, engine.gpu_memory_utilization, policy.headroom, tokens, grid.ttft_s, grid.tpot_s
     )  # fmt: skip
     batches = np.unique(np.round(np.geomspace(1, seqs, grid.batches)))
+    coefficients = load_coefficients(calibration=grid.calibration)
     return sweep(
-        configurations, llms, gpus, _prices(grid.prices), load_coefficients(), limits, batches,
+        configurations, llms, gpus, _prices(grid.prices), coefficients, limits, batches,
         np.array(grid.input_tokens, dtype=float), np.array(grid.output_tokens, dtype=float),
     )  # fmt: skip
 

@@ -36,7 +36,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _weights() -> list[str]:
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (precision, f"{rule:g}", f"{WEIGHT_BYTES[precision]:.4g}", f"{WEIGHT_BYTES[precision] / rule - 1:+.0%}")
         for precision, rule in RULE_BYTES.items()
     ]

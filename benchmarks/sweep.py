@@ -87,6 +87,12 @@ def measure(points: float, chunk_rows: int, cores: int) -> dict[str, object]:
             numpy_s.append(clock() - ended)
         begun = clock()
     wall_s = time.perf_counter() - wall
+    ours = jax.device_get(evaluate_grid(first, first_cost, loads, policy=policy))
+    difference = max(
+        float(np.max(np.abs(mine / theirs - 1.0)))
+        for name, mine, theirs in zip(ours._fields, ours, twin, strict=True)
+        if name in ("tpot_s", "ttft_s", "output_tokens_per_s", "usd_per_million_tokens", "joules_per_token")
+    )
     # The tenth percentile of each: other processes share caches and threads even where they do not share time.
     rate = chunk_rows * loads.points / float(np.percentile(ours_s, 10))
     numpy_rate = chunk_rows * loads.points / float(np.percentile(numpy_s, 10))

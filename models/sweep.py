@@ -73,9 +73,11 @@ class SweepPolicy:
 
 
 class _Parts(NamedTuple):
-    """What every point is put together from, on the few axes that each depends on; shape (rows, batch, input, output)
-    with 1 where an axis does not matter. Kept between two compiled functions: in one, the compiler would work every part
-    out again for every point and every output."""
+    """What every point is put together from; shape (rows, batch, input, output), 1 where an axis does not matter.
+
+    Handed from one compiled function to another: in a single one the compiler would work every part out again for
+    every point and every output.
+    """
 
     batch: jax.Array
     steady: jax.Array
@@ -161,7 +163,8 @@ _all_points = jax.jit(_points, static_argnames=("policy",))
 
 def evaluate_grid(rows: Rows, cost: Budget, loads: LoadGrid, *, policy: SweepPolicy) -> SweepPoints:
     """Every row at every load, on the default device or wherever the rows are placed."""
-    return _all_points(_all_parts(rows, cost, loads, policy=policy), policy=policy)
+    found: SweepPoints = _all_points(_all_parts(rows, cost, loads, policy=policy), policy=policy)
+    return found
 
 
 @partial(jax.jit, static_argnames=("policy", "chunk_rows"))

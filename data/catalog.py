@@ -153,7 +153,8 @@ def _find(known: Mapping[str, T], name: str, what: str, also: Mapping[str, str])
 
 def find_gpu(name: str) -> Gpu:
     """The GPU of that name, however a driver or a benchmark spells it, or InputError with the closest names."""
-    return _find(load_gpus(), name if name in load_gpus() else _spelt(name), "GPU", gpu_aliases())
+    also = gpu_aliases()
+    return _find(load_gpus(), name, "GPU", {**also, name: also[_spelt(name)]} if _spelt(name) in also else also)
 
 
 def find_llm(name: str) -> Llm:

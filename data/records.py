@@ -224,6 +224,8 @@ class Capacity:
     method: str
     provenance: Provenance
     excuse: Excuse | None = None
+    knee_band: float = float("nan")
+    """Relative half-width of the knee's 90 % confidence band over seeds; nan where it was not simulated."""
 
 
 @dataclass(frozen=True, slots=True)

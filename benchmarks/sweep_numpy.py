@@ -61,7 +61,7 @@ def _linear(r: dict[str, F], tokens: F, sequences: F) -> F:
     head_work = 2 * sequences * r["hidden"] * r["head_n"] / (r["gemm_eff_compute"] * r["bf16_flops"])
     head_memory = 2 * r["hidden"] * r["head_n"] / (r["gemm_eff_memory"] * r["bandwidth"])
     total = total + r["gemm_t0_s"] + _smooth_max(head_work, head_memory + 0 * head_work, r["gemm_p"])
-    result: F = total + SAMPLER_S + SAMPLER_PER_SEQUENCE_S * sequences + r["host_overhead_s"]
+    result: F = total + SAMPLER_S + (SAMPLER_PER_SEQUENCE_S + r["per_sequence_s"]) * sequences + r["host_overhead_s"]
     return result
 
 

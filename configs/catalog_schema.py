@@ -147,9 +147,35 @@ class AllReduceFit(Section):
     bus_gb_per_s: Positive
 
 
+class Correction(Section):
+    """What calibration to one's own measurements adds for an LLM, GPU, engine and precision (models/calibrate.py)."""
+
+    llm: Name
+    gpu: Name
+    engine: Name
+    precision: Name
+    device: Annotated[float, Field(gt=-0.7, lt=3.0, description="share added to device time of decode")]
+    host_ms: Annotated[float, Field(gt=-10.0, lt=100.0, description="added to every iteration")]
+    per_sequence_us: Annotated[float, Field(gt=-1000.0, lt=10_000.0, description="added for every decoding request")]
+    prefill: Annotated[float, Field(gt=-0.7, lt=5.0, description="share added to compute time of prefill")]
+    points: Annotated[int, Field(ge=1)]
+    error_before: NonNegative
+    error_held_out: NonNegative | None = None
+    identified: tuple[Name, ...] = ()
+    verdict: str
+    source: CatalogSource
+
+
+class CorrectionFile(Section):
+    """A file that `fleetcast calibrate` writes and `evaluate.calibration` names."""
+
+    corrections: tuple[Correction, ...] = Field(min_length=1)
+
+
 class CoefficientCatalog(Section):
     source: CatalogSource
     gemm: tuple[GemmFit, ...]
     decode_attention: tuple[DecodeAttentionFit, ...]
     prefill_attention: tuple[PrefillAttentionFit, ...]
     all_reduce: tuple[AllReduceFit, ...]
+    corrections: tuple[Correction, ...] = ()

@@ -21,6 +21,7 @@ class EvaluationPolicy(Section):
     precisions: tuple[WeightPrecision, ...] = Field(default=("bf16", "fp8", "int4"), min_length=1)
     kv_precision: KvPrecision = "bf16"
     tensor_parallel: tuple[Literal[1, 2, 4, 8], ...] = Field(default=(1, 2, 4, 8), min_length=1)
+    pipeline_parallel: tuple[Literal[1, 2, 4, 8], ...] = Field(default=(1,), min_length=1)
     engine: EngineName = "vllm"
     gpu_memory_utilization: Annotated[float, Field(gt=0.1, le=0.98)] | None = Field(
         default=None, description="share of GPU memory the engine may take; default: the engine's own"
@@ -30,6 +31,9 @@ class EvaluationPolicy(Section):
     )
     max_num_seqs: Annotated[int, Field(ge=1, le=8192)] | None = None
     max_num_batched_tokens: Annotated[int, Field(ge=64, le=131_072)] | None = None
+    calibration: tuple[str, ...] = Field(
+        default=(), description="files that `fleetcast calibrate` wrote, relative to this one"
+    )
     operating_point: Share = Field(
         default=0.85, gt=0.0, description="share of the goodput knee at which replicas are run"
     )

@@ -31,6 +31,12 @@ def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Hashable, Any]
 _UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
+def dump_yaml(document: object) -> str:
+    """Plain data as YAML text, keys in their order."""
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
 def load_yaml(path: Path) -> Any:
     """The document in `path`; InputError names the file, the line and what to change."""
     try:

@@ -9,7 +9,16 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from configs.catalog_schema import CoefficientCatalog, EngineCatalog, EngineEntry, GpuCatalog, LlmCatalog, LlmEntry
+from configs.catalog_schema import (
+    CoefficientCatalog,
+    Correction,
+    CorrectionFile,
+    EngineCatalog,
+    EngineEntry,
+    GpuCatalog,
+    LlmCatalog,
+    LlmEntry,
+)
 from configs.errors import InputError
 from configs.validation import validated
 from configs.yaml_files import load_yaml
@@ -108,9 +117,28 @@ def load_engines(path: Path = FOLDER / "engines.yaml") -> Mapping[str, Engine]:
 
 
 @cache
-def load_coefficients(path: Path = FOLDER / "coefficients.yaml") -> CoefficientCatalog:
-    """Roofline coefficients fitted to operator tables."""
+def _fitted_tables(path: Path) -> CoefficientCatalog:
     return validated(CoefficientCatalog, load_yaml(path), str(path))
+
+
+def load_coefficients(
+    path: Path = FOLDER / "coefficients.yaml", calibration: tuple[Path, ...] = ()
+) -> CoefficientCatalog:
+    """Roofline coefficients fitted to operator tables, with the corrections of the calibration files.
+
+    Raises InputError for files that are wrong, and for two corrections of the same LLM, GPU, engine and precision.
+    """
+    found: dict[tuple[str, str, str, str], Correction] = {}
+    for file in calibration:
+        for one in validated(CorrectionFile, load_yaml(file), str(file)).corrections:
+            key = (one.llm, one.gpu, one.engine, one.precision)
+            if key in found:
+                raise InputError(
+                    str(file), "one correction for each configuration", " / ".join(key), "Keep one of them."
+                )
+            found[key] = one
+    tables = _fitted_tables(path)
+    return tables.model_copy(update={"corrections": tuple(found.values())}) if found else tables
 
 
 def _find(known: Mapping[str, T], name: str, what: str, also: Mapping[str, str]) -> T:

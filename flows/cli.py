@@ -18,6 +18,7 @@ from rich.markup import escape
 
 from configs.errors import InputError
 from configs.loading import load_scenario
+from flows import kernel_commands
 from flows.environment import prepare
 from flows.interrupt import install
 
@@ -91,15 +92,22 @@ def size(
     output_tokens: Annotated[int, typer.Option("--output", min=1, help="Output tokens of a request.")] = 200,
     ttft_s: Annotated[float, typer.Option("--ttft", min=1e-3, help="TTFT limit, seconds, p95.")] = 2.0,
     tpot_s: Annotated[float, typer.Option("--tpot", min=1e-4, help="TPOT limit, seconds, p95.")] = 0.06,
+    pp: Annotated[int, typer.Option(help="Pipeline parallelism: stages of a replica.")] = 1,
+    kv: Annotated[str, typer.Option(help="KV cache: bf16 or fp8.")] = "bf16",
+    adapters: Annotated[int, typer.Option(min=0, help="LoRA adapters of rank 16 resident at once.")] = 0,
+    prefix: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the prompt in the prefix cache.")] = 0.0,
+    speculate: Annotated[str | None, typer.Option(help="Draft tokens and acceptance, e.g. 3:0.7.")] = None,
+    calibration: Annotated[list[Path] | None, typer.Option(help="File of `fleetcast calibrate`; repeatable.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether one configuration loads, and what it serves at the SLO."""
     from data.records import SloTarget
     from flows.show import show_size, size_json
-    from flows.size import Question, examine
+    from flows.size import Question, examine, read_speculation
 
     slo = SloTarget(ttft_s, tpot_s, 95.0)
-    answer = examine(Question(llm, gpu, precision, tp, engine, input_tokens, output_tokens, slo))
+    options = (pp, kv, adapters, prefix, read_speculation(speculate), None, tuple(calibration or ()))
+    answer = examine(Question(llm, gpu, precision, tp, engine, input_tokens, output_tokens, slo, *options))
     if as_json:
         sys.stdout.write(size_json(answer))
     else:
@@ -237,6 +245,9 @@ def curve(
         console.print(f"[bold]Serves at the SLO:[/] nothing. {escape(str(excuse))}")
     if answer.curve is None:
         raise typer.Exit(EXIT_INFEASIBLE)
+
+
+kernel_commands.register(app)
 
 
 def main() -> None:

@@ -60,7 +60,7 @@ def plan_flow(
         demand = forecast_task(opaque(loaded.scenario), opaque(history))
     report("evaluating configurations")
     with watch.step("evaluate"):
-        capacity = evaluate_task(opaque(loaded.scenario), opaque(history))
+        capacity = evaluate_task(opaque(loaded.scenario), opaque(history), loaded.base)
     report("planning the fleet")
     with watch.step("plan"):
         problem, plan = optimize_task(opaque(loaded.scenario), opaque(demand), opaque(capacity))

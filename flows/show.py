@@ -65,8 +65,8 @@ def show_plan(console: Console, done: Finished) -> None:
 
 
 def size_json(answer: Answer) -> str:
-    """The answer of `fleetcast size` for machines: every field of both records."""
-    return json.dumps({"memory": asdict(answer.memory), "capacity": asdict(answer.capacity)}, indent=2) + "\n"
+    """The answer of `fleetcast size` for machines: every field of all its records."""
+    return json.dumps(asdict(answer), indent=2) + "\n"
 
 
 def show_size(console: Console, answer: Answer) -> None:
@@ -78,6 +78,7 @@ def show_size(console: Console, answer: Answer) -> None:
         ("activations at the token budget", m.activation_bytes, ""),
         ("CUDA graphs", m.graph_bytes, ""),
         ("communication buffers", m.communication_bytes, ""),
+        *([("LoRA adapters", m.adapter_bytes, "")] if m.adapter_bytes else []),
         ("safety headroom", m.headroom_bytes, ""),
         ("left to the driver by the engine's rule", m.left_to_others_bytes, ""),
         ("KV cache pool", m.kv_pool_bytes, f"{m.kv_capacity_tokens:,.0f} tokens"),
@@ -90,6 +91,16 @@ def show_size(console: Console, answer: Answer) -> None:
         f"{m.hidden_size_rule_kv_bytes_per_token / 1024:,.0f} in all), {m.concurrent_requests} requests of "
         f"{m.context_tokens:,.0f} tokens at once"
     )
+    rungs = ", ".join(f"{n} x {tokens:,.0f}" for n, tokens in m.largest_context_at_concurrency if tokens)
+    if rungs:
+        console.print(f"Largest context to approve, requests x tokens: {rungs}")
+    if answer.times is not None:
+        t = answer.times
+        console.print(
+            f"Steady at {t.batch:.0f} requests: prefill {t.prefill_s:.3f} s, decode step {t.step_s * 1e3:.1f} ms, "
+            f"{t.output_tokens_per_s:,.0f} output tokens/s, {t.joules_per_output_token:.2f} J each (at most "
+            f"{t.joules_per_output_token_at_most:.2f}; energy {escape(t.energy_provenance)})"
+        )
     console.print(f"[bold]Loads:[/] {'yes' if m.loads else 'no'}")
     if c.excuse is not None:
         console.print(f"[bold]Serves at the SLO:[/] nothing. {escape(str(c.excuse))}")

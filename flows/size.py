@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from configs.errors import InputError
 from configs.evaluation import EvaluationPolicy
 from configs.validation import validated
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
-from data.records import Capacity, Configuration, LengthSample, SloTarget
+from data.records import Capacity, Configuration, Engine, Gpu, LengthSample, Llm, SloTarget
 from models.evaluate import evaluate
+from models.phases import Phases, Speculation, phases
 from models.service import simulated
 from models.size import MemoryBreakdown, size
 
@@ -29,14 +32,25 @@ class Question:
     input_tokens: int
     output_tokens: int
     slo: SloTarget
+    pipeline_parallel: int = 1
+    kv_precision: str = "bf16"
+    adapters: int = 0
+    prefix_share: float = 0.0
+    """Share of the prompt that the prefix cache holds."""
+    speculation: Speculation | None = None
+    gpu_memory_utilization: float | None = None
+    calibration: tuple[Path, ...] = ()
+    """Files that `fleetcast calibrate` wrote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Memory in bytes a GPU, and the capacity of a replica, simulated where it loads."""
+    """Memory in bytes a GPU, the capacity of a replica, simulated where it loads, and steady times and energy at the
+    requests that fit; times are None where it does not load."""
 
     memory: MemoryBreakdown
     capacity: Capacity
+    times: Phases | None = None
 
 
 def examine(question: Question) -> Answer:
@@ -52,22 +66,53 @@ def examine(question: Question) -> Answer:
             "gpus": [gpu.name],
             "precisions": [question.precision],
             "tensor_parallel": [question.tensor_parallel],
+            "pipeline_parallel": [question.pipeline_parallel],
+            "kv_precision": question.kv_precision,
             "engine": question.engine,
+            "gpu_memory_utilization": question.gpu_memory_utilization,
         },
         "command line",
     )
-    one = np.array([question.input_tokens], dtype=np.int64), np.array([question.output_tokens], dtype=np.int64)
-    sample = LengthSample(*one, np.zeros(1, dtype=np.int64), np.ones(1), "command line")
+    inputs, outputs = (np.array([n], dtype=np.int64) for n in (question.input_tokens, question.output_tokens))
+    cached = np.floor(question.prefix_share * inputs).astype(np.int64)
+    sample = LengthSample(inputs, outputs, cached, np.ones(1), "command line")
     lengths, slos = {(llm.name, CLASS): sample}, {CLASS: question.slo}
-    table = evaluate([llm], [gpu], engine, load_coefficients(), policy, lengths, slos)
+    coefficients = load_coefficients(calibration=question.calibration)
+    table = evaluate([llm], [gpu], engine, coefficients, policy, lengths, slos)
     table = simulated(
-        table, set(lengths), {llm.name: llm}, {gpu.name: gpu}, engine, load_coefficients(), lengths,
+        table, set(lengths), {llm.name: llm}, {gpu.name: gpu}, engine, coefficients, lengths,
         policy.operating_point,
     )  # fmt: skip
     (row,) = table.rows
     configuration: Configuration = row.configuration
     breakdown = size(
-        configuration, {llm.name: llm}, {gpu.name: gpu}, engine, load_coefficients(),
-        question.input_tokens + question.output_tokens, policy.headroom,
+        configuration, {llm.name: llm}, {gpu.name: gpu}, engine, coefficients,
+        question.input_tokens + question.output_tokens, policy.headroom, policy.gpu_memory_utilization,
+        question.adapters,
     )  # fmt: skip
-    return Answer(breakdown, row)
+    return Answer(breakdown, row, _times(question, configuration, breakdown, llm, gpu, engine))
+
+
+def _times(
+    question: Question, one: Configuration, memory: MemoryBreakdown, llm: Llm, gpu: Gpu, engine: Engine
+) -> Phases | None:
+    """Steady times at the requests that fit at once; None where not one does."""
+    if not (memory.loads and memory.concurrent_requests):
+        return None
+    coefficients = load_coefficients(calibration=question.calibration)
+    return phases(
+        one, {llm.name: llm}, {gpu.name: gpu}, engine, coefficients, float(question.input_tokens),
+        float(question.output_tokens), float(memory.concurrent_requests), question.prefix_share, question.speculation,
+    )  # fmt: skip
+
+
+def read_speculation(text: str | None) -> Speculation | None:
+    """`3:0.7` as 3 draft tokens accepted with chance 0.7; raises InputError for anything else."""
+    if text is None:
+        return None
+    try:
+        tokens, acceptance = text.split(":")
+        return Speculation(int(tokens), float(acceptance))
+    except ValueError:
+        fix = "Write --speculate 3:0.7."
+        raise InputError("--speculate", "draft tokens, a colon and an acceptance below 1", repr(text), fix) from None

@@ -74,10 +74,10 @@ def forecast(scenario: Scenario, history: TrafficHistory) -> Forecast:
     return portfolio.forecast(history, scenario.forecast, scenario.seed)
 
 
-def evaluate(scenario: Scenario, history: TrafficHistory) -> CapacityTable:
+def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -> CapacityTable:
     """Capacity of every configuration for every class: simulated where there is traffic, estimated elsewhere (LLMs
     that have no traffic of a class are evaluated with its lengths too, so that the table answers what another LLM
-    would take)."""
+    would take). Calibration files of the policy start at `base`."""
     policy = scenario.evaluate
     classes = scenario.traffic.classes
     slos = {
@@ -92,7 +92,8 @@ def evaluate(scenario: Scenario, history: TrafficHistory) -> CapacityTable:
     }
     llms = [find_llm(name) for name in policy.llms]
     gpus = [find_gpu(name) for name in policy.gpus]
-    engine, coefficients = find_engine(policy.engine), load_coefficients()
+    engine = find_engine(policy.engine)
+    coefficients = load_coefficients(calibration=tuple(base / name for name in policy.calibration))
     table = kernels.evaluate(llms, gpus, engine, coefficients, policy, lengths, slos)
     report("  simulating what can serve")
     return simulated(

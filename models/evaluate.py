@@ -22,7 +22,6 @@ from data.records import (
     CapacityTable,
     Configuration,
     Engine,
-    Excuse,
     FloatArray,
     Gpu,
     LengthSample,
@@ -30,10 +29,10 @@ from data.records import (
     Provenance,
     SloTarget,
 )
-from data.units import GB
+from models.excuses import first_broken
 from models.goodput import BATCHES, LIMITS, Estimate, Load, estimate
 from models.memory import Memory, kv_bytes, memory
-from models.rows import Rows, build_rows, compute_precision
+from models.rows import Rows, build_rows
 
 METHOD = "steady-state estimate"
 
@@ -93,10 +92,13 @@ def configurations(
             kv_precision=policy.kv_precision,
             tensor_parallel=tp,
             engine=engine.name,
+            pipeline_parallel=stages,
             max_num_seqs=seqs,
             max_num_batched_tokens=tokens,
         )
-        for llm, gpu, precision, tp in product(llms, gpus, policy.precisions, policy.tensor_parallel)
+        for llm, gpu, precision, tp, stages in product(
+            llms, gpus, policy.precisions, policy.tensor_parallel, policy.pipeline_parallel
+        )
     )
 
 
@@ -208,7 +210,7 @@ def _capacity(
     lengths: _Tails,
 ) -> Capacity:
     """One row of the table from row i of the kernel's arrays."""
-    excuse = _excuse(i, one, llms[one.llm], gpus[one.gpu], slo, mem, tail, found)
+    excuse = first_broken(i, one, llms[one.llm], gpus[one.gpu], slo, mem, tail, found)
     knee = 0.0 if excuse else float(found.knee_rps[i])
     kv_token_bytes = float(tail[i]) / max(lengths.kv_tokens_tail, 1.0)
     return Capacity(
@@ -228,26 +230,3 @@ def _capacity(
         provenance=provenance,
         excuse=excuse,
     )
-
-
-def _excuse(
-    i: int, one: Configuration, llm: Llm, gpu: Gpu, slo: SloTarget, mem: Memory, tail: FloatArray, found: Estimate
-) -> Excuse | None:
-    """The first limit that a row breaks, or None."""
-    tp = one.tensor_parallel
-    if compute_precision(one.precision, gpu) is None:
-        return Excuse("precision", 1, 0, "hardware support", f"{gpu.name} has no {one.precision} tensor cores")
-    if llm.heads % tp:
-        return Excuse("tensor parallelism", tp, llm.heads, "attention heads", "use a divisor of the heads")
-    if float(mem.pool[i]) < float(tail[i]):
-        needed = float(mem.total[i] - mem.pool[i] + tail[i])
-        advice = "more tensor parallelism, a smaller weight precision or a larger GPU"
-        return Excuse("memory", needed / GB, float(mem.total[i]) / GB, "GB a GPU", advice)
-    if float(found.knee_rps[i]) <= 0.0:
-        limit = LIMITS[int(found.binding[i])]
-        if limit == "ttft":
-            return Excuse("TTFT", float(found.at_one_ttft_s[i]), slo.ttft_s, "s", "too slow even when idle")
-        if limit == "tpot":
-            return Excuse("TPOT", float(found.at_one_tpot_s[i]), slo.tpot_s, "s", "too slow even when idle")
-        return Excuse(limit, float("nan"), 0.0, "", "no batch holds the SLO")
-    return None

@@ -15,6 +15,7 @@ import numpy as np
 from configs.catalog_schema import CoefficientCatalog
 from data.records import Configuration, Engine, Gpu, Llm, Provenance
 from models.coefficients import Coefficients, coefficients
+from models.corrections import correct
 from models.shapes import shapes
 
 WEIGHT_ONLY_EFF_COMPUTE = 0.6
@@ -90,6 +91,8 @@ class Rows(NamedTuple):
     all_reduce_t0_s: jax.Array
     all_reduce_bytes_per_s: jax.Array
     host_overhead_s: jax.Array
+    per_sequence_s: jax.Array
+    """Host time that calibration adds for every sequence of an iteration; 0 without."""
 
 
 def compute_precision(precision: str, gpu: Gpu) -> str | None:
@@ -143,6 +146,7 @@ def build_rows(
     """
     columns: dict[str, list[object]] = {name: [] for name in Rows._fields}
     provenance: list[Provenance] = []
+    corrections = {(one.llm, one.gpu, one.engine, one.precision): one for one in catalog.corrections}
     known: dict[tuple[str, str, str, int], Coefficients] = {}
 
     def fitted(gpu: Gpu, compute: str, kv_precision: str, tensor_parallel: int) -> Coefficients:
@@ -213,7 +217,12 @@ def build_rows(
             "all_reduce_t0_s": fit.all_reduce_t0_s,
             "all_reduce_bytes_per_s": fit.all_reduce_bytes_per_s,
             "host_overhead_s": engine.host_overhead_s,
+            "per_sequence_s": 0.0,
         }
+        mine = corrections.get((one.llm, one.gpu, engine.name, one.precision))
+        if mine is not None:
+            correct(values, mine)
+            provenance[-1] = "calibrated"
         for name, value in values.items():
             columns[name].append(value)
     arrays = {name: jnp.asarray(np.asarray(values, dtype=np.float32)) for name, values in columns.items()}

@@ -80,7 +80,8 @@ def linear_time_s(rows: Rows, tokens: jax.Array, sequences: jax.Array) -> jax.Ar
     head_work = 2.0 * sequences * r.hidden * r.head_n / (r.gemm_eff_compute * r.bf16_flops)
     head_memory = 2.0 * r.hidden * r.head_n / (r.gemm_eff_memory * r.bandwidth)
     total = total + r.gemm_t0_s + _smooth_max(head_work, head_memory, r.gemm_p)
-    return total + SAMPLER_S + SAMPLER_PER_SEQUENCE_S * sequences + r.host_overhead_s
+    per_sequence = SAMPLER_PER_SEQUENCE_S + r.per_sequence_s
+    return total + SAMPLER_S + per_sequence * sequences + r.host_overhead_s
 
 
 def expert_load(r: Rows, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,4 +1,4 @@
-"""The whole cartesian grid of configurations and loads in one jitted call, streamed in chunks and sharded over devices.
+"""The whole cartesian grid of configurations and loads in jitted calls, streamed in chunks and sharded over devices.
 
 A point is a configuration (row) x batch x input length x output length. The token-dependent part of a step does not
 depend on the output length and the decode step not on the prompt's, so each is computed on its own axes and broadcast.
@@ -72,13 +72,26 @@ class SweepPolicy:
     tpot_s: float
 
 
-def _kept(small: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-    """The arrays, computed once: the compiler would else fuse them into the loop over every point, over and over."""
-    kept: tuple[jax.Array, ...] = jax.lax.optimization_barrier(small)  # type: ignore[no-untyped-call]
-    return kept
+class _Parts(NamedTuple):
+    """What every point is put together from; shape (rows, batch, input, output), 1 where an axis does not matter.
+
+    Handed from one compiled function to another: in a single one the compiler would work every part out again for
+    every point and every output.
+    """
+
+    batch: jax.Array
+    steady: jax.Array
+    one_read: jax.Array
+    others: jax.Array
+    prefill: jax.Array
+    alone: jax.Array
+    usd: jax.Array
+    watts: jax.Array
+    memory_share: jax.Array
+    one_kv: jax.Array
 
 
-def _grid(rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy) -> SweepPoints:
+def _parts(rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy) -> _Parts:
     lanes = rows.hidden.shape[0]
     batch, prompt, output = (
         loads.batch[None, :, None, None],
@@ -97,30 +110,38 @@ def _grid(rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy) -> Swe
     attention = prefill_attention_s(rows, prompts**2 / 2.0, prompts)[:, None, :, None]
     chunks = (loads.input_tokens / chunk)[None, None, :, None]
     fill = pipeline_fill(rows, prompts / chunk)[:, None, :, None]
-    decode, prefill, fill = _kept((decode, chunks * (mixed - decode) + attention, fill))
+    prefill = chunks * (mixed - decode) + attention
 
     mem = memory(rows, policy.engine, policy.utilization, policy.headroom, policy.max_batched_tokens, 1)
-    shape = (lanes, batch.shape[1], prompt.shape[2], output.shape[3])
-    longest = jnp.broadcast_to((prompt + output)[:, 0], (lanes, *shape[2:]))
+    lengths = (lanes, loads.input_tokens.size, loads.output_tokens.size)
+    longest = jnp.broadcast_to((prompt + output)[:, 0], lengths)
     one_kv = kv_bytes(rows, longest, policy.engine.kv_block_tokens) / jnp.maximum(mem.pool, 1.0)[:, None, None]
     # Decode attention is linear in the batch: one request's share on the axes of its lengths, then times the batch.
-    context = jnp.broadcast_to((prompt + output / 2.0)[:, 0], (lanes, *shape[2:]))
+    context = jnp.broadcast_to((prompt + output / 2.0)[:, 0], lengths)
     base = decode_attention_s(rows, jnp.full_like(context, 1e-9), jnp.zeros_like(context))
     many = jnp.full_like(context, 64.0)
     one_read = (decode_attention_s(rows, many, many * context) - base) / many
-    one_kv, one_read, steady = _kept((one_kv, one_read, decode + wide(base[:, 0, 0])))
-
-    step = behind_host(steady + batch * one_read[:, None], batch)
-    tpot = step + (batch - 1.0) / output * prefill
-    ttft = step + prefill * fill
-    used = (
-        wide((mem.total - mem.pool) / mem.total),
-        batch * one_kv[:, None],
-        tpot * (1.0 / policy.tpot_s),
-        ttft * (1.0 / policy.ttft_s),
+    return _Parts(
+        batch=batch,
+        steady=decode + wide(base[:, 0, 0]),
+        one_read=one_read[:, None],
+        others=(batch - 1.0) / output,
+        prefill=prefill,
+        alone=prefill * fill,
+        usd=wide(cost.usd_per_h) * (1e6 / 3600.0) / batch,
+        watts=wide(cost.tdp_w) / batch,
+        memory_share=wide((mem.total - mem.pool) / mem.total),
+        one_kv=one_kv[:, None],
     )
-    largest = jnp.maximum(jnp.maximum(used[0], used[1]), jnp.maximum(used[2], used[3]))
-    limit, overrun = jnp.zeros(shape, jnp.int8), largest
+
+
+def _points(parts: _Parts, policy: SweepPolicy) -> SweepPoints:
+    step = behind_host(parts.steady + parts.batch * parts.one_read, parts.batch)
+    tpot = step + parts.others * parts.prefill
+    ttft = step + parts.alone
+    used = (parts.memory_share, parts.batch * parts.one_kv, tpot * (1.0 / policy.tpot_s), ttft * (1.0 / policy.ttft_s))
+    overrun = jnp.maximum(jnp.maximum(used[0], used[1]), jnp.maximum(used[2], used[3]))
+    limit = jnp.zeros(tpot.shape, jnp.int8)
     for index in (4, 3, 2, 1):
         broken = used[index - 1] > 1.0
         limit = jnp.where(broken, jnp.int8(index), limit)
@@ -128,24 +149,30 @@ def _grid(rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy) -> Swe
     return SweepPoints(
         tpot_s=tpot,
         ttft_s=ttft,
-        output_tokens_per_s=batch / tpot,
-        usd_per_million_tokens=wide(cost.usd_per_h) * (1e6 / 3600.0) / batch * tpot,
-        joules_per_token=wide(cost.tdp_w) / batch * tpot,
+        output_tokens_per_s=parts.batch / tpot,
+        usd_per_million_tokens=parts.usd * tpot,
+        joules_per_token=parts.watts * tpot,
         limit=limit,
         overrun=overrun,
     )
 
 
-evaluate_grid = jax.jit(_grid, static_argnames=("policy",))
-"""(rows, cost, loads, policy=) -> SweepPoints, on the default device or wherever the rows are placed."""
+_all_parts = jax.jit(_parts, static_argnames=("policy",))
+_all_points = jax.jit(_points, static_argnames=("policy",))
+
+
+def evaluate_grid(rows: Rows, cost: Budget, loads: LoadGrid, *, policy: SweepPolicy) -> SweepPoints:
+    """Every row at every load, on the default device or wherever the rows are placed."""
+    found: SweepPoints = _all_points(_all_parts(rows, cost, loads, policy=policy), policy=policy)
+    return found
 
 
 @partial(jax.jit, static_argnames=("policy", "chunk_rows"))
-def _evaluate_from(
+def _parts_from(
     rows: Rows, cost: Budget, loads: LoadGrid, start: jax.Array, *, policy: SweepPolicy, chunk_rows: int
-) -> SweepPoints:
+) -> _Parts:
     part, price = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, chunk_rows), (rows, cost))
-    return _grid(part, price, loads, policy)
+    return _parts(part, price, loads, policy)
 
 
 def shard_rows(rows: Rows, cost: Budget, devices: int | None = None) -> tuple[Rows, Budget]:
@@ -169,7 +196,8 @@ def stream(
     size = min(chunk_rows, total)
     for start in range(0, total, size):
         first = min(start, total - size)
-        found = _evaluate_from(rows, cost, loads, jnp.int32(first), policy=policy, chunk_rows=size)
+        parts = _parts_from(rows, cost, loads, jnp.int32(first), policy=policy, chunk_rows=size)
+        found = _all_points(parts, policy=policy)
         known = start - first
         yield slice(start, first + size), SweepPoints(*(leaf[known:] for leaf in found)) if known else found
 

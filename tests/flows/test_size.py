@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from configs.errors import InputError
 from data.records import SloTarget
 from flows.show import size_json
-from flows.size import Answer, Question, examine
+from flows.size import Answer, Question, examine, read_speculation
 
 SLO = SloTarget(2.0, 0.06, 95.0)
 
@@ -58,3 +59,46 @@ def test_two_gpus_serve_more_than_one() -> None:
 def test_unknown_names_are_errors(question: Question, expected: str) -> None:
     with pytest.raises(InputError, match=expected):
         examine(question)
+
+
+@pytest.mark.slow
+def test_options_reach_the_kernels() -> None:
+    def question(**options: object) -> Question:
+        return Question("Llama-3.1-8B", "L40S", "bf16", 1, "vllm", 2000, 100, SLO, **options)  # type: ignore[arg-type]
+
+    plain = examine(question())
+    assert plain.times is not None
+    assert plain.times.energy_provenance
+    fp8, two, lora, cached = (
+        examine(question(**change))
+        for change in ({"kv_precision": "fp8"}, {"pipeline_parallel": 2}, {"adapters": 8}, {"prefix_share": 0.8})
+    )
+    assert fp8.memory.kv_bytes_per_token == plain.memory.kv_bytes_per_token / 2
+    assert two.memory.weight_bytes < 0.6 * plain.memory.weight_bytes
+    assert two.memory.configuration.gpus == 2
+    assert lora.memory.adapter_bytes > 0
+    assert lora.memory.kv_pool_bytes < plain.memory.kv_pool_bytes
+    assert cached.times is not None
+    assert cached.times.prefill_s < 0.5 * plain.times.prefill_s
+    assert cached.capacity.knee_rps > plain.capacity.knee_rps
+
+
+def test_a_hugging_face_config_will_do(tmp_path: Path) -> None:
+    config = {
+        "model_type": "llama", "num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256,
+    }  # fmt: skip
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    local = examine(Question(str(path), "H100-SXM", "bf16", 1, "vllm", 500, 100, SLO))
+    assert local.capacity.knee_rps == pytest.approx(ask().capacity.knee_rps)
+
+
+def test_speculation_is_read_or_refused() -> None:
+    assert read_speculation(None) is None
+    found = read_speculation("3:0.7")
+    assert found is not None
+    assert (found.draft_tokens, found.acceptance) == (3, 0.7)
+    for wrong in ("3", "a:b", "3:1.0", "0:0.5"):
+        with pytest.raises(InputError, match="speculate"):
+            read_speculation(wrong)

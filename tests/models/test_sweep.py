@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.sweep import measure
 from benchmarks.sweep_numpy import evaluate_grid_numpy
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
 from data.records import Configuration
@@ -106,3 +107,12 @@ def test_four_devices_give_what_one_gives() -> None:
     environment = dict(os.environ, XLA_FLAGS="--xla_force_host_platform_device_count=4", JAX_PLATFORMS="cpu")
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_both_and_they_agree() -> None:
+    found = measure(points=4e5, chunk_rows=4, cores=1)
+    assert found["points"] == 12 * 4 * 8192
+    assert found["limits_differ"] == 0
+    assert float(str(found["largest_relative_difference_to_numpy"])) < 1e-5
+    assert float(str(found["points_per_s"])) > 0

@@ -1,0 +1,95 @@
+"""`fleetcast sweep` and `fleetcast calibrate`: arguments and exit codes; the work is in the modules of those names."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+NOTHING_SERVES = 3
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on standard output only.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command(epilog="Example: `fleetcast sweep --llm Llama-3.1-70B --gpu H100-SXM --gpu H200-SXM`")(sweep)
+    app.command(epilog="Columns of the file: concurrency, input_tokens, output_tokens, tpot_ms.")(calibrate)
+
+
+def _console() -> Console:
+    # A pipe has no width of its own: 120 columns keep every table on one line.
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def sweep(
+    llm: Annotated[list[str], typer.Option(help="Catalog name, Hugging Face id or config.json; repeatable.")],
+    gpu: Annotated[list[str], typer.Option(help="Catalog name; repeatable.")],
+    precision: Annotated[
+        list[str] | None, typer.Option(help="Weights; repeatable.", show_default="bf16, fp8, int4")
+    ] = None,
+    tp: Annotated[
+        list[int] | None, typer.Option(help="Tensor parallelism; repeatable.", show_default="1, 2, 4, 8")
+    ] = None,
+    pp: Annotated[list[int] | None, typer.Option(help="Pipeline parallelism; repeatable.", show_default="1")] = None,
+    engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
+    kv: Annotated[str, typer.Option(help="KV cache: bf16 or fp8.")] = "bf16",
+    input_tokens: Annotated[
+        list[int] | None, typer.Option("--input", min=1, help="Prompt tokens; repeatable.", show_default="1000")
+    ] = None,
+    output_tokens: Annotated[
+        list[int] | None, typer.Option("--output", min=1, help="Output tokens; repeatable.", show_default="200")
+    ] = None,
+    batches: Annotated[int, typer.Option(min=1, max=4096, help="Batch sizes from 1 to max_num_seqs.")] = 32,
+    ttft_s: Annotated[float, typer.Option("--ttft", min=1e-3, help="TTFT limit of a prompt without queue, s.")] = 2.0,
+    tpot_s: Annotated[float, typer.Option("--tpot", min=1e-4, help="TPOT limit, seconds.")] = 0.06,
+    price: Annotated[
+        list[str] | None, typer.Option(help="GPU=USD an hour; repeatable.", show_default="cheapest on demand")
+    ] = None,
+    calibration: Annotated[list[Path] | None, typer.Option(help="File of `fleetcast calibrate`; repeatable.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sweep configurations and batches: the Pareto front of cost, TPOT and throughput, and what is out and why."""
+    from flows import sweep as swept
+
+    grid = swept.Grid(
+        llm, gpu, precision or ["bf16", "fp8", "int4"], tp or [1, 2, 4, 8], pp or [1], engine, kv,
+        input_tokens or [1000], output_tokens or [200], batches, ttft_s, tpot_s, price or [],
+        tuple(calibration or ()),
+    )  # fmt: skip
+    found = swept.run(grid)
+    if as_json:
+        sys.stdout.write(swept.as_json(found))
+    else:
+        swept.show(_console(), found)
+    if not found.front:
+        raise typer.Exit(NOTHING_SERVES)
+
+
+def calibrate(
+    llm: Annotated[str, typer.Option(help="Catalog name, Hugging Face id or config.json.")],
+    gpu: Annotated[str, typer.Option(help="Catalog name.")],
+    runs: Annotated[Path, typer.Option(help="CSV file of closed-loop load tests of one replica.")],
+    precision: Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")] = "bf16",
+    tp: Annotated[int, typer.Option(help="Tensor parallelism of the replica.")] = 1,
+    engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
+    kv: Annotated[str, typer.Option(help="KV cache: bf16 or fp8.")] = "bf16",
+    out: Annotated[Path | None, typer.Option(help="File to write; others' corrections in it are kept.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit the step time to your own load tests, and say how far to trust it. Exit code 3: the tests contradict."""
+    from flows import calibrate as fitting
+
+    fitted = fitting.fit(fitting.Asked(llm, gpu, precision, tp, engine, kv, runs))
+    written = out if out is not None and fitted.usable else None
+    if written is not None:
+        fitting.write(fitted, written)
+    if as_json:
+        sys.stdout.write(fitting.as_json(fitted))
+    else:
+        fitting.show(_console(), fitted, written)
+    if not fitted.usable:
+        raise typer.Exit(NOTHING_SERVES)

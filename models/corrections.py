@@ -1,0 +1,31 @@
+"""Calibrated corrections applied to a row's coefficients.
+
+Decode reads memory and waits for launches, prefill computes: `device` moves bandwidth shares and launch times,
+`prefill` moves compute shares, and the host's terms are added. So corrected, a row serves the sweep, the capacity table
+and the simulator like any other.
+"""
+
+from __future__ import annotations
+
+from configs.catalog_schema import Correction
+
+MICRO, MILLI = 1e-6, 1e-3
+LEAST = 0.5
+"""No correction makes a device more than twice as fast as its tables say."""
+SLOWER = ("gemm_t0_s", "expert_t0_s", "decode_t0_s", "all_reduce_t0_s")
+LESS_BANDWIDTH = ("gemm_eff_memory", "expert_eff_memory", "decode_eff_memory", "all_reduce_bytes_per_s")
+LESS_COMPUTE = ("gemm_eff_compute", "expert_eff_compute", "prefill_eff_max")
+
+
+def correct(values: dict[str, object], correction: Correction) -> None:
+    """Change a row's values, as models/rows.py collects them, in place."""
+    device, prefill = max(1.0 + correction.device, LEAST), max(1.0 + correction.prefill, LEAST)
+    for names, factor in ((SLOWER, device), (LESS_BANDWIDTH, 1.0 / device), (LESS_COMPUTE, 1.0 / prefill)):
+        for name in names:
+            values[name] = _number(values[name]) * factor
+    values["host_overhead_s"] = max(_number(values["host_overhead_s"]) + correction.host_ms * MILLI, 0.0)
+    values["per_sequence_s"] = max(correction.per_sequence_us * MICRO, 0.0)
+
+
+def _number(value: object) -> float:
+    return float(value)  # type: ignore[arg-type]

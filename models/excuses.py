@@ -1,0 +1,34 @@
+"""Why a configuration cannot serve a class: the limit it broke, what it needed and what there was."""
+
+from __future__ import annotations
+
+from data.records import Configuration, Excuse, FloatArray, Gpu, Llm, SloTarget
+from data.units import GB
+from models.goodput import LIMITS, Estimate
+from models.memory import Memory
+from models.rows import compute_precision
+
+
+def first_broken(
+    i: int, one: Configuration, llm: Llm, gpu: Gpu, slo: SloTarget, mem: Memory, tail: FloatArray, found: Estimate
+) -> Excuse | None:
+    """The first limit that row i of the kernel's arrays breaks, and by how much; None where it serves."""
+    tp = one.tensor_parallel
+    if compute_precision(one.precision, gpu) is None:
+        return Excuse("precision", 1, 0, "hardware support", f"{gpu.name} has no {one.precision} tensor cores")
+    if llm.heads % tp:
+        return Excuse("tensor parallelism", tp, llm.heads, "attention heads", "use a divisor of the heads")
+    if one.pipeline_parallel > llm.layers:
+        return Excuse("pipeline parallelism", one.pipeline_parallel, llm.layers, "layers", "use fewer stages")
+    if float(mem.pool[i]) < float(tail[i]):
+        needed = float(mem.total[i] - mem.pool[i] + tail[i])
+        advice = "more tensor parallelism, a smaller weight precision or a larger GPU"
+        return Excuse("memory", needed / GB, float(mem.total[i]) / GB, "GB a GPU", advice)
+    if float(found.knee_rps[i]) <= 0.0:
+        limit = LIMITS[int(found.binding[i])]
+        if limit == "ttft":
+            return Excuse("TTFT", float(found.at_one_ttft_s[i]), slo.ttft_s, "s", "too slow even when idle")
+        if limit == "tpot":
+            return Excuse("TPOT", float(found.at_one_tpot_s[i]), slo.tpot_s, "s", "too slow even when idle")
+        return Excuse(limit, float("nan"), 0.0, "", "no batch holds the SLO")
+    return None

@@ -1,0 +1,107 @@
+"""`fleetcast calibrate`: recovers a known change, judges itself, and its file moves every other answer."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs.errors import InputError
+from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
+from data.records import Configuration
+from flows.calibrate import Asked, Fitted, as_json, fit, read_tests, write
+from models.observe import LoadTest, observe
+
+ONE = Configuration("Llama-3.1-8B", "L40S", "bf16", "bf16", 1, "vllm")
+LOADS = [(1.0, 200.0), (4.0, 1000.0), (16.0, 2000.0), (32.0, 500.0), (48.0, 200.0), (8.0, 3000.0)]
+TRUTH = (0.08, 0.6e-3, 30e-6, 0.15)
+
+
+def predicted(corrections: bool, path: Path | None = None) -> np.ndarray:
+    """TPOT of LOADS by the kernels, uncorrected or by the file's corrections."""
+    tests = [LoadTest(n, inputs, 200.0, 1.0) for n, inputs in LOADS]
+    catalog = load_coefficients(calibration=(path,) if path else ())
+    assert bool(catalog.corrections) == corrections
+    found = observe(ONE, tests, load_llms(), load_gpus(), find_engine("vllm"), catalog, corrected=corrections)
+    return found.decode_s + found.interference_s
+
+
+def measured(path: Path, noise: float = 0.0) -> Path:
+    tests = [LoadTest(n, inputs, 200.0, 1.0) for n, inputs in LOADS]
+    base = observe(ONE, tests, load_llms(), load_gpus(), find_engine("vllm"), load_coefficients())
+    device, host, each, prefill = TRUTH
+    tpot = (1 + device) * base.decode_s + host + each * base.batch + (1 + prefill) * base.interference_s
+    tpot = tpot * np.exp(noise * np.random.default_rng(5).standard_normal(len(tpot)))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["concurrency", "input_tokens", "output_tokens", "tpot_ms"])
+        writer.writerows([n, inputs, 200, 1e3 * t] for (n, inputs), t in zip(LOADS, tpot, strict=True))
+    return path
+
+
+def ask(runs: Path) -> Fitted:
+    return fit(Asked("Llama-3.1-8B", "L40S", "bf16", 1, "vllm", "bf16", runs))
+
+
+def test_it_explains_its_own_measurements(tmp_path: Path) -> None:
+    found = ask(measured(tmp_path / "runs.csv"))
+    assert found.usable
+    assert found.correction.error_before > 0.1
+    assert found.correction.error_held_out is not None
+    assert found.correction.error_held_out < 0.03
+    assert json.loads(as_json(found))["points"] == 6
+
+
+def test_the_file_moves_the_kernels_to_what_was_measured(tmp_path: Path) -> None:
+    runs = measured(tmp_path / "runs.csv")
+    write(ask(runs), tmp_path / "calibration.yaml")
+    truth = np.array([t.tpot_s for t in read_tests(runs)])
+    before, after = predicted(False), predicted(True, tmp_path / "calibration.yaml")
+    assert np.abs(before / truth - 1).mean() > 0.1
+    assert np.abs(after / truth - 1).mean() < 0.05
+
+
+def test_a_file_keeps_others_and_replaces_its_own(tmp_path: Path) -> None:
+    path, runs = tmp_path / "calibration.yaml", measured(tmp_path / "runs.csv")
+    write(ask(runs), path)
+    other = fit(Asked("Llama-3.1-8B", "L40S", "fp8", 1, "vllm", "bf16", runs))
+    write(other, path)
+    write(ask(runs), path)
+    known = load_coefficients(calibration=(path,)).corrections
+    assert sorted(one.precision for one in known) == ["bf16", "fp8"]
+    with pytest.raises(InputError, match="one correction"):
+        load_coefficients(calibration=(path, path))
+
+
+def test_runs_that_do_not_belong_together_are_poor(tmp_path: Path) -> None:
+    found = ask(measured(tmp_path / "runs.csv", noise=0.8))
+    assert not found.usable
+    assert found.correction.verdict.startswith("poor")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("concurrency,input_tokens\n1,2\n", "no output_tokens, tpot_ms"),
+        ("concurrency,input_tokens,output_tokens,tpot_ms\n", "one load test"),
+        ("concurrency,input_tokens,output_tokens,tpot_ms\n1,2,3,4\n1,2,zero,4\n", "line 3, output_tokens.*'zero'"),
+        ("concurrency,input_tokens,output_tokens,tpot_ms\n1,2,3,-4\n", "line 2, tpot_ms.*'-4'"),
+    ],
+)
+def test_wrong_files_name_line_and_column(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=said):
+        ask(path)
+
+
+def test_other_columns_names_and_missing_files(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("batch_size,isl,osl,silicon_tpot_ms\n4,1000,200,20\n", encoding="utf-8")
+    (test,) = read_tests(path)
+    assert (test.concurrency, test.tpot_s) == (4.0, 0.02)
+    with pytest.raises(InputError, match="no such file"):
+        read_tests(tmp_path / "none.csv")

@@ -130,6 +130,22 @@ def ingest(
         raise typer.Exit(EXIT_BAD_INPUT)
 
 
+@app.command(epilog="Example: `fleetcast describe traffic --classes classes.yaml`")
+def describe(
+    dataset: Annotated[Path, typer.Argument(help="A folder that `fleetcast ingest` made.")],
+    classes: Annotated[Path | None, typer.Option(help="YAML of class rules; without it all is one class.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Describe the traffic of a dataset: arrivals, lengths, tails, quality and drift of every class."""
+    from flows import describe as description
+
+    profile = description.run(dataset, classes)
+    if as_json:
+        sys.stdout.write(description.as_json(profile))
+    else:
+        description.show(Console(width=None if sys.stdout.isatty() else 120), profile)
+
+
 def main() -> None:
     """Entry point: environment first, then the command; expected errors end without a traceback."""
     prepare()

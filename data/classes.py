@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from configs.classes import LABEL_FIELDS, TOKEN_FIELDS, ClassRules, Match
+from configs.classes import ClassRules
+from configs.matching import LABEL_FIELDS, TOKEN_FIELDS, Match
 from data.readers.session import ident, literal
 
 

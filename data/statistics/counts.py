@@ -118,15 +118,21 @@ def class_counts(
 ) -> tuple[tuple[Counts, ...], tuple[str, ...]]:
     """Arrivals of every class that has any, in the order of the rules, and notes.
 
-    A class that both logs and engine metrics count is taken from the logs, with a note: adding them would count twice.
+    A class that both logs and engine metrics count is taken from whichever observed more hours, with a note: adding
+    them would count twice.
     """
     logged, metered = _from_requests(connection, rules), _from_metrics(connection, rules)
     both = sorted(set(logged) & set(metered))
-    notes = tuple(
-        f"class {logged[number].name} is in request logs and in engine metrics: the logs count" for number in both
-    )
     merged = metered | logged
-    return tuple(merged[number] for number in sorted(merged)), notes
+    notes = []
+    for number in both:
+        longer = metered[number].covered.sum() > logged[number].covered.sum()
+        merged[number] = metered[number] if longer else logged[number]
+        chosen = "engine metrics, which cover more hours" if longer else "request logs"
+        notes.append(
+            f"class {merged[number].name} is in logs and in engine metrics: arrivals are those of the {chosen}"
+        )
+    return tuple(merged[number] for number in sorted(merged)), tuple(notes)
 
 
 def dense(counts: Counts, width_s: int) -> tuple[FloatArray, BoolArray]:

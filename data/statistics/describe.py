@@ -160,10 +160,10 @@ def describe_dataset(folder: Path, rules: ClassRules, seed: int = 0) -> DatasetP
             number = names.index(one.name)
             rule = by_name.get(one.name)
             profile = arrivals(one, gaps.get(number) if not one.from_metrics else None)
-            found = None if one.from_metrics else measured.get(one.name)
+            found = measured.get(one.name)
             load: Load | None = None
-            outcomes = engines.get(number) if one.from_metrics else None
-            if not one.from_metrics:
+            outcomes = engines.get(number)
+            if number in ended:
                 _, n, known, ok, cancelled, failed, retried, gave, timed, took, held = ended[number]
                 criterion = rule.success if rule else "answered"
                 success = gave / n if criterion == "first_token" else ok / known if known else None
@@ -184,7 +184,7 @@ def describe_dataset(folder: Path, rules: ClassRules, seed: int = 0) -> DatasetP
                     tail=None if found is None else length_tail(found.sample, seed),
                     load=load,
                     outcomes=outcomes,
-                    drift=moved.get(one.name) if found is not None else None,
+                    drift=moved.get(one.name),
                 )
             )
     total = sum(one.requests for one in classes)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.classes import ClassRules, Match, TokenRange, common
+from configs.classes import ClassRules
 from configs.errors import InputError
+from configs.matching import Match, TokenRange, common
 from configs.validation import validated
 
 

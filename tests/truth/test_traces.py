@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.classes import ClassRule, ClassRules, Match
+from configs.classes import ClassRule, ClassRules
 from configs.mapping import LogMapping
+from configs.matching import Match
 from data.dataset import opened
 from data.hourly import read_hourly_counts
 from data.ingestion import ingest_files

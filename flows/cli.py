@@ -134,12 +134,13 @@ def ingest(
 def describe(
     dataset: Annotated[Path, typer.Argument(help="A folder that `fleetcast ingest` made.")],
     classes: Annotated[Path | None, typer.Option(help="YAML of class rules; without it all is one class.")] = None,
+    brief: Annotated[bool, typer.Option("--brief", help="One scan: rates by minute, sketched lengths.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Describe the traffic of a dataset: arrivals, lengths, tails, quality and drift of every class."""
     from flows import describe as description
 
-    profile = description.run(dataset, classes)
+    profile = description.run(dataset, classes, brief)
     if as_json:
         sys.stdout.write(description.as_json(profile))
     else:

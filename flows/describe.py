@@ -15,6 +15,7 @@ from rich.table import Table
 
 from configs.classes import ClassRules, load_classes
 from data.statistics.arrivals import Rates
+from data.statistics.brief import describe_briefly
 from data.statistics.describe import ClassProfile, DatasetProfile, describe_dataset
 
 
@@ -31,10 +32,10 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], words:
 WIDTH_NAMES = {1: "second", 60: "minute", 3600: "hour"}
 
 
-def run(dataset: Path, classes: Path | None) -> DatasetProfile:
-    """Describes a dataset; without rules everything is one class."""
+def run(dataset: Path, classes: Path | None, brief: bool = False) -> DatasetProfile:
+    """Describes a dataset; without rules everything is one class. brief: one scan of the requests alone."""
     rules = ClassRules(unmatched="all") if classes is None else load_classes(classes)
-    return describe_dataset(dataset, rules)
+    return describe_briefly(dataset, rules) if brief else describe_dataset(dataset, rules)
 
 
 def _plain(value: Any) -> Any:

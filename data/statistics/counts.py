@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -41,7 +42,7 @@ class Counts:
         return float(self.count.sum())
 
 
-def minute_counts(connection: duckdb.DuckDBPyConnection, relation: str, rules: ClassRules, width_s: int = 60) -> str:
+def minute_counts(rules: ClassRules, relation: str = "requests", width_s: int = 60) -> str:
     """SQL of (class, at, requests): requests of a relation by class number and interval, in one scan."""
     return (
         f"SELECT {class_sql(rules)} AS class, CAST(epoch_us(ts) // {width_s * 1_000_000} AS INTEGER) AS at, "
@@ -51,22 +52,29 @@ def minute_counts(connection: duckdb.DuckDBPyConnection, relation: str, rules: C
 
 def _from_requests(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> dict[int, Counts]:
     names = class_names(rules)
-    found = connection.execute(f"{minute_counts(connection, 'requests', rules, 1)} ORDER BY 1, 2").fetchnumpy()
+    found = connection.execute(f"{minute_counts(rules, width_s=1)} ORDER BY 1, 2").fetchnumpy()
     if not len(found["at"]):
         return {}
     at = np.asarray(found["at"], dtype=np.int64)
     count: FloatArray = np.asarray(found["requests"], dtype=np.float64)
+    number = np.asarray(found["class"], dtype=np.int64)
     first, last = one_row(connection, "SELECT epoch_us(min(ts)), epoch_us(max(ts)) FROM requests")
-    span = (int(str(first)) / 1e6, int(str(last)) / 1e6)
-    hours = observed_hours(at // 3600, count)
+    return logged_counts(names, number, at, count, 1, (int(str(first)) / 1e6, int(str(last)) / 1e6))
+
+
+def logged_counts(
+    names: Sequence[str], number: IntArray, at: IntArray, count: FloatArray, width_s: int, span_s: tuple[float, float]
+) -> dict[int, Counts]:
+    """Counts of a log by class number, from (class, interval, requests) in order of class and interval."""
+    hours = observed_hours(at * width_s // 3600, count)
     # 1 but where the log begins or ends within the hour.
-    inside = np.minimum((hours + 1) * 3600.0, span[1]) - np.maximum(hours * 3600.0, span[0])
+    inside = np.minimum((hours + 1) * 3600.0, span_s[1]) - np.maximum(hours * 3600.0, span_s[0])
     covered: FloatArray = np.clip(inside / 3600.0, 0.0, 1.0).astype(np.float64)
-    return {
-        int(number): Counts(names[int(number)], 1, at[here], count[here], hours, covered, span, False)
-        for number in np.unique(found["class"])
-        if (here := np.asarray(found["class"] == number)).any()
-    }
+    found = {}
+    for one in np.unique(number):
+        here = number == one
+        found[int(one)] = Counts(names[int(one)], width_s, at[here], count[here], hours, covered, span_s, False)
+    return found
 
 
 def observed_hours(hour: IntArray, count: FloatArray) -> IntArray:

@@ -13,7 +13,7 @@ from data.dataset import opened
 from data.readers.session import one_row
 from data.records import LengthSample
 from data.statistics.arrivals import Arrivals, arrivals
-from data.statistics.counts import ARRIVAL_METRICS, class_counts, hourly_series
+from data.statistics.counts import ARRIVAL_METRICS, class_counts
 from data.statistics.drift import Drift, drifts
 from data.statistics.lengths import Lengths, lengths
 from data.statistics.quality import DataReport, Quality, data_report, quality
@@ -179,7 +179,7 @@ def describe_dataset(folder: Path, rules: ClassRules, seed: int = 0) -> DatasetP
                     priority=rule.priority if rule else 0,
                     requests=one.total(),
                     arrivals=profile,
-                    quality=quality(hourly_series(one), profile),
+                    quality=quality(one, profile),
                     lengths=found,
                     tail=None if found is None else length_tail(found.sample, seed),
                     load=load,

@@ -8,10 +8,10 @@ import duckdb
 import numpy as np
 
 from configs.classes import ClassRules
-from data.classes import class_names
+from data.classes import class_names, class_sql
 from data.readers.session import one_row
 from data.records import FloatArray, IntArray
-from data.statistics.lengths import SERVED, SKETCH_STEPS, length_sketch
+from data.statistics.lengths import PLACES, SERVED, SKETCH_STEPS, bucket_sql
 
 MODERATE, MAJOR = 0.1, 0.25
 """Usual limits of the population stability index."""
@@ -59,10 +59,9 @@ def distance(first: FloatArray, other: FloatArray) -> float:
 
 
 def _marginals(bucket: IntArray, count: FloatArray) -> tuple[FloatArray, FloatArray]:
-    size = 1000
     return (
-        np.bincount(bucket // 1000, weights=count, minlength=size).astype(np.float64),
-        np.bincount(bucket % 1000, weights=count, minlength=size).astype(np.float64),
+        np.bincount(bucket // PLACES, weights=count, minlength=PLACES).astype(np.float64),
+        np.bincount(bucket % PLACES, weights=count, minlength=PLACES).astype(np.float64),
     )
 
 
@@ -81,8 +80,10 @@ def drifts(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> dict[str
     begin = float(str(first))
     period = period_length(float(str(last)) - begin)
     number = f"CAST(floor((epoch(ts) - {begin!r}) / {period}) AS INTEGER)"
-    relation = f"(SELECT *, {number} AS period FROM requests WHERE {SERVED})"
-    rows = connection.execute(length_sketch(rules, relation, by="period")).fetchnumpy()
+    rows = connection.execute(
+        f"SELECT {class_sql(rules)} AS class, {bucket_sql()} AS bucket, {number} AS period, count(*) AS requests, "
+        f"sum(input_tokens) AS i, sum(output_tokens) AS o FROM requests WHERE {SERVED} GROUP BY 1, 2, 3"
+    ).fetchnumpy()
     columns = {name: np.asarray(rows[name]) for name in ("class", "bucket", "requests", "period", "i", "o")}
     totals = np.bincount(columns["period"], weights=columns["requests"].astype(np.float64))
     names = class_names(rules)
@@ -99,7 +100,7 @@ def drifts(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> dict[str
                 continue
             sides = _marginals(mine["bucket"][here].astype(np.int64), count)
             base = base or sides
-            octaves = [np.add.reduceat(side, np.arange(0, 1000, SKETCH_STEPS)) for side in (*base, *sides)]
+            octaves = [np.add.reduceat(side, np.arange(0, PLACES, SKETCH_STEPS)) for side in (*base, *sides)]
             start = np.datetime64(int((begin + int(p) * period) * 1e6), "us").astype("datetime64[s]")
             periods.append(
                 Period(

@@ -12,6 +12,7 @@ import pandas as pd
 from data.dataset import Source
 from data.records import FloatArray
 from data.statistics.arrivals import Arrivals
+from data.statistics.counts import Counts, hourly_series
 from data.units import HOURS_PER_WEEK
 
 PLATEAU_HOURS = 6
@@ -101,8 +102,9 @@ def _verdict(hours: int, arrivals: Arrivals) -> tuple[Verdict, str, str]:
     return "forecastable", f"a season is visible (strongest {strongest:.2f})", "none needed"
 
 
-def quality(series: pd.Series, arrivals: Arrivals) -> Quality:
-    """Quality of one class's hourly series (NaN: unobserved)."""
+def quality(counts: Counts, arrivals: Arrivals) -> Quality:
+    """Quality of one class's hourly history."""
+    series = hourly_series(counts)
     hours = series.to_numpy(dtype=np.float64)
     missing = runs(np.isnan(hours).astype(np.float64))
     flat = plateaus(hours)

@@ -19,6 +19,7 @@ from data.dataset import opened
 from data.lengths import BODY_POINTS, TAIL_POINTS
 from data.records import LengthSample
 from data.statistics.arrivals import bursts, peak_minutes, rates, seasonal_strength
+from data.statistics.brief import describe_briefly
 from data.statistics.counts import class_counts, hourly_series, observed_hours
 from data.statistics.describe import describe_dataset
 from data.statistics.drift import distance, period_length, stability_index
@@ -206,6 +207,26 @@ def test_a_dataset_described_against_pandas(described: tuple[Path, pd.DataFrame]
     assert by_rate[1].p99 == np.quantile(dense, 0.99, method="inverted_cdf")
     assert short.arrivals.interarrival_cv == pytest.approx(1.0, abs=0.1)
     assert short.quality.verdict == "short"
+
+
+def test_one_scan_agrees_with_the_whole_description(described: tuple[Path, pd.DataFrame]) -> None:
+    folder, _ = described
+    whole, brief = describe_dataset(folder, rules()), describe_briefly(folder, rules())
+    for a, b in zip(whole.classes, brief.classes, strict=True):
+        assert (a.name, a.requests) == (b.name, b.requests)
+        assert [r for r in a.arrivals.rates if r.width_s >= 60] == list(b.arrivals.rates)
+        assert a.arrivals.bursts == b.arrivals.bursts
+        assert a.quality == b.quality
+        assert a.lengths is not None
+        assert b.lengths is not None
+        for side in ("input", "output", "total"):
+            exact, sketched = getattr(a.lengths, side), getattr(b.lengths, side)
+            assert sketched.p95 == pytest.approx(exact.p95, rel=0.05)
+            assert sketched.mean == pytest.approx(exact.mean, rel=0.03)
+        assert a.tail is not None
+        assert b.tail is not None
+        assert b.tail.in_flight_tokens == pytest.approx(a.tail.in_flight_tokens, rel=0.05)
+    assert brief.unmatched_share == whole.unmatched_share
 
 
 def test_the_description_is_json_and_text(

@@ -249,8 +249,11 @@ def read_prometheus(staged: Staged, mapping: LogMapping | None, scratch: Path) -
     notes = [*staged.notes, f"metrics of {', '.join(engines)}: {len(usable)} series, a sample every {step:g} s"]
     if disorder["late"]:
         notes.append(f"{disorder['late']} samples were not in order of time and are sorted")
-    lost = {name: unplaced[name] for name in ("requests", "succeeded") if unplaced[name]}
-    notes += [f"{count} {name} fell into gaps or cut-off ends and are in no interval" for name, count in lost.items()]
+    notes.extend(
+        f"{unplaced[name]} {name} fell into gaps or cut-off ends and are in no interval"
+        for name in ("requests", "succeeded")
+        if unplaced[name]
+    )
     if repairs[counters.AFTER_GAP]:
         notes.append("gaps are left unobserved, not counted as zero")
     return Outcome(

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from configs.base import Name, NonNegative, Positive, Section, Share
+from configs.matching import Match
 
 
 class Slo(Section):
@@ -56,7 +57,16 @@ class LogNormalLengths(Section):
         return self
 
 
-Lengths = Annotated[LengthFile | LogNormalLengths, Field(discriminator="kind")]
+class IngestedLengths(Section):
+    """Joint input, output and cached tokens of the requests in a dataset that `fleetcast ingest` made; from the length
+    histograms of its engine metrics where it has no requests."""
+
+    kind: Literal["ingested"] = "ingested"
+    dataset: str = Field(min_length=1, description="the dataset's folder, absolute or relative to the config file")
+    match: Match = Field(default=Match(), description="which requests; all of them by default")
+
+
+Lengths = Annotated[LengthFile | LogNormalLengths | IngestedLengths, Field(discriminator="kind")]
 
 
 class HourlyCounts(Section):
@@ -107,7 +117,15 @@ class Synthetic(Section):
     burstiness_cv: NonNegative = 0.20
 
 
-Source = Annotated[HourlyCounts | RequestLog | Synthetic, Field(discriminator="kind")]
+class Ingested(Section):
+    """Requests per hour of a dataset that `fleetcast ingest` made, from traces, logs or engine metrics."""
+
+    kind: Literal["ingested"] = "ingested"
+    dataset: str = Field(min_length=1, description="the dataset's folder, absolute or relative to the config file")
+    match: Match = Field(default=Match(), description="which requests; all of them by default")
+
+
+Source = Annotated[HourlyCounts | RequestLog | Synthetic | Ingested, Field(discriminator="kind")]
 
 
 class TrafficSeries(Section):

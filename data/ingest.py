@@ -8,10 +8,20 @@ from pathlib import Path
 import pandas as pd
 
 from configs.errors import InputError
-from configs.traffic import HourlyCounts, LengthFile, RequestLog, Synthetic, Traffic, TrafficSeries
+from configs.traffic import (
+    HourlyCounts,
+    Ingested,
+    IngestedLengths,
+    LengthFile,
+    RequestLog,
+    Synthetic,
+    Traffic,
+    TrafficSeries,
+)
 from data.frames import checked_history
 from data.history import DataNote, TrafficHistory
 from data.hourly import complete_hours, read_hourly_counts
+from data.ingested import ingested_hours, ingested_lengths
 from data.lengths import lognormal, stratified
 from data.public_traces import find_trace
 from data.records import LengthSample
@@ -40,6 +50,8 @@ def _lengths(
     """The token lengths of a series, notes, and input hashes."""
     own = series_seed(seed, one.llm, one.request_class, "lengths")
     spec = one.lengths
+    if isinstance(spec, IngestedLengths):
+        return ingested_lengths(spec, base, one.prefix_cache_hit, own)
     if not isinstance(spec, LengthFile):
         sample = lognormal(spec, one.prefix_cache_hit, own)
         return sample, [DataNote("assumption", str(one.request_class), f"token lengths: {sample.source}")], {}
@@ -66,6 +78,8 @@ def _load(
         )
         name = f"synthetic/{one.llm}/{one.request_class}"
         return counts, [DataNote("assumption", name, text)], {name: parameters_sha256(source, own)}
+    if isinstance(source, Ingested):
+        return ingested_hours(source, base)
     path = _locate(source.path, source.public_name, base, data_folder)
     if isinstance(source, HourlyCounts):
         read = read_hourly_counts(path, source.column, source.first_day)

@@ -18,11 +18,19 @@ TAIL_SHARE = 0.05
 def _sample(
     inputs: FloatArray, outputs: FloatArray, cached_share: float, source: str, weight: FloatArray | None = None
 ) -> LengthSample:
+    whole = np.maximum(np.rint(inputs), 1)
+    share = np.ones(len(whole)) if weight is None else weight
+    return of_rows(whole, outputs, np.floor(whole * cached_share), share, source)
+
+
+def of_rows(
+    inputs: FloatArray, outputs: FloatArray, cached: FloatArray, weight: FloatArray, source: str
+) -> LengthSample:
+    """A sample of given triples and weights, in whole tokens: at least one in and one out, at most input - 1 cached."""
     whole = np.maximum(np.rint(inputs), 1).astype(np.int64)
-    cached = np.minimum(np.floor(whole * cached_share), whole - 1).astype(np.int64)
+    held = np.minimum(np.rint(cached).astype(np.int64), whole - 1)
     out: IntArray = np.maximum(np.rint(outputs), 1).astype(np.int64)
-    share = np.full(len(whole), 1.0 / len(whole)) if weight is None else weight / weight.sum()
-    return LengthSample(whole, out, cached, share, source)
+    return LengthSample(whole, out, held, weight / weight.sum(), source)
 
 
 def stratified(inputs: FloatArray, outputs: FloatArray, cached_share: float, seed: int, source: str) -> LengthSample:

@@ -24,9 +24,25 @@ import pandas as pd
 from scipy import stats
 
 from configs.traffic import Synthetic
+from data.records import FloatArray
 from data.units import HOURS_PER_MONTH, HOURS_PER_WEEK
 
 HOUR_CORRELATION = 0.6
+
+
+def correlated_gamma(n: int, cv: float, correlation: float, rng: np.random.Generator) -> FloatArray:
+    """n gamma variables of mean 1 and a coefficient of variation, each correlated with the one before (a Gaussian
+    copula over a first-order autoregression); ones where cv is 0, and nothing is drawn."""
+    if cv <= 0:
+        return np.ones(n)
+    z = np.empty(n)
+    steps = rng.standard_normal(n)
+    z[0] = steps[0]
+    for t in range(1, n):
+        z[t] = correlation * z[t - 1] + np.sqrt(1.0 - correlation**2) * steps[t]
+    k = cv**-2
+    drawn: FloatArray = stats.gamma.ppf(stats.norm.cdf(z), k, scale=1.0 / k)
+    return drawn
 
 
 def hourly_requests(spec: Synthetic, seed: int) -> pd.Series:
@@ -39,15 +55,7 @@ def hourly_requests(spec: Synthetic, seed: int) -> pd.Series:
     shape = shape / shape.mean()
     growth = (1.0 + spec.growth_per_month) ** (np.arange(hours) / HOURS_PER_MONTH)
     rng = np.random.default_rng(seed)
-    noise = np.ones(hours)
-    if spec.burstiness_cv > 0:
-        z = np.empty(hours)
-        steps = rng.standard_normal(hours)
-        z[0] = steps[0]
-        for t in range(1, hours):
-            z[t] = HOUR_CORRELATION * z[t - 1] + np.sqrt(1.0 - HOUR_CORRELATION**2) * steps[t]
-        k = spec.burstiness_cv**-2
-        noise = stats.gamma.ppf(stats.norm.cdf(z), k, scale=1.0 / k)
+    noise = correlated_gamma(hours, spec.burstiness_cv, HOUR_CORRELATION, rng)
     mean = spec.mean_requests_per_hour * shape * growth * noise
     return pd.Series(rng.poisson(mean).astype(float), index=ts, name="requests")
 

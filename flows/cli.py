@@ -138,6 +138,23 @@ def ingest(
         raise typer.Exit(EXIT_BAD_INPUT)
 
 
+@app.command(epilog="Example: `fleetcast describe traffic --classes classes.yaml`")
+def describe(
+    dataset: Annotated[Path, typer.Argument(help="A folder that `fleetcast ingest` made.")],
+    classes: Annotated[Path | None, typer.Option(help="YAML of class rules; without it all is one class.")] = None,
+    brief: Annotated[bool, typer.Option("--brief", help="One scan: rates by minute, sketched lengths.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Describe the traffic of a dataset: arrivals, lengths, tails, quality and drift of every class."""
+    from flows import describe as description
+
+    profile = description.run(dataset, classes, brief)
+    if as_json:
+        sys.stdout.write(description.as_json(profile))
+    else:
+        description.show(Console(width=None if sys.stdout.isatty() else 120), profile)
+
+
 @app.command(epilog="Example: `fleetcast trace burstgpt-2026 --number costs.0.cash_usd`")
 def trace(
     run: Annotated[str | None, typer.Argument(help="A run, or the beginning of its name; none lists the runs.")] = None,
@@ -248,6 +265,26 @@ def curve(
 
 
 kernel_commands.register(app)
+
+
+@app.command(epilog="Example: `fleetcast generate traffic --hours 24 --out day.parquet`")
+def generate(
+    dataset: Annotated[Path, typer.Argument(help="A folder that `fleetcast ingest` made.")],
+    out: Annotated[Path, typer.Option(help="The Parquet file to write.")],
+    classes: Annotated[Path | None, typer.Option(help="YAML of class rules; without it all is one class.")] = None,
+    name: Annotated[str | None, typer.Option("--class", help="Which class; default: what no rule matches.")] = None,
+    hours: Annotated[float, typer.Option(min=1 / 60, help="How many hours of requests.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same requests.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Write requests like those of a class: uneven, bursty, with lengths that go together; and compare them with it."""
+    from flows import generate as generation
+
+    found = generation.run(dataset, classes, name, hours, seed, out)
+    if as_json:
+        sys.stdout.write(generation.as_json(found))
+    else:
+        generation.show(Console(width=None if sys.stdout.isatty() else 120), found)
 
 
 def main() -> None:

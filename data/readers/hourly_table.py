@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +10,7 @@ from configs.errors import InputError
 from configs.mapping import LogMapping
 from data.readers.columns import DEFAULT_START
 from data.readers.detect import Found
-from data.readers.lines import reject_record, sift
+from data.readers.lines import reject_record, sift, split_fields
 from data.readers.metrics import MetricRow, midnight_us, write_metrics
 from data.readers.outcome import Outcome
 from data.readers.staging import Staged
@@ -57,7 +56,8 @@ def read_hourly_table(staged: Staged, found: Found, mapping: LogMapping | None, 
     at = {name: found.columns.index(name) + 2 for name in found.columns}
     seen: dict[tuple[int, int], list[float]] = {}
     with sifted.path.open(encoding="utf-8", newline="") as handle, rejects.open("a", encoding="utf-8") as bad:
-        for fields in csv.reader(handle, delimiter=found.delimiter):
+        for line in handle:
+            fields = split_fields(line.rstrip("\n"), found.delimiter) or []
             day, hour = _number(fields[at["day"]]), _number(fields[at["hour"]])
             counts = [_number(fields[at[name]]) for name in names]
             reason = _why(day, hour, counts)

@@ -40,8 +40,8 @@ def _lines(handle: BinaryIO) -> Iterator[tuple[bytes, bool]]:
         yield head, True
 
 
-def _fields(text: str, delimiter: str) -> list[str] | None:
-    """The fields of one line; None where a quote does not close."""
+def split_fields(text: str, delimiter: str) -> list[str] | None:
+    """The fields of one line; None where a quote does not close, or a quoted field is absurdly long."""
     if '"' not in text:
         return text.split(delimiter)
     try:
@@ -85,7 +85,7 @@ def sift(source: Path, out: Path, rejects: Path, delimiter: str | None, columns:
             elif len(raw.translate(None, CONTROL_BYTES)) != len(raw) or b"\r" in raw:
                 reason = "a control character"
             elif delimiter is not None:
-                fields = _fields(text, delimiter)
+                fields = split_fields(text, delimiter)
                 if fields is None:
                     reason = "a quote that does not close on its line"
                 elif len(fields) != columns:

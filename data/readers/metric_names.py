@@ -25,16 +25,17 @@ class Meaning:
 
 
 _TABLE: tuple[tuple[str, Shape, str, tuple[str, ...]], ...] = (
-    # Requests: `requests` counts arrivals; where an engine counts endings only, they are told apart by how they ended.
+    # Requests: `requests` counts arrivals, `of_which_...` parts of them; engines that count endings only have
+    # `succeeded`, `failed` and `cancelled`, which add up to arrivals.
     ("succeeded", "counter", "vllm", ("vllm_request_success",)),
     ("requests", "counter", "sglang", ("sglang_num_requests",)),
-    ("cancelled", "counter", "sglang", ("sglang_num_aborted_requests",)),
+    ("of_which_cancelled", "counter", "sglang", ("sglang_num_aborted_requests",)),
     ("succeeded", "counter", "trtllm", ("trtllm_request_success",)),
     ("succeeded", "counter", "triton", ("nv_inference_request_success",)),
     ("failed", "counter", "triton", ("nv_inference_request_failure",)),
     ("requests", "counter", "tgi", ("tgi_request_count",)),
-    ("succeeded", "counter", "tgi", ("tgi_request_success",)),
-    ("failed", "counter", "tgi", ("tgi_request_failure",)),
+    ("of_which_succeeded", "counter", "tgi", ("tgi_request_success",)),
+    ("of_which_failed", "counter", "tgi", ("tgi_request_failure",)),
     # Tokens
     ("input_tokens", "counter", "vllm", ("vllm_prompt_tokens",)),
     ("output_tokens", "counter", "vllm", ("vllm_generation_tokens",)),

@@ -90,7 +90,7 @@ Row2 = tuple[int, int]
 TINY = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 2)), max_size=12)
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(TINY, TINY, TINY)
 def test_overlaps_count_as_multisets_in_any_order(a: list[Row2], b: list[Row2], c: list[Row2]) -> None:
     """Oracle: the union of multisets, Counter's `|`."""

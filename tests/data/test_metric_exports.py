@@ -12,9 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from configs.classes import ClassRules
+from data.dataset import opened
 from data.ingestion import ingest_files
 from data.readers.counters import BRIDGED_STEPS, binned_counter, grid_width
 from data.readers.metric_names import NAMES, meaning, plain
+from data.statistics.counts import class_counts
+from data.statistics.histogram_lengths import from_histograms
 from tests.data.ingest_files import content, one
 
 T0 = 1_767_607_200.0  # 2026-01-05 10:00:00 UTC
@@ -248,3 +252,36 @@ def test_flat_spans_a_line(tmp_path: Path) -> None:
     assert source is not None
     assert (source.format, source.kept) == ("opentelemetry", 3)
     assert content(tmp_path / "out", "input_tokens, duration_s") == [(5, 1.0), (6, 1.0), (7, 1.0)]
+
+
+def test_lengths_from_histogram_buckets(tmp_path: Path) -> None:
+    """Lengths drawn, bucketed as vLLM does, exported twice a minute apart, and found again."""
+    rng = np.random.default_rng(4)
+    drawn = {"prompt": rng.lognormal(6.5, 0.9, 50_000), "generation": rng.lognormal(4.5, 0.8, 50_000)}
+    edges = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, float("inf")]
+    series = []
+    for side, values in drawn.items():
+        name = f"vllm:request_{side}_tokens"
+        base = {"model_name": "m", "instance": "a"}
+        for edge in edges:
+            le = "+Inf" if np.isinf(edge) else f"{edge:.1f}"
+            count = float((values <= edge).sum())
+            series.append(({"__name__": f"{name}_bucket", "le": le, **base}, counter(7, 7 + count)))
+        series.append(({"__name__": f"{name}_sum", **base}, counter(0, float(values.sum()))))
+        series.append(({"__name__": f"{name}_count", **base}, counter(0, 50_000)))
+    series.append(({"__name__": "vllm:prefix_cache_hits_total", "model_name": "m", "instance": "a"}, counter(0, 30)))
+    series.append(
+        ({"__name__": "vllm:prefix_cache_queries_total", "model_name": "m", "instance": "a"}, counter(0, 100))
+    )
+    one(tmp_path / "out", export(tmp_path / "h.json", *series))
+    with opened(tmp_path / "out") as (_, connection):
+        sample = from_histograms(connection, "true", 0, "test")
+        (counts,), _ = class_counts(connection, ClassRules())
+    assert sample is not None
+    assert sample.input_tokens.mean() == pytest.approx(drawn["prompt"].mean(), rel=0.01)
+    assert sample.output_tokens.mean() == pytest.approx(drawn["generation"].mean(), rel=0.01)
+    assert np.quantile(sample.input_tokens, 0.5) == pytest.approx(np.quantile(drawn["prompt"], 0.5), rel=0.10)
+    assert np.quantile(sample.input_tokens, 0.95) == pytest.approx(np.quantile(drawn["prompt"], 0.95), rel=0.15)
+    assert sample.cached_tokens.sum() / sample.input_tokens.sum() == pytest.approx(0.3, abs=0.01)
+    # No counter of requests is in this export: the length histogram's count stands for it.
+    assert counts.total() == 50_000

@@ -8,10 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from configs.classes import ClassRule, ClassRules
+from configs.mapping import LogMapping
+from configs.matching import Match
 from data.dataset import opened
+from data.fitted import fit, generate, minute_counts, read_class
 from data.hourly import read_hourly_counts
 from data.ingestion import ingest_files
 from data.requests import read_requests
+from data.statistics.describe import describe_dataset
+from data.statistics.two_sample import compare
 from data.workload import autocorrelation
 
 pytestmark = pytest.mark.truth
@@ -65,6 +71,31 @@ def test_ingested_traces_reproduce_published_figures(reference: Path, tmp_path: 
     assert means[0] == pytest.approx(12_035, abs=1)
     assert means[1] == pytest.approx(343, abs=1)
     assert means[2] == pytest.approx(0.40, abs=0.04)
+
+
+def test_an_erratic_class_is_told_from_a_seasonal_one(reference: Path, tmp_path: Path) -> None:
+    """BurstGPT: the api class has an hourly index of dispersion in the thousands and no daily rhythm."""
+    ingest_files([reference / "traces" / "burstgpt_hourly.csv"], tmp_path, LogMapping(start=date(2026, 9, 30)))
+    names = ("conversation", "api")
+    rules = ClassRules(classes=tuple(ClassRule(name=name, match=Match(service=(name,))) for name in names))
+    conversation, api = describe_dataset(tmp_path, rules).classes
+    assert conversation.quality.verdict == "forecastable"
+    assert conversation.arrivals.autocorrelation_24h == pytest.approx(0.78, abs=0.02)
+    assert conversation.arrivals.autocorrelation_168h == pytest.approx(0.80, abs=0.06)
+    assert api.quality.verdict == "erratic"
+    assert api.arrivals.rates[0].dispersion == pytest.approx(5900, rel=0.2)
+    assert api.arrivals.autocorrelation_24h == pytest.approx(0.06, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["AzureLLMInferenceTrace_conv.csv", "mooncake_conversation.jsonl.gz"])
+def test_the_fitted_generator_passes_a_two_sample_check(reference: Path, tmp_path: Path, name: str) -> None:
+    ingest_files([reference / "traces" / name], tmp_path)
+    with opened(tmp_path) as (_, connection):
+        trace = read_class(connection, ClassRules(unmatched="all"), "all")
+    fitted = fit(trace)
+    for seed in (1, 2, 3):
+        made = generate(fitted, minute_counts(trace.ts_us)[0], fitted.minutes, seed)
+        assert [one.aspect for one in compare(trace, made) if not one.agrees] == []
 
 
 def test_burstgpt_conversation_has_its_published_seasons(reference: Path) -> None:

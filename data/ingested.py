@@ -1,0 +1,89 @@
+"""Ingested datasets as traffic histories: hourly requests and joint lengths of what a rule matches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from configs.classes import ClassRule, ClassRules
+from configs.errors import InputError
+from configs.traffic import Ingested, IngestedLengths
+from data.classes import match_sql
+from data.dataset import opened
+from data.history import DataNote
+from data.hourly import complete_hours
+from data.lengths import of_rows
+from data.records import LengthSample
+from data.statistics.counts import class_counts, hourly_series
+from data.statistics.histogram_lengths import from_histograms
+from data.statistics.lengths import lengths
+
+_NAME = "matched"
+
+
+def _rules(match: Ingested | IngestedLengths) -> ClassRules:
+    return ClassRules(classes=(ClassRule(name=_NAME, match=match.match),), unmatched="rest")
+
+
+def _nothing(folder: Path) -> InputError:
+    return InputError(
+        str(folder),
+        "requests that match the rule",
+        "none",
+        "See what is there: `fleetcast describe DIR`; widen `match`.",
+    )
+
+
+def ingested_hours(source: Ingested, base: Path) -> tuple[pd.Series, list[DataNote], dict[str, str]]:
+    """Requests by hour of what the rule matches, notes, and the dataset's hash. Raises InputError where nothing matches
+    or less than a day is whole."""
+    folder = base / source.dataset
+    with opened(folder) as (dataset, connection):
+        counted, said = class_counts(connection, _rules(source))
+        mine = next((one for one in counted if one.name == _NAME), None)
+        if mine is None:
+            raise _nothing(folder)
+        hours, gaps = complete_hours(hourly_series(mine), str(folder))
+        notes = [DataNote("warning", folder.name, text) for text in said]
+        bad = sum(one.rejected for one in dataset.sources)
+        if bad:
+            total = sum(one.rows_in for one in dataset.sources)
+            text = f"{bad:,} of {total:,} rows were rejected when the files were ingested; reasons are in the dataset"
+            notes.append(DataNote("warning", folder.name, text))
+        return hours, [*notes, *gaps], {f"dataset/{folder.name}": dataset.sha256()}
+
+
+def ingested_lengths(
+    spec: IngestedLengths, base: Path, cached_share: float, seed: int
+) -> tuple[LengthSample, list[DataNote], dict[str, str]]:
+    """Joint lengths of what the rule matches. A declared cached share (above 0) replaces what the dataset says."""
+    folder = base / spec.dataset
+    with opened(folder) as (dataset, connection):
+        hashes = {f"dataset/{folder.name}": dataset.sha256()}
+        found = lengths(connection, _rules(spec), seed, folder.name).get(_NAME)
+        if found is not None:
+            sample, share, joint = found.sample, found.cached_share, True
+        else:
+            where = match_sql(spec.match, tokens=False)
+            metered = from_histograms(connection, where, seed, f"{folder.name}, engine histograms")
+            if metered is None:
+                raise _nothing(folder)
+            sample, joint = metered, False
+            share = float(metered.cached_tokens.sum() / metered.input_tokens.sum())
+    notes = []
+    if not joint:
+        text = (
+            "lengths come from engine histograms: input and output are joined at random, tails end at the last bucket"
+        )
+        notes.append(DataNote("assumption", folder.name, text))
+    if cached_share > 0.0:
+        cached = np.floor(sample.input_tokens * cached_share)
+        inputs, outputs = sample.input_tokens.astype(np.float64), sample.output_tokens.astype(np.float64)
+        return of_rows(inputs, outputs, cached, sample.weight, sample.source), notes, hashes
+    if share:
+        notes.append(
+            DataNote("assumption", folder.name, f"{share:.1%} of input tokens count as cached, as the data say")
+        )
+    return sample, notes, hashes

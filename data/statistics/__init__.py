@@ -1,0 +1,1 @@
+"""What traffic is like, class by class: arrivals, lengths, tails, quality, drift."""

@@ -7,6 +7,7 @@ interrupted.
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from pathlib import Path
@@ -64,6 +65,7 @@ def plan(
     """Make a fleet plan: ingest, forecast, evaluate, optimise, report."""
     # Checked before anything heavy is imported: a wrong key is answered in a second.
     load_scenario(config)
+    from flows.changes import show_changes
     from flows.plan import plan_flow
     from flows.progress import shown_on
     from flows.show import show_plan
@@ -75,7 +77,9 @@ def plan(
         sys.stdout.write((done.folder / "plan.json").read_text(encoding="utf-8"))
     else:
         # A pipe has no width of its own: 120 columns keep every table on one line.
-        show_plan(Console(width=None if sys.stdout.isatty() else 120), done)
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        show_plan(console, done)
+        show_changes(console, done.folder)
     if done.bundle.infeasible:
         raise typer.Exit(EXIT_INFEASIBLE)
 
@@ -132,6 +136,47 @@ def trace(
         sys.stdout.write(trace_json(found))
     else:
         show_trace(console, found)
+
+
+FileOption = Path | None
+
+
+@app.command(epilog="Example: `fleetcast reconcile --actuals november.csv --billing focus.csv`")
+def reconcile(
+    actuals: Annotated[Path, typer.Option(help="CSV: ts, llm, request_class, region, requests, or day, hour counts.")],
+    scenario: Annotated[str | None, typer.Option(help="Which planned scenario.", show_default="planned last")] = None,
+    billing: Annotated[FileOption, typer.Option(help="What was billed, a CSV in FOCUS columns.")] = None,
+    goodput: Annotated[FileOption, typer.Option(help="CSV of measured goodputs by configuration.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set what was said against what happened; propose corrections for the next plan."""
+    from flows.ledger import open_ledger
+    from flows.reconcile import reconcile_files
+    from flows.show_reconcile import show_reconciliation
+
+    found = reconcile_files(open_ledger(), scenario, actuals, billing, goodput)
+    if as_json:
+        from flows.reconcile import document
+
+        sys.stdout.write(json.dumps(document(found), indent=2) + "\n")
+    else:
+        show_reconciliation(Console(width=None if sys.stdout.isatty() else 120), found)
+
+
+@app.command(epilog="Example: `fleetcast review 3f2a --accept --by ada --note 'confirmed with the product team'`")
+def review(
+    correction: Annotated[str | None, typer.Argument(help="An id, or its beginning; none lists all.")] = None,
+    accept: Annotated[bool | None, typer.Option("--accept/--reject", help="The verdict.")] = None,
+    by: Annotated[str, typer.Option(help="Who decides.")] = "",
+    note: Annotated[str, typer.Option(help="Why.")] = "",
+) -> None:
+    """List corrections, or accept or reject one; the next plan uses those accepted."""
+    from flows.corrections import decide
+    from flows.ledger import open_ledger
+    from flows.show_reconcile import show_corrections
+
+    ledger = open_ledger()
+    show_corrections(Console(width=None if sys.stdout.isatty() else 120), decide(ledger, correction, accept, by, note))
 
 
 def main() -> None:

@@ -141,6 +141,28 @@ def trace(
 FileOption = Path | None
 
 
+@app.command(epilog="Example: `fleetcast backtest --config scenario.yaml`")
+def backtest(
+    config: ConfigOption = None,
+    data_folder: DataOption = None,
+    weeks: Annotated[int, typer.Option(min=2, help="Weeks of history before the first planned month.")] = 4,
+    as_json: JsonOption = False,
+) -> None:
+    """Walk history, planning each month from what was known; cost and shortfall beside three other rules."""
+    loaded = load_scenario(config)
+    from flows.backtest import backtest as walk_history
+    from flows.backtest import backtest_json, show_backtest
+    from flows.ledger import open_ledger
+    from flows.progress import report, shown_on
+
+    with shown_on(Console(stderr=True), total=2):
+        found = walk_history(loaded, data_folder, open_ledger(), weeks, report)
+    if as_json:
+        sys.stdout.write(backtest_json(found))
+    else:
+        show_backtest(Console(width=None if sys.stdout.isatty() else 120), found)
+
+
 @app.command(epilog="Example: `fleetcast reconcile --actuals november.csv --billing focus.csv`")
 def reconcile(
     actuals: Annotated[Path, typer.Option(help="CSV: ts, llm, request_class, region, requests, or day, hour counts.")],

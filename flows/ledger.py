@@ -55,6 +55,11 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+def code_version() -> bytes:
+    """Versions of Python and packages, and one hash over the product's own source."""
+    return canonical(provenance.versions() | {"source_sha256": provenance.source_sha256()})
+
+
 def vintages(run_id: str, made: steps.Made) -> tuple[Vintage, ...]:
     """The forecast of every series as the ledger keeps it."""
     issued = np.datetime64(made.forecast.issued_from.rstrip("Z"), "h")
@@ -130,7 +135,7 @@ def entries(made: steps.Made, bundle: PlanBundle, folder: Path) -> tuple[Entry, 
     found = [
         Entry("config", made.loaded.file.name, made.loaded.file.read_bytes()),
         Entry("config", "effective", canonical(policy.model_dump(mode="json"))),
-        Entry("code", "versions", canonical(provenance.versions() | {"source_sha256": provenance.source_sha256()})),
+        Entry("code", "versions", code_version()),
         Entry("price", "offers", canonical([asdict(one) for one in bundle.problem.offers])),
         Entry("assumption", "all", canonical(assumptions(bundle, made))),
         Entry("service_curve", "capacity", canonical(plain([asdict(one) for one in bundle.capacity.rows]))),

@@ -20,10 +20,9 @@ from data.ledger.content import canonical, sha256
 from data.ledger.records import HOUR, Actual, Correction, Entry, Run, Vintage
 from data.ledger.store import ID_DIGITS, record
 from data.records import FloatArray, SeriesKey
-from flows import provenance
 from flows.corrections import in_force
 from flows.evidence import Evidence, gather, measured_goodput, measured_mix
-from flows.ledger import plain, unique_id
+from flows.ledger import code_version, plain, unique_id
 from flows.recorded import RecordedPlan, load_plan, plan_of_month, plan_pools, stale, which_scenario
 from reconcile.attribution import CAUSES, Waterfall, cost_ratio, waterfall
 from reconcile.capacity import CapacityScore, capacity_score, short_hours, supply
@@ -238,7 +237,7 @@ def _record(ledger: Ledger, outcome: Reconciled, evidence: Evidence, actuals: Se
     entries = [Entry("input", name, canonical({"sha256": key})) for name, key in evidence.inputs.items()]
     entries += [
         Entry("result", "reconciliation.json", canonical(document(outcome))),
-        Entry("code", "versions", canonical(provenance.versions() | {"source_sha256": provenance.source_sha256()})),
+        Entry("code", "versions", code_version()),
     ]
     record(
         ledger,

@@ -21,8 +21,9 @@ from flows.plan import plan_flow
 from flows.reconcile import Reconciled, reconcile_files
 from flows.steps import Finished
 
-SHORTFALL = "fleetcast.shortfall"
-DRIFT = "fleetcast.drift"
+PLAN_SHORT = "fleetcast.plan.shortfall"
+PRODUCTION_SHORT = "fleetcast.production.shortfall"
+DRIFT = "fleetcast.production.drift"
 
 
 def artifact_key(*parts: str) -> str:
@@ -61,7 +62,7 @@ def publish_plan(done: Finished) -> None:
         markdown=f"Since {told['since'] or 'nothing: the first plan'}\n\n{lines}\n", key=artifact_key(name, "changes")
     )
     if done.bundle.infeasible:
-        _emit(SHORTFALL, name, {"run": done.folder.name, "series": list(done.bundle.unserved)})
+        _emit(PLAN_SHORT, name, {"run": done.folder.name, "series": list(done.bundle.unserved)})
 
 
 def publish_reconciliation(found: Reconciled) -> None:
@@ -99,7 +100,7 @@ def publish_reconciliation(found: Reconciled) -> None:
         _emit(DRIFT, name, {"run": found.run_id, "series": drifting})
     short = [f"{one.llm} {one.month}" for one in found.capacity if one.short_hours]
     if short:
-        _emit(SHORTFALL, name, {"run": found.run_id, "short": short})
+        _emit(PRODUCTION_SHORT, name, {"run": found.run_id, "short": short})
 
 
 @flow(name="fleetcast-monthly", timeout_seconds=3600, persist_result=False)

@@ -19,8 +19,9 @@ DEPLOYMENTS: list[dict[str, Any]] = load_yaml(REPOSITORY / "prefect.yaml")["depl
 
 
 def flow_of(deployment: dict[str, Any]) -> Flow[..., Any]:
-    path, name = deployment["entrypoint"].split(":")
-    found = getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
+    # By module, not by file: Prefect puts a file's folder on the path, where flows/trace.py would hide Python's own.
+    module, name = deployment["entrypoint"].rsplit(".", 1)
+    found = getattr(importlib.import_module(module), name)
     assert isinstance(found, Flow)
     return found
 

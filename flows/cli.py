@@ -141,6 +141,27 @@ def trace(
 FileOption = Path | None
 
 
+@app.command(epilog="Example: `fleetcast ledger --copy-to postgresql://fleetcast@db/fleetcast`")
+def ledger(
+    copy_to: Annotated[str | None, typer.Option(help="Copy everything to another ledger, e.g. a server.")] = None,
+) -> None:
+    """Read the whole ledger against its hashes; copy it elsewhere."""
+    from data.ledger.copy import copy
+    from data.ledger.read import runs, verify
+    from flows.ledger import open_ledger
+
+    console, opened = Console(width=None if sys.stdout.isatty() else 120), open_ledger()
+    faults = verify(opened)
+    for text in faults:
+        console.print(f"[bold red]fault[/] {escape(text)}", soft_wrap=True)
+    if faults:
+        raise typer.Exit(EXIT_BAD_INPUT)
+    console.print(f"{opened.url.render_as_string()}: {len(runs(opened))} runs, every content as its hash says")
+    if copy_to is not None:
+        copied = copy(opened, copy_to)
+        console.print(", ".join(f"{name} {rows}" for name, rows in copied.items()) + " rows copied and verified")
+
+
 @app.command(epilog="Example: `fleetcast backtest --config scenario.yaml`")
 def backtest(
     config: ConfigOption = None,

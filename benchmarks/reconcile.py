@@ -109,7 +109,8 @@ def main() -> None:
         return
     print(
         f"{result['series']:,.0f} series, {result['vintages']:,.0f} vintages of {given.hours} h: reconciled in "
-        f"{result['seconds']:.1f} s ({result['cpu_seconds']:.1f} s of CPU), peak memory {result['peak_bytes'] / 1e9:.2f} GB (filled in {filled:.0f} s)"
+        f"{result['seconds']:.1f} s ({result['cpu_seconds']:.1f} s of CPU), "
+        f"peak memory {result['peak_bytes'] / 1e9:.2f} GB (filled in {filled:.0f} s)"
     )
 
 

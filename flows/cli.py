@@ -112,6 +112,28 @@ def size(
         raise typer.Exit(EXIT_INFEASIBLE)
 
 
+@app.command(epilog="Example: `fleetcast ingest trace.csv logs/*.jsonl.gz --out traffic`")
+def ingest(
+    files: Annotated[list[str], typer.Argument(help="Traces, request logs or metric exports; patterns are expanded.")],
+    out: Annotated[Path, typer.Option(help="The dataset folder: made, or added to.")],
+    mapping: Annotated[Path | None, typer.Option(help="YAML that names the columns of a request log.")] = None,
+    start: Annotated[str | None, typer.Option(help="The day of time 0 where times are relative.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="Zone of times that carry none.", show_default="UTC")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for every row: llm, service, tenant, ...")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read traffic of any known format into a dataset, and say what became of every row."""
+    from flows import ingest as ingestion
+
+    answers = ingestion.run(files, out, mapping, start, time_zone, label or ())
+    if as_json:
+        sys.stdout.write(ingestion.as_json(answers))
+    else:
+        ingestion.show(Console(width=None if sys.stdout.isatty() else 120), answers)
+    if any(one.error is not None for one in answers):
+        raise typer.Exit(EXIT_BAD_INPUT)
+
+
 @app.command(epilog="Example: `fleetcast trace burstgpt-2026 --number costs.0.cash_usd`")
 def trace(
     run: Annotated[str | None, typer.Argument(help="A run, or the beginning of its name; none lists the runs.")] = None,
@@ -220,6 +242,39 @@ def review(
 
     ledger = open_ledger()
     show_corrections(Console(width=None if sys.stdout.isatty() else 120), decide(ledger, correction, accept, by, note))
+
+
+@app.command(epilog="Example: `fleetcast loadtest results/ --gpu H100-SXM --llm Llama-3.1-8B --out calibration`")
+def loadtest(
+    files: Annotated[list[Path], typer.Argument(help="Result files, or folders of them.", show_default=False)],
+    llm: Annotated[str | None, typer.Option(help="What was served; default: the name in the files.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="What it ran on; without it the files are checked only.")] = None,
+    precision: Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")] = "bf16",
+    kv_precision: Annotated[str, typer.Option(help="KV cache: bf16 or fp8.")] = "bf16",
+    tp: Annotated[int, typer.Option(help="Tensor parallelism: GPUs a replica.")] = 1,
+    engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
+    replicas: Annotated[int | None, typer.Option(min=1, help="Replicas behind the endpoint.")] = None,
+    cached_tokens: Annotated[int, typer.Option(min=0, help="Prompt tokens that the prefix cache held.")] = 0,
+    max_num_seqs: Annotated[int, typer.Option(min=0, help="The engine's limit of running sequences, if set.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for picture, JSON and calibrated catalog.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check load-test results, and calibrate the model to them (guidellm, aiperf, inference-perf, vllm bench)."""
+    from flows.loadtest import Question, examine, write
+    from flows.loadtest import as_json as load_tests_json
+    from flows.show_loadtest import show_load_tests
+
+    question = Question(
+        tuple(files), llm, gpu, precision, kv_precision, tp, engine, replicas, cached_tokens, max_num_seqs
+    )
+    answers = examine(question)
+    written = [] if out is None else write(answers, out)
+    if as_json:
+        sys.stdout.write(load_tests_json(answers))
+    else:
+        show_load_tests(Console(width=None if sys.stdout.isatty() else 120), answers, written)
+    if gpu is not None and all(answer.fit is None for answer in answers):
+        raise typer.Exit(EXIT_BAD_INPUT)
 
 
 def main() -> None:

@@ -212,20 +212,24 @@ def reconcile(
     scenario: Annotated[str | None, typer.Option(help="Which planned scenario.", show_default="planned last")] = None,
     billing: Annotated[FileOption, typer.Option(help="What was billed, a CSV in FOCUS columns.")] = None,
     goodput: Annotated[FileOption, typer.Option(help="CSV of measured goodputs by configuration.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the folder of this reconciliation appears.")] = Path("runs"),
     as_json: JsonOption = False,
 ) -> None:
     """Set what was said against what happened; propose corrections for the next plan."""
     from flows.ledger import open_ledger
     from flows.reconcile import reconcile_files
-    from flows.show_reconcile import show_reconciliation
+    from flows.show_reconcile import show_reconciliation, write_reconciliation
 
     found = reconcile_files(open_ledger(), scenario, actuals, billing, goodput)
+    folder = write_reconciliation(found, out)
     if as_json:
         from flows.reconcile import document
 
         sys.stdout.write(json.dumps(document(found), indent=2) + "\n")
     else:
-        show_reconciliation(Console(width=None if sys.stdout.isatty() else 120), found)
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        show_reconciliation(console, found)
+        console.print(f"Report: {folder / 'reconciliation.html'}", soft_wrap=True)
 
 
 @app.command(epilog="Example: `fleetcast review 3f2a --accept --by ada --note 'confirmed with the product team'`")

@@ -79,6 +79,10 @@ class Heard:
         real, said = self.volumes.get((run_id, month), np.zeros(2))
         return float(real / said) if said > 0 else None
 
+    def spoke(self, month: str) -> set[str]:
+        """Runs whose forecasts reach into a month."""
+        return {run for run, known in self.volumes if known == month}
+
 
 def listening(source: Source, new: Mapping[SeriesKey, Actual], heard: Heard) -> Source:
     """What the ledger knows with what was just heard on top, noted in `heard` as it passes."""
@@ -143,7 +147,7 @@ def reconcile(
     costs: list[MonthCost] = []
     falls: list[Waterfall] = []
     for month in observed_months(actuals):
-        plan = plan_of_month(ledger, scenario, month)
+        plan = plan_of_month(ledger, scenario, month, heard.spoke(month))
         if plan is None:
             continue
         policy, pools = plan.scenario, plan_pools(plan.document)

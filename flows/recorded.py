@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -78,16 +78,19 @@ def plan_pools(document: Mapping[str, Any]) -> tuple[Pool, ...]:
     )
 
 
-def plan_of_month(ledger: Ledger, scenario: str, month: str) -> RecordedPlan | None:
-    """The plan that a month was run by: the last that covers it and was issued before it began, else the first."""
+def plan_of_month(ledger: Ledger, scenario: str, month: str, spoke: Collection[str]) -> RecordedPlan | None:
+    """The plan that a month was run by: the last that covers it and was issued before it began, else the first.
+
+    spoke: the runs whose forecasts reach into the month; no other is read."""
     begin = f"{month}-01T00:00Z"
-    candidates = []
-    for line in read.runs(ledger, scenario, "plan"):
+    lines = [line for line in read.runs(ledger, scenario, "plan") if line.id in spoke]
+    before = [line for line in reversed(lines) if line.issued_from < begin]
+    after = [line for line in lines if line.issued_from >= begin]
+    for line in (*before, *after):
         plan = load_plan(ledger, line.id)
         if month in plan.document["months"]:
-            candidates.append(plan)
-    before = [one for one in candidates if one.run.issued_from < begin]
-    return before[-1] if before else candidates[0] if candidates else None
+            return plan
+    return None
 
 
 def stale(plan: RecordedPlan, today: date) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from flows.changes import compare
 from flows.corrections import InForce, decide, in_force
 from flows.ledger import URL, open_ledger, record_plan, vintages
 from flows.reconcile import document, reconcile_files
-from flows.show_reconcile import show_corrections, show_reconciliation
+from flows.show_reconcile import show_corrections, show_reconciliation, write_reconciliation
 from tests.flows.small import small_made
 
 SHARE = 0.7
@@ -99,6 +99,12 @@ def test_errors_are_found_attributed_and_recorded(ledger: Ledger, tmp_path: Path
     show_reconciliation(console, found)
     text = console.export_text()
     assert "Proposed" in text
+    written = write_reconciliation(found, tmp_path / "runs")
+    page = (written / "reconciliation.html").read_text(encoding="utf-8")
+    assert page.count("<figure") == len(found.waterfalls)
+    assert page.count("<svg") == 2 * len(found.waterfalls)
+    assert "availability" in page
+    assert json.loads((written / "reconciliation.json").read_text(encoding="utf-8")) == document(found)
     assert "stale" in text
 
 

@@ -7,6 +7,7 @@ interrupted.
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from pathlib import Path
@@ -65,6 +66,7 @@ def plan(
     """Make a fleet plan: ingest, forecast, evaluate, optimise, report."""
     # Checked before anything heavy is imported: a wrong key is answered in a second.
     load_scenario(config)
+    from flows.changes import show_changes
     from flows.plan import plan_flow
     from flows.progress import shown_on
     from flows.show import show_plan
@@ -76,7 +78,9 @@ def plan(
         sys.stdout.write((done.folder / "plan.json").read_text(encoding="utf-8"))
     else:
         # A pipe has no width of its own: 120 columns keep every table on one line.
-        show_plan(Console(width=None if sys.stdout.isatty() else 120), done)
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        show_plan(console, done)
+        show_changes(console, done.folder)
     if done.bundle.infeasible:
         raise typer.Exit(EXIT_INFEASIBLE)
 
@@ -179,6 +183,94 @@ def trace(
         sys.stdout.write(trace_json(found))
     else:
         show_trace(console, found)
+
+
+FileOption = Path | None
+
+
+@app.command(epilog="Example: `fleetcast ledger --copy-to postgresql://fleetcast@db/fleetcast`")
+def ledger(
+    copy_to: Annotated[str | None, typer.Option(help="Copy everything to another ledger, e.g. a server.")] = None,
+) -> None:
+    """Read the whole ledger against its hashes; copy it elsewhere."""
+    from data.ledger.copy import copy
+    from data.ledger.read import runs, verify
+    from flows.ledger import open_ledger
+
+    console, opened = Console(width=None if sys.stdout.isatty() else 120), open_ledger()
+    faults = verify(opened)
+    for text in faults:
+        console.print(f"[bold red]fault[/] {escape(text)}", soft_wrap=True)
+    if faults:
+        raise typer.Exit(EXIT_BAD_INPUT)
+    console.print(f"{opened.url.render_as_string()}: {len(runs(opened))} runs, every content as its hash says")
+    if copy_to is not None:
+        copied = copy(opened, copy_to)
+        console.print(", ".join(f"{name} {rows}" for name, rows in copied.items()) + " rows copied and verified")
+
+
+@app.command(epilog="Example: `fleetcast backtest --config scenario.yaml`")
+def backtest(
+    config: ConfigOption = None,
+    data_folder: DataOption = None,
+    weeks: Annotated[int, typer.Option(min=2, help="Weeks of history before the first planned month.")] = 4,
+    as_json: JsonOption = False,
+) -> None:
+    """Walk history, planning each month from what was known; cost and shortfall beside three other rules."""
+    loaded = load_scenario(config)
+    from flows.backtest import backtest as walk_history
+    from flows.backtest import backtest_json, show_backtest
+    from flows.ledger import open_ledger
+    from flows.progress import report, shown_on
+
+    with shown_on(Console(stderr=True), total=2):
+        found = walk_history(loaded, data_folder, open_ledger(), weeks, report)
+    if as_json:
+        sys.stdout.write(backtest_json(found))
+    else:
+        show_backtest(Console(width=None if sys.stdout.isatty() else 120), found)
+
+
+@app.command(epilog="Example: `fleetcast reconcile --actuals november.csv --billing focus.csv`")
+def reconcile(
+    actuals: Annotated[Path, typer.Option(help="CSV: ts, llm, request_class, region, requests, or day, hour counts.")],
+    scenario: Annotated[str | None, typer.Option(help="Which planned scenario.", show_default="planned last")] = None,
+    billing: Annotated[FileOption, typer.Option(help="What was billed, a CSV in FOCUS columns.")] = None,
+    goodput: Annotated[FileOption, typer.Option(help="CSV of measured goodputs by configuration.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the folder of this reconciliation appears.")] = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
+    """Set what was said against what happened; propose corrections for the next plan."""
+    from flows.ledger import open_ledger
+    from flows.reconcile import reconcile_files
+    from flows.show_reconcile import show_reconciliation, write_reconciliation
+
+    found = reconcile_files(open_ledger(), scenario, actuals, billing, goodput)
+    folder = write_reconciliation(found, out)
+    if as_json:
+        from flows.reconcile import document
+
+        sys.stdout.write(json.dumps(document(found), indent=2) + "\n")
+    else:
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        show_reconciliation(console, found)
+        console.print(f"Report: {folder / 'reconciliation.html'}", soft_wrap=True)
+
+
+@app.command(epilog="Example: `fleetcast review 3f2a --accept --by ada --note 'confirmed with the product team'`")
+def review(
+    correction: Annotated[str | None, typer.Argument(help="An id, or its beginning; none lists all.")] = None,
+    accept: Annotated[bool | None, typer.Option("--accept/--reject", help="The verdict.")] = None,
+    by: Annotated[str, typer.Option(help="Who decides.")] = "",
+    note: Annotated[str, typer.Option(help="Why.")] = "",
+) -> None:
+    """List corrections, or accept or reject one; the next plan uses those accepted."""
+    from flows.corrections import decide
+    from flows.ledger import open_ledger
+    from flows.show_reconcile import show_corrections
+
+    ledger = open_ledger()
+    show_corrections(Console(width=None if sys.stdout.isatty() else 120), decide(ledger, correction, accept, by, note))
 
 
 @app.command(epilog="Example: `fleetcast loadtest results/ --gpu H100-SXM --llm Llama-3.1-8B --out calibration`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import secrets
@@ -22,6 +23,8 @@ from data.ledger.records import HOUR, Actual, Entry, Run, Vintage
 from data.ledger.store import record
 from data.records import SeriesKey
 from flows import provenance, steps
+from flows.changes import changes
+from flows.corrections import InForce
 from flows.environment import STATE
 from reports.bundle import PlanBundle
 
@@ -50,6 +53,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def code_version() -> bytes:
+    """Versions of Python and packages, and one hash over the product's own source."""
+    return canonical(provenance.versions() | {"source_sha256": provenance.source_sha256()})
 
 
 def vintages(run_id: str, made: steps.Made) -> tuple[Vintage, ...]:
@@ -127,7 +135,7 @@ def entries(made: steps.Made, bundle: PlanBundle, folder: Path) -> tuple[Entry, 
     found = [
         Entry("config", made.loaded.file.name, made.loaded.file.read_bytes()),
         Entry("config", "effective", canonical(policy.model_dump(mode="json"))),
-        Entry("code", "versions", canonical(provenance.versions() | {"source_sha256": provenance.source_sha256()})),
+        Entry("code", "versions", code_version()),
         Entry("price", "offers", canonical([asdict(one) for one in bundle.problem.offers])),
         Entry("assumption", "all", canonical(assumptions(bundle, made))),
         Entry("service_curve", "capacity", canonical(plain([asdict(one) for one in bundle.capacity.rows]))),
@@ -157,8 +165,11 @@ def entries(made: steps.Made, bundle: PlanBundle, folder: Path) -> tuple[Entry, 
     return tuple(found)
 
 
-def plan_run(made: steps.Made, bundle: PlanBundle, folder: Path, name: str) -> Run:
-    """A plan as a run of the ledger; `folder` holds its written files, `name` is the run folder's final name."""
+def plan_run(made: steps.Made, bundle: PlanBundle, folder: Path, name: str, observed: TrafficHistory) -> Run:
+    """A plan as a run of the ledger; `folder` holds its written files, `name` is the run folder's final name.
+
+    observed: the history before any correction, which is what happened.
+    """
     run_id = unique_id(name)
     return Run(
         id=run_id,
@@ -168,14 +179,29 @@ def plan_run(made: steps.Made, bundle: PlanBundle, folder: Path, name: str) -> R
         issued_from=made.forecast.issued_from,
         entries=entries(made, bundle, folder),
         vintages=vintages(run_id, made),
-        actuals=actuals(made.history),
+        actuals=actuals(observed),
     )
 
 
-def record_plan(made: steps.Made, bundle: PlanBundle, folder: Path, name: str) -> str:
-    """Records a plan and returns its id. Raises InputError, with nothing recorded, where the ledger cannot take it."""
-    run = plan_run(made, bundle, folder, name)
-    record(open_ledger(), run)
+def record_plan(
+    ledger: Ledger,
+    made: steps.Made,
+    bundle: PlanBundle,
+    folder: Path,
+    name: str,
+    observed: TrafficHistory,
+    corrections: InForce,
+) -> str:
+    """Writes changes.json into the folder, records the plan and returns its id.
+
+    Raises InputError, with nothing recorded, where the ledger cannot take it.
+    """
+    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    told = {line.id: f"{line.correction.kind}: {line.correction.evidence}" for line in corrections.lines}
+    changed = changes(ledger, bundle.name, plan, told)
+    (folder / "changes.json").write_text(json.dumps(changed, indent=2) + "\n", encoding="utf-8")
+    run = plan_run(made, bundle, folder, name, observed)
+    record(ledger, run)
     return run.id
 
 

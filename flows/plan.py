@@ -12,7 +12,8 @@ from prefect.utilities.annotations import quote
 
 from configs.loading import load_scenario
 from flows import steps
-from flows.ledger import record_plan
+from flows.corrections import in_force
+from flows.ledger import open_ledger, record_plan
 from flows.progress import Stopwatch, report
 from flows.run_folder import whole_folder
 
@@ -51,16 +52,21 @@ def plan_flow(
     loaded = load_scenario(config)
     where = None if data_folder is None else Path(data_folder)
     begun = datetime.now(UTC)
+    # Opened first: a ledger that cannot be used is told before minutes of work, not after.
+    ledger = open_ledger()
+    corrections = in_force(ledger, loaded.scenario.name)
 
     report("reading traffic")
     with watch.step("ingest"):
-        history = ingest_task(opaque(loaded), where)
+        observed = ingest_task(opaque(loaded), where)
+        history = corrections.history(observed)
     report("forecasting demand")
     with watch.step("forecast"):
-        demand = forecast_task(opaque(loaded.scenario), opaque(history))
+        demand = corrections.forecast(forecast_task(opaque(loaded.scenario), opaque(history)))
     report("evaluating configurations")
     with watch.step("evaluate"):
-        capacity = evaluate_task(opaque(loaded.scenario), opaque(history), loaded.base)
+        found = evaluate_task(opaque(loaded.scenario), opaque(history), loaded.base)
+        capacity = corrections.capacity(found)
     report("planning the fleet")
     with watch.step("plan"):
         problem, plan = optimize_task(opaque(loaded.scenario), opaque(demand), opaque(capacity))
@@ -74,5 +80,5 @@ def plan_flow(
     with whole_folder(final) as scratch:
         bundle = write_task(opaque(made), scratch)
         # Before the folder gets its name: a run folder that can be seen is one that the ledger knows.
-        record_plan(made, bundle, scratch, final.name)
+        record_plan(ledger, made, bundle, scratch, final.name, observed, corrections)
     return steps.Finished(final, bundle)

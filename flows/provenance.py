@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def fingerprint(scenario: Mapping[str, Any], inputs: Mapping[str, str], packages
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+@cache
 def source_sha256() -> str:
     """One hash over every Python file of the product: which code it was, installed or in a checkout."""
     import data

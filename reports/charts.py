@@ -62,7 +62,8 @@ def _svg(chart: Any, width: int) -> str:
     return re.sub(r"<svg ", '<svg aria-hidden="true" focusable="false" ', svg, count=1)
 
 
-def _picture(title: str, caption: str, build: Callable[[int], Any]) -> Picture:
+def picture(title: str, caption: str, build: Callable[[int], Any]) -> Picture:
+    """A chart in both widths; build takes the width in pixels."""
     return Picture(title, caption, _svg(build(WIDE), WIDE), _svg(build(NARROW), NARROW))
 
 
@@ -107,7 +108,7 @@ def _fan(bundle: PlanBundle, one: SeriesForecast) -> Picture:
         f"{key.llm}. Line: history, then the median forecast; band: {levels[low]:.0%} to {levels[high]:.0%} of hourly "
         f"paths, averaged by day. Grade {one.grade}: {one.reason}."
     )
-    return _picture(title, caption, build)
+    return picture(title, caption, build)
 
 
 def fleet_by_purpose(bundle: PlanBundle) -> Picture | None:
@@ -151,7 +152,7 @@ def fleet_by_purpose(bundle: PlanBundle) -> Picture | None:
         )
         return bars.facet(column=alt.Column("region:N", title=None))
 
-    return _picture(title, "Replicas of the design scenario times the GPUs of a replica.", build)
+    return picture(title, "Replicas of the design scenario times the GPUs of a replica.", build)
 
 
 def cost_by_scenario(bundle: PlanBundle) -> Picture | None:
@@ -183,7 +184,7 @@ def cost_by_scenario(bundle: PlanBundle) -> Picture | None:
             .properties(width=width - 80, height=170)
         )
 
-    return _picture(title, "Each block is a demand scenario, as wide as it is likely.", build)
+    return picture(title, "Each block is a demand scenario, as wide as it is likely.", build)
 
 
 def configurations(bundle: PlanBundle, most: int = 9) -> list[Picture]:
@@ -228,5 +229,5 @@ def configurations(bundle: PlanBundle, most: int = 9) -> list[Picture]:
             )
 
         caption = "At each GPU's cheapest price in the plan's markets; reserves, quotas and rounding decide the rest."
-        pictures.append(_picture(title, caption, build))
+        pictures.append(picture(title, caption, build))
     return pictures

@@ -14,6 +14,7 @@ from data.ledger import read
 from data.ledger.connect import Ledger
 from data.ledger.content import sha256
 from flows import steps
+from flows.corrections import InForce
 from flows.ledger import URL, age_days, open_ledger, record_plan
 from flows.trace import trace, trace_json
 from tests.flows.small import small_made
@@ -26,7 +27,8 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Ledger, s
     folder.mkdir()
     made = small_made()
     bundle = steps.write(made, folder)
-    return open_ledger(), record_plan(made, bundle, folder, "small-1"), folder
+    ledger = open_ledger()
+    return ledger, record_plan(ledger, made, bundle, folder, "small-1", made.history, InForce(())), folder
 
 
 def test_the_ledger_holds_every_file_forecast_and_input_of_a_plan(recorded: tuple[Ledger, str, Path]) -> None:

@@ -17,6 +17,7 @@ from configs.errors import InputError
 from data.ledger import read, tables
 from data.ledger.connect import connect, reading, sqlite_url, writing
 from data.ledger.content import canonical, get, pack, sha256, unpack
+from data.ledger.copy import copy
 from data.ledger.records import Actual, series_key, series_label
 from data.ledger.store import by_month, overlaid, record, review, write_actuals
 from tests.data.ledger.samples import SCENARIO, START, actual, key, sample_run
@@ -193,3 +194,18 @@ def test_labels_are_canonical() -> None:
     assert canonical({"b": 1, "a": [1.5]}) == canonical(json.loads('{ "a": [1.5], "b": 1 }'))
     with pytest.raises(ValueError):
         canonical(float("nan"))
+
+
+def test_a_copy_is_the_same_ledger(url: str, tmp_path: Path) -> None:
+    source = connect(sqlite_url(tmp_path / "source.sqlite"))
+    for number in range(3):
+        record(source, sample_run(number))
+    review(source, read.corrections(source)[0].id, "accepted", "ada", "")
+    assert copy(source, url) == rows(str(source.url))
+    target = connect(url)
+    assert read.runs(target) == read.runs(source)
+    assert read.corrections(target) == read.corrections(source)
+    record(target, sample_run(3))
+    assert read.verify(target) == ()
+    with pytest.raises(InputError, match="an empty ledger"):
+        copy(source, url)

@@ -1,0 +1,111 @@
+"""What a plan says otherwise than the one before it, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from data.ledger import read
+from data.ledger.connect import Ledger
+from data.ledger.records import RunLine
+
+LEAST_SHARE = 0.005
+"""Changes under half a percent are not told."""
+SHOWN = 12
+
+
+def _by_month(plan: Mapping[str, Any]) -> dict[str, float]:
+    return {str(one["month"]): float(one["cash_usd"]) for one in plan["costs"]}
+
+
+def _gpus(plan: Mapping[str, Any], month: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for pool in plan["pools"]:
+        if pool["month"] == month:
+            name = f"{pool['configuration']['gpu']} for {pool['configuration']['llm']} in {pool['region']}"
+            found[name] = found.get(name, 0) + int(pool["gpus"])
+    return found
+
+
+def _demand(plan: Mapping[str, Any], month: str) -> dict[str, float]:
+    found = {}
+    for one in plan["forecast"]:
+        if month in one["months"]:
+            totals = one["monthly_requests"][one["months"].index(month)]
+            found["/".join(one["series"].values())] = float(totals[one["levels"].index(0.5)])
+    return found
+
+
+def _prices(plan: Mapping[str, Any]) -> dict[str, float]:
+    return {f"{one['gpu']} {one['region']} {one['option']}": float(one["usd_per_gpu_h"]) for one in plan["prices"]}
+
+
+def _moved(before: Mapping[str, float], after: Mapping[str, float]) -> list[tuple[str, float, float]]:
+    found = []
+    for name in sorted(before.keys() | after.keys()):
+        old, new = float(before.get(name, 0.0)), float(after.get(name, 0.0))
+        if abs(new - old) > LEAST_SHARE * max(abs(old), abs(new)):
+            found.append((name, old, new))
+    return found
+
+
+def compare(before: Mapping[str, Any], after: Mapping[str, Any], corrections: tuple[str, ...]) -> tuple[str, ...]:
+    """Lines that say what changed from one plan.json to the next: cost, fleet, demand, prices, corrections used."""
+    lines = []
+    shared = sorted(_by_month(before).keys() & _by_month(after).keys())
+    costs = {m: (_by_month(before)[m], _by_month(after)[m]) for m in shared}
+    for month, (old, new) in costs.items():
+        if abs(new - old) > LEAST_SHARE * max(old, new, 1.0):
+            lines.append(f"cost of {month}: {old:,.0f} -> {new:,.0f} USD ({new / max(old, 1.0) - 1.0:+.1%})")
+    if shared:
+        month = shared[0]
+        for name, old, new in _moved(_gpus(before, month), _gpus(after, month)):
+            lines.append(f"fleet of {month}: {name}: {old:.0f} -> {new:.0f} GPUs")
+        for name, old, new in _moved(_demand(before, month), _demand(after, month)):
+            change = f" ({new / old - 1.0:+.1%})" if old > 0 else ""
+            lines.append(f"why: median demand of {name} in {month}: {old:,.0f} -> {new:,.0f} requests{change}")
+    for name, old, new in _moved(_prices(before), _prices(after)):
+        lines.append(f"why: price of {name}: {old:g} -> {new:g} USD/GPU-h")
+    if before["fingerprint"] != after["fingerprint"] and before["history_until"] != after["history_until"]:
+        lines.append(f"why: history until {after['history_until']}, was {before['history_until']}")
+    lines += [f"why: {text}" for text in corrections]
+    return tuple(lines)
+
+
+def previous_plan(ledger: Ledger, scenario: str) -> tuple[RunLine, dict[str, Any]] | None:
+    """The last recorded plan of a scenario, if there is one."""
+    known = read.runs(ledger, scenario, "plan")
+    if not known:
+        return None
+    run = read.find_run(ledger, known[-1].id)
+    plan: dict[str, Any] = json.loads(read.content(ledger, run.entries["file", "plan.json"]))
+    return run, plan
+
+
+def changes(ledger: Ledger, scenario: str, plan: Mapping[str, Any], in_force: Mapping[str, str]) -> dict[str, Any]:
+    """Against which run a plan is compared, and what changed; corrections (id -> text) are told when the run before it
+    did not use them yet."""
+    before = previous_plan(ledger, scenario)
+    if before is None:
+        return {"since": None, "changes": []}
+    run, old = before
+    used = {name.removeprefix("correction/") for role, name in run.entries if role == "input"}
+    fresh = tuple(f"correction {key}: {text}" for key, text in in_force.items() if key not in used)
+    return {"since": run.id, "changes": list(compare(old, plan, fresh))}
+
+
+def show_changes(console: Console, folder: Path) -> None:
+    """Prints what a run folder's changes.json says; nothing for a first plan."""
+    told = json.loads((folder / "changes.json").read_text(encoding="utf-8"))
+    if told["since"] is None:
+        return
+    console.print(f"[bold]Since {escape(told['since'])}[/]" + ("" if told["changes"] else ": nothing changed"))
+    for text in told["changes"][:SHOWN]:
+        console.print(f"  {escape(text)}", soft_wrap=True)
+    if len(told["changes"]) > SHOWN:
+        console.print(f"  ... and {len(told['changes']) - SHOWN} more in changes.json")

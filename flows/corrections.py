@@ -1,0 +1,68 @@
+"""Accepted corrections on their way into the next plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from configs.errors import InputError
+from data.forecast_records import Forecast
+from data.history import TrafficHistory
+from data.ledger import read
+from data.ledger.connect import Ledger
+from data.ledger.content import sha256
+from data.ledger.records import Correction, CorrectionLine
+from data.ledger.store import review
+from data.records import CapacityTable
+from reconcile.apply import corrected_capacity, corrected_forecast, corrected_history
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The corrections that a plan uses, oldest first."""
+
+    lines: tuple[CorrectionLine, ...]
+
+    @property
+    def corrections(self) -> tuple[Correction, ...]:
+        return tuple(line.correction for line in self.lines)
+
+    def history(self, history: TrafficHistory) -> TrafficHistory:
+        """History with them applied; each is an input of the plan, so that the run's fingerprint tells."""
+        if not self.lines:
+            return history
+        found = corrected_history(history, self.corrections)
+        told = {f"correction/{line.id}": sha256(line.correction.content()) for line in self.lines}
+        return replace(found, inputs=dict(found.inputs) | told)
+
+    def forecast(self, forecast: Forecast) -> Forecast:
+        """Quantiles, scenarios and margins with them applied."""
+        return corrected_forecast(forecast, self.corrections)
+
+    def capacity(self, capacity: CapacityTable) -> CapacityTable:
+        """Goodputs with them applied."""
+        return corrected_capacity(capacity, self.corrections)
+
+
+def in_force(ledger: Ledger, scenario: str) -> InForce:
+    """The corrections of a scenario whose latest review accepts them."""
+    return InForce(tuple(line for line in read.corrections(ledger, scenario) if line.verdict == "accepted"))
+
+
+def decide(ledger: Ledger, name: str | None, accept: bool | None, by: str, note: str) -> tuple[CorrectionLine, ...]:
+    """Reviews the correction whose id starts with `name` and returns it; without a name returns all of them.
+
+    Raises InputError for an unknown or ambiguous id, a missing verdict or a missing name of who decides.
+    """
+    lines = read.corrections(ledger)
+    if name is None:
+        return lines
+    found = [line for line in lines if line.id.startswith(name)]
+    if len(found) != 1:
+        known = ", ".join(line.id for line in lines[-5:]) or "none"
+        raise InputError("correction", "the id of one correction", f"{name!r} ({len(found)} match)", f"Known: {known}.")
+    if accept is None or not by.strip():
+        raise InputError(
+            "review", "--accept or --reject, and --by NAME", "neither or one", "A person decides: say who."
+        )
+    review(ledger, found[0].id, "accepted" if accept else "rejected", by.strip(), note)
+    return tuple(line for line in read.corrections(ledger) if line.id == found[0].id)

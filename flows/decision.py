@@ -1,0 +1,188 @@
+"""One month decided and then lived through: demand by any rule, the plan it leads to, what it costs and what it misses.
+
+The same optimizer, capacities and prices serve every rule, so that only the view of demand differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from configs.forecasting import ForecastPolicy
+from data.history import TrafficHistory
+from data.ledger.records import HOUR, Actual
+from data.plan_records import FleetPlan, FleetProblem, HeldCommitment
+from data.records import Demand, FloatArray, SeriesKey
+from data.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
+from flows.ledger import actuals
+from forecast import portfolio
+from forecast.scenarios import Month, demand_from_paths
+from reconcile.capacity import capacity_score, supply
+
+BUFFER = 1.3
+"""What the usual spreadsheet adds to last week."""
+PEAK_WEEKS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is known when a month is planned, and what came: history up to the month, its first hour and length, and
+    its actual requests by series, [hours], NaN where not observed."""
+
+    month: str
+    history: TrafficHistory
+    first_hour: np.datetime64
+    hours: int
+    actual: Mapping[SeriesKey, FloatArray]
+    policy: ForecastPolicy
+    seed: int
+
+
+Rule = Callable[[Moment], Demand]
+
+
+def until(history: TrafficHistory, cut: np.datetime64) -> TrafficHistory:
+    """History as it was known at an hour."""
+    frame = history.frame
+    return replace(history, frame=frame[frame["ts"] < pd.Timestamp(cut, tz="UTC")].reset_index(drop=True))
+
+
+def certain(moment: Moment, hourly: Mapping[SeriesKey, FloatArray]) -> Demand:
+    """Demand of one month known for certain: requests of every hour by series."""
+    keys = tuple(sorted(hourly, key=str))
+    paths = np.stack([hourly[key] for key in keys])[:, None, :].astype(np.float32)
+    whole = (Month(moment.month, 0, moment.hours),)
+    return demand_from_paths(keys, paths, whole, 1, moment.policy.burst_factor)
+
+
+def fleetcast(moment: Moment) -> Demand:
+    """The forecast's scenarios."""
+    policy = moment.policy.model_copy(update={"horizon_months": 1})
+    return portfolio.forecast(moment.history, policy, moment.seed).demand
+
+
+def clairvoyant(moment: Moment) -> Demand:
+    """What came; hours that were not observed are taken as last week's."""
+    naive = _last_week(moment)
+    return certain(moment, {key: np.where(np.isnan(real), naive[key], real) for key, real in moment.actual.items()})
+
+
+def naive_with_buffer(moment: Moment) -> Demand:
+    """Last week again and again, plus 30 %."""
+    return certain(moment, {key: BUFFER * values for key, values in _last_week(moment).items()})
+
+
+def flat_peak(moment: Moment) -> Demand:
+    """The largest hour of the last four weeks, in every hour."""
+    found = {}
+    for one in actuals(moment.history):
+        recent = one.requests[-PEAK_WEEKS * HOURS_PER_WEEK :]
+        found[one.key] = np.full(moment.hours, float(np.nanmax(recent)))
+    return certain(moment, found)
+
+
+RULES: Mapping[str, Rule] = {
+    "fleetcast": fleetcast,
+    "clairvoyant": clairvoyant,
+    "seasonal naive + 30 %": naive_with_buffer,
+    "flat peak": flat_peak,
+}
+
+
+def _last_week(moment: Moment) -> dict[SeriesKey, FloatArray]:
+    found = {}
+    for one in actuals(moment.history):
+        week = one.requests[-HOURS_PER_WEEK:]
+        week = np.where(np.isnan(week), np.nanmean(week), week)
+        found[one.key] = week[np.arange(moment.hours) % len(week)]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """A month under one plan: cash of the observed share of the month, US dollars; hours and requests short, where load
+    is the hour's mean times the burst factor; GPUs run; whether a plan was found."""
+
+    month: str
+    rule: str
+    observed_hours: int
+    usd: float
+    short_hours: int
+    reserve_hours: int
+    unserved_requests: float
+    requests: float
+    gpus: int
+    status: str
+
+
+def live(moment: Moment, rule: str, problem: FleetProblem, plan: FleetPlan) -> Lived:
+    """What a plan costs and misses in the month that came."""
+    by_llm: dict[str, FloatArray] = {}
+    for key, real in moment.actual.items():
+        by_llm[key.llm] = by_llm[key.llm] + real if key.llm in by_llm else real
+    seen = max((int((~np.isnan(real)).sum()) for real in by_llm.values()), default=0)
+    burst, short, reserve, unserved = moment.policy.burst_factor, 0, 0, 0.0
+    for llm, real in by_llm.items():
+        there = supply(plan.pools, llm, moment.month)
+        score = capacity_score(llm, moment.month, real, there, burst, problem.planning_quantile)
+        short, reserve = short + score.short_hours, reserve + score.reserve_hours
+        over = real * burst / SECONDS_PER_HOUR - score.carried_rps
+        unserved += float(np.nansum(np.maximum(over, 0.0))) * SECONDS_PER_HOUR / burst
+    cash = sum(one.cash_usd for one in plan.costs if one.month == moment.month)
+    return Lived(
+        moment.month, rule, seen, cash * seen / moment.hours, short, reserve, unserved,
+        float(sum(np.nansum(real) for real in by_llm.values())),
+        sum(pool.gpus for pool in plan.pools if pool.month == moment.month), plan.stats.status,
+    )  # fmt: skip
+
+
+def later(month: str, months: int) -> str:
+    """The month `months` after another, YYYY-MM."""
+    return str(np.datetime64(month, "M") + np.timedelta64(months, "M"))
+
+
+def carried(plan: FleetPlan, held: tuple[HeldCommitment, ...]) -> tuple[HeldCommitment, ...]:
+    """Commitments that the next month starts with: those held, and those just bought."""
+    bought = tuple(
+        HeldCommitment(one.region, one.gpu, one.gpus, one.usd_per_gpu_h, later(one.month, one.term_months))
+        for one in plan.purchases
+        if one.term_months > 0
+    )
+    return (*held, *bought)
+
+
+def remaining_usd(held: tuple[HeldCommitment, ...], month: str) -> float:
+    """What commitments still cost after a month, US dollars."""
+    after = np.datetime64(later(month, 1), "M")
+    return sum(
+        one.gpus
+        * one.usd_per_gpu_h
+        * HOURS_PER_MONTH
+        * max(int((np.datetime64(one.expires, "M") - after).astype(int)), 0)
+        for one in held
+    )
+
+
+def moments(
+    history: TrafficHistory, policy: ForecastPolicy, seed: int, least_weeks: int, least_days: int = 7
+) -> tuple[Moment, ...]:
+    """Every calendar month that has `least_weeks` of history before it in every series and at least `least_days`
+    observed days in it."""
+    known: tuple[Actual, ...] = actuals(history)
+    first = max(one.first_hour for one in known) + least_weeks * HOURS_PER_WEEK * HOUR
+    end = max(one.end for one in known)
+    start = first.astype("datetime64[M]")
+    start = start if start.astype("datetime64[h]") == first else start + np.timedelta64(1, "M")
+    found = []
+    while (start.astype("datetime64[h]") + least_days * 24 * HOUR) <= end:
+        begin = start.astype("datetime64[h]")
+        stop = (start + np.timedelta64(1, "M")).astype("datetime64[h]")
+        hours = int((stop - begin) / HOUR)
+        real = {one.key: one.between(begin, stop) for one in known}
+        if all((~np.isnan(values)).sum() >= least_days * 24 for values in real.values()):
+            found.append(Moment(str(start), until(history, begin), begin, hours, real, policy, seed))
+        start = start + np.timedelta64(1, "M")
+    return tuple(found)

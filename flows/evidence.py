@@ -1,0 +1,147 @@
+"""What production says: traffic, bills and goodputs, read and set against what the plan assumed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from configs.errors import InputError
+from configs.schema import Scenario
+from configs.traffic import HourlyCounts
+from data.actuals import ActualTraffic, header, read_actuals
+from data.actuals_billing import Billed, read_billing
+from data.actuals_goodput import MeasuredGoodput, read_goodput
+from data.hourly import read_hourly_counts
+from data.ledger.records import Actual
+from data.records import SeriesKey
+from flows.recorded import RecordedPlan
+from reconcile.corrections import Measured
+
+OUTPUT_TOKEN_WORK = 4.0
+"""Work of an output token in units of a prompt token: the usual ratio of their list prices (assumption, 2026-11)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What production says: traffic, bills and goodputs, each with the files' hashes."""
+
+    traffic: ActualTraffic
+    billed: Billed | None
+    goodput: tuple[MeasuredGoodput, ...]
+    inputs: Mapping[str, str]
+
+
+def read_traffic(path: Path, scenario: Scenario) -> ActualTraffic:
+    """Actual traffic from a long CSV, or from `day,hour,<column>` counts, which are placed, scaled and split as the
+    scenario's own histories of that layout are."""
+    if not {"day", "hour"} <= set(header(path)):
+        return read_actuals(path)
+    series, digest = [], ""
+    for one in scenario.traffic.series:
+        if not isinstance(one.source, HourlyCounts):
+            continue
+        counts = read_hourly_counts(path, one.source.column, one.source.first_day)
+        digest = counts.sha256
+        first = np.datetime64(counts.requests.index[0].tz_convert(None).to_pydatetime(), "h")
+        scaled = counts.requests.to_numpy() * one.volume_multiplier / (1.0 - one.failed_share)
+        series += [
+            Actual(SeriesKey(one.llm, one.request_class, region), first, scaled * share)
+            for region, share in one.regions.items()
+            if share > 0.0
+        ]
+    if not series:
+        raise InputError(
+            str(path), "columns ts, llm, request_class, region, requests",
+            f"columns {', '.join(header(path))}, and no history of the scenario has that layout", "Export a long CSV.",
+        )  # fmt: skip
+    return ActualTraffic(tuple(series), {}, digest)
+
+
+def gather(scenario: Scenario, actuals: Path, billing: Path | None, goodput: Path | None) -> Evidence:
+    """Reads all evidence. Raises InputError naming file, line and column."""
+    traffic = read_traffic(actuals, scenario)
+    billed = None if billing is None else read_billing(billing)
+    measured, goodput_hash = ((), "") if goodput is None else read_goodput(goodput)
+    inputs = {actuals.name: traffic.sha256}
+    if billing is not None and billed is not None:
+        inputs[billing.name] = billed.sha256
+    if goodput is not None:
+        inputs[goodput.name] = goodput_hash
+    return Evidence(traffic, billed, measured, inputs)
+
+
+def _assumed(plan: RecordedPlan, llm: str, request_class: str) -> dict[str, float]:
+    names = {"input tokens": "input_tokens", "output tokens": "output_tokens", "cache hit": "cache_hit"}
+    start = f"{llm}/{request_class}/"
+    return {
+        names[one["name"].removeprefix(start)]: float(one["value"])
+        for one in plan.assumptions
+        if one["kind"] == "mix" and one["name"].startswith(start) and one["name"].removeprefix(start) in names
+    }
+
+
+def measured_mix(plan: RecordedPlan, traffic: ActualTraffic) -> tuple[list[Measured], float | None, float | None]:
+    """Lengths and cache hits against what was assumed, and the ratios of actual over planned work that they make."""
+    told: list[Measured] = []
+    planned = longer = cached = 0.0
+    for (llm, name), mix in traffic.mix.items():
+        assumed = _assumed(plan, llm, name)
+        if not assumed:
+            continue
+        found = {"input_tokens": mix.input_tokens, "output_tokens": mix.output_tokens}
+        lengths = {key: value for key, value in found.items() if value is not None}
+        target = {"llm": llm, "request_class": name}
+        told.append(
+            Measured("lengths", target, {k: assumed[k] for k in lengths if k in assumed}, lengths, int(mix.requests))
+        )
+        if mix.cache_hit is not None:
+            hit = {"cache_hit": assumed.get("cache_hit", 0.0)}
+            told.append(Measured("cache", target, hit, {"cache_hit": mix.cache_hit}, int(mix.requests)))
+        given, made = assumed["input_tokens"], assumed["output_tokens"]
+        was, now = assumed.get("cache_hit", 0.0), mix.cache_hit
+        new_given, new_made = lengths.get("input_tokens", given), lengths.get("output_tokens", made)
+        planned += mix.requests * (given * (1 - was) + OUTPUT_TOKEN_WORK * made)
+        longer += mix.requests * (new_given * (1 - was) + OUTPUT_TOKEN_WORK * new_made)
+        cached += mix.requests * (new_given * (1 - (was if now is None else now)) + OUTPUT_TOKEN_WORK * new_made)
+    if planned <= 0:
+        return told, None, None
+    heard = any(mix.cache_hit is not None for mix in traffic.mix.values())
+    return told, longer / planned, cached / longer if heard and longer > 0 else None
+
+
+def measured_goodput(
+    plan: RecordedPlan, rows: Sequence[MeasuredGoodput]
+) -> tuple[list[Measured], list[tuple[MeasuredGoodput, float]], float | None, float | None]:
+    """Goodputs against the plan's knees: what may be corrected, (measured, predicted) pairs, and the mean ratios of
+    goodput and availability. InputError for a configuration that the plan did not evaluate."""
+    told, pairs, ratios = [], [], []
+    for one in rows:
+        labels = {
+            "llm": one.llm,
+            "gpu": one.gpu,
+            "precision": one.precision,
+            "tensor_parallel": one.tensor_parallel,
+        }
+        found = [
+            row
+            for row in plan.capacities
+            if row["request_class"] == one.request_class
+            and all(row["configuration"][name] == value for name, value in labels.items())
+        ]
+        if not found or not found[0]["knee_rps"]:
+            raise InputError(
+                "measured goodput", "configurations that the plan evaluated and found to serve",
+                f"{' '.join(map(str, labels.values()))} for {one.request_class}", "Correct the row or drop it.",
+            )  # fmt: skip
+        predicted = float(found[0]["knee_rps"])
+        target = {name: str(value) for name, value in labels.items()} | {"request_class": one.request_class}
+        told.append(Measured("goodput", target, {"goodput": predicted}, {"goodput": one.rps}, 1))
+        pairs.append((one, predicted))
+        ratios.append(one.rps / predicted)
+    shares = [one.available for one in rows if one.available is not None]
+    goodput = math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
+    return told, pairs, goodput, sum(shares) / len(shares) if shares else None

@@ -1,0 +1,300 @@
+"""`fleetcast reconcile`: what was said against what happened, recorded, with corrections for someone to review."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.actuals import overlaid_series
+from data.actuals_billing import Billed
+from data.actuals_goodput import MeasuredGoodput
+from data.ledger import read
+from data.ledger.connect import Ledger
+from data.ledger.content import canonical, sha256
+from data.ledger.records import HOUR, Actual, Correction, Entry, Run, Vintage
+from data.ledger.store import ID_DIGITS, record
+from data.records import FloatArray, SeriesKey
+from flows.corrections import in_force
+from flows.evidence import Evidence, gather, measured_goodput, measured_mix
+from flows.ledger import code_version, plain, unique_id
+from flows.recorded import RecordedPlan, load_plan, plan_of_month, plan_pools, stale, which_scenario
+from reconcile.attribution import CAUSES, Waterfall, cost_ratio, waterfall
+from reconcile.capacity import CapacityScore, capacity_score, short_hours, supply
+from reconcile.corrections import in_force_until, propose
+from reconcile.fleet import Reconciliation, reconcile_fleet
+
+
+@dataclass(frozen=True, slots=True)
+class MonthCost:
+    """Cost of a month, US dollars: planned for the whole month, and billed (NaN where there is no bill)."""
+
+    month: str
+    planned_usd: float
+    billed_usd: float
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """Everything a reconciliation found; `run_id` is its record in the ledger."""
+
+    run_id: str
+    scenario: str
+    errors: Reconciliation
+    capacity: tuple[CapacityScore, ...]
+    costs: tuple[MonthCost, ...]
+    waterfalls: tuple[Waterfall, ...]
+    goodput: tuple[tuple[MeasuredGoodput, float], ...]
+    proposals: Mapping[str, Correction]
+    stale: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def alarming(self) -> bool:
+        """Whether someone should look: drift at alarm, or a month with hours short."""
+        return any(one.drift.severity == "alarm" for one in self.errors.series) or any(
+            one.short_hours for one in self.capacity
+        )
+
+
+Source = Iterator[tuple[SeriesKey, tuple[Vintage, ...], Actual | None]]
+
+
+@dataclass(slots=True)
+class Heard:
+    """What is kept of a ledger read once: actuals by series, and actual and planned requests by (run, month) over the
+    hours that were observed."""
+
+    actuals: dict[SeriesKey, Actual]
+    volumes: dict[tuple[str, str], FloatArray]
+
+    def volume_ratio(self, run_id: str, month: str) -> float | None:
+        """Actual over planned requests; None where the run said nothing of that month."""
+        real, said = self.volumes.get((run_id, month), np.zeros(2))
+        return float(real / said) if said > 0 else None
+
+    def spoke(self, month: str) -> set[str]:
+        """Runs whose forecasts reach into a month."""
+        return {run for run, known in self.volumes if known == month}
+
+
+def listening(source: Source, new: Mapping[SeriesKey, Actual], heard: Heard) -> Source:
+    """What the ledger knows with what was just heard on top, noted in `heard` as it passes."""
+    for key, vintages, old in source:
+        actual = overlaid_series(old, new.get(key))
+        if actual is not None:
+            heard.actuals[key] = actual
+            for one in vintages:
+                _note_volume(heard, one, actual)
+        yield key, vintages, actual
+
+
+def _note_volume(heard: Heard, one: Vintage, actual: Actual) -> None:
+    stop = one.first_hour + len(one.hourly) * HOUR
+    real = actual.between(one.first_hour, stop)
+    said = np.where(np.isnan(real), 0.0, one.hourly[:, one.levels.index(0.5)])
+    month = (one.first_hour + np.arange(len(real)) * HOUR).astype("datetime64[M]")
+    edges = np.flatnonzero(np.diff(month.astype(np.int64), prepend=-(10**6)))
+    sums = np.add.reduceat(np.stack([np.nan_to_num(real), said]), edges, axis=1)
+    for i, edge in enumerate(edges):
+        place = one.run_id, str(month[edge])
+        heard.volumes[place] = heard.volumes.get(place, np.zeros(2)) + sums[:, i]
+
+
+def month_hours(actual: Actual, month: str) -> FloatArray:
+    """Requests of a calendar month, NaN where not observed."""
+    start = np.datetime64(month, "M")
+    return actual.between(start.astype("datetime64[h]"), (start + np.timedelta64(1, "M")).astype("datetime64[h]"))
+
+
+def observed_months(actuals: Mapping[SeriesKey, Actual]) -> tuple[str, ...]:
+    """Months of which some hour was observed."""
+    found: set[str] = set()
+    for one in actuals.values():
+        first, last = one.first_hour.astype("datetime64[M]"), (one.end - HOUR).astype("datetime64[M]")
+        found |= {str(month) for month in np.arange(first, last + np.timedelta64(1, "M"))}
+    return tuple(sorted(found))
+
+
+def reconcile(
+    ledger: Ledger,
+    scenario: str,
+    evidence: Evidence,
+    today: date | None = None,
+) -> Reconciled:
+    """Joins every vintage of a scenario with what happened, finds and attributes the errors, proposes corrections, and
+    records all of it with the actuals in one transaction."""
+    new = {one.key: one for one in evidence.traffic.series}
+    known = read.series_of(ledger, scenario)
+    accepted = in_force(ledger, scenario).corrections
+    heard = Heard({}, {})
+    source = listening(read.said_and_done(ledger, scenario), new, heard)
+    found = reconcile_fleet(source, in_force_until(accepted, known))
+    actuals = heard.actuals
+    last = load_plan(ledger, read.runs(ledger, scenario, "plan")[-1].id)
+    notes = [f"{key}: in the actuals, but no vintage speaks of it" for key in new if key not in set(known)]
+    notes += [f"{key}: no actuals for its vintages" for key in found.without]
+    mixes, mix_ratio, cache_ratio = measured_mix(last, evidence.traffic)
+    goodputs, pairs, goodput_ratio, available = measured_goodput(last, evidence.goodput)
+
+    capacity: list[CapacityScore] = []
+    costs: list[MonthCost] = []
+    falls: list[Waterfall] = []
+    for month in observed_months(actuals):
+        plan = plan_of_month(ledger, scenario, month, heard.spoke(month))
+        if plan is None:
+            continue
+        policy, pools = plan.scenario, plan_pools(plan.document)
+        billed = float("nan") if evidence.billed is None else evidence.billed.usd.get(month, float("nan"))
+        planned = sum(float(one["cash_usd"]) for one in plan.document["costs"] if one["month"] == month)
+        costs.append(MonthCost(month, planned, billed, plan.run.id))
+        ratios: dict[str, float | None] = dict.fromkeys(CAUSES)
+        ratios["volume"] = heard.volume_ratio(plan.run.id, month)
+        ratios |= {"mix and length": mix_ratio, "cache hit": cache_ratio, "goodput": goodput_ratio}
+        ratios["availability"] = available
+        ratios["price"] = _price_ratio(plan, evidence.billed, month)
+        falls.append(_cost_waterfall(month, planned, billed, ratios))
+        for llm in sorted({key.llm for key in actuals}):
+            hours = np.sum([month_hours(one, month) for key, one in actuals.items() if key.llm == llm], axis=0)
+            there = supply(pools, llm, month)
+            if np.isnan(hours).all() or there.steady_rps == 0:
+                continue
+            burst, quantile = policy.forecast.burst_factor, policy.plan.planning_quantile
+            one = capacity_score(llm, month, hours, there, burst, quantile)
+            capacity.append(one)
+            if one.short_hours:
+                falls.append(_short_waterfall(llm, month, hours, there, burst, ratios))
+    proposals = propose(scenario, found, [*mixes, *goodputs], capacity)
+    stamp = datetime.now(UTC)
+    outcome = Reconciled(
+        unique_id(f"{scenario}-reconcile-{stamp:%Y%m%dT%H%M%SZ}"),
+        scenario,
+        found,
+        tuple(capacity),
+        tuple(costs),
+        tuple(falls),
+        tuple(pairs),
+        {sha256(one.content())[:ID_DIGITS]: one for one in proposals},
+        stale(last, today or stamp.date()),
+        tuple(notes),
+    )
+    _record(ledger, outcome, evidence, [one for key, one in new.items() if key in set(known)])
+    return outcome
+
+
+def _price_ratio(plan: RecordedPlan, billed: Billed | None, month: str) -> float | None:
+    """Billed over planned USD a GPU-hour, where the bill counts GPU-hours."""
+    if billed is None or not billed.gpu_hours.get(month):
+        return None
+    gpus = sum(int(one["gpus"]) for one in plan.document["pools"] if one["month"] == month)
+    cost = next((one for one in plan.document["costs"] if one["month"] == month), None)
+    if cost is None or not gpus:
+        return None
+    hours = int((np.datetime64(month, "M") + np.timedelta64(1, "M")).astype("datetime64[D]").astype(int)) - int(
+        np.datetime64(month, "M").astype("datetime64[D]").astype(int)
+    )
+    planned = (float(cost["cash_usd"]) - float(cost.get("start_usd", 0.0))) / (gpus * hours * 24)
+    return (billed.usd[month] / billed.gpu_hours[month]) / planned if planned > 0 else None
+
+
+def _cost_waterfall(month: str, planned: float, billed: float, ratios: Mapping[str, float | None]) -> Waterfall:
+    if math.isnan(billed):
+        note = "no bill: what the plan's unit costs make of what happened; causes not measured count as planned"
+        return waterfall(f"cost of {month}", "USD", lambda r: planned * cost_ratio(r), ratios, note=note)
+    everything = {c: 1.0 if r is None else r for c, r in ratios.items()}
+    factor = billed / (planned * cost_ratio(everything)) if planned > 0 else 1.0
+    causes = dict(ratios) | {"not explained": factor}
+    return waterfall(
+        f"cost of {month}",
+        "USD",
+        lambda r: planned * cost_ratio(r) * r["not explained"],
+        causes,
+        note="against the bill; `not explained` is what the measured causes leave over",
+    )
+
+
+def _short_waterfall(
+    llm: str, month: str, hours: FloatArray, there: Any, burst: float, ratios: Mapping[str, float | None]
+) -> Waterfall:
+    """Short hours from none changed (actual load on the planned scale) to all; price makes no shortfall."""
+    seen = hours[~np.isnan(hours)]
+    volume = ratios["volume"] or 1.0
+    causes = {name: ratio for name, ratio in ratios.items() if name != "price"}
+    # The load that came is the planned load times the volume ratio: taken back first, so that planned stands at 1.
+    return waterfall(
+        f"short hours of {llm} in {month}",
+        "h",
+        lambda r: short_hours(seen / volume, there, burst, r),
+        causes,
+        digits=1,
+        note="hours above steady and reserve capacity",
+    )
+
+
+def _record(ledger: Ledger, outcome: Reconciled, evidence: Evidence, actuals: Sequence[Actual]) -> None:
+    entries = [Entry("input", name, canonical({"sha256": key})) for name, key in evidence.inputs.items()]
+    entries += [
+        Entry("result", "reconciliation.json", canonical(document(outcome))),
+        Entry("code", "versions", code_version()),
+    ]
+    record(
+        ledger,
+        Run(
+            id=outcome.run_id,
+            kind="reconcile",
+            scenario=outcome.scenario,
+            fingerprint=sha256(canonical([dict(evidence.inputs), outcome.scenario]))[:12],
+            issued_from=outcome.errors.until,
+            entries=tuple(entries),
+            actuals=tuple(actuals),
+            corrections=tuple(outcome.proposals.values()),
+        ),
+    )
+
+
+def document(outcome: Reconciled) -> dict[str, Any]:
+    """The reconciliation as plain data."""
+    errors = outcome.errors
+    series = [
+        {
+            "series": asdict(one.key),
+            "drift": asdict(one.drift),
+            "track_start": str(one.track_start),
+            "vintages": [asdict(v) | {"issued_from": str(v.issued_from)} for v in one.vintages],
+        }
+        for one in errors.series
+    ]
+    found = {
+        "schema": "fleetcast.reconciliation/1",
+        "run": outcome.run_id,
+        "scenario": outcome.scenario,
+        "observed_until": errors.until,
+        "vintages": errors.vintages,
+        "series": series,
+        "groups": [asdict(one) for one in errors.groups],
+        "horizons": [{"ahead": name} | asdict(one) for name, one in errors.horizons],
+        "capacity": [asdict(one) for one in outcome.capacity],
+        "costs": [asdict(one) for one in outcome.costs],
+        "waterfalls": [asdict(one) for one in outcome.waterfalls],
+        "goodput": [asdict(one) | {"predicted_rps": predicted} for one, predicted in outcome.goodput],
+        "corrections": {key: asdict(one) for key, one in outcome.proposals.items()},
+        "stale": list(outcome.stale),
+        "notes": list(outcome.notes),
+    }
+    cleaned: dict[str, Any] = plain(found)
+    return cleaned
+
+
+def reconcile_files(
+    ledger: Ledger, scenario: str | None, actuals: Path, billing: Path | None = None, goodput: Path | None = None
+) -> Reconciled:
+    """Reconciles a scenario (None: the one planned last) with files. Raises InputError for what cannot be used."""
+    name = which_scenario(ledger, scenario)
+    last = load_plan(ledger, read.runs(ledger, name, "plan")[-1].id)
+    return reconcile(ledger, name, gather(last.scenario, actuals, billing, goodput))

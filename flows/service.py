@@ -1,0 +1,139 @@
+"""The scheduled flows: the monthly plan, the weekly reconciliation, and what-if plans on demand (prefect.yaml).
+
+They add to the plain commands what a server is for: artifacts people can look at, events that automations act on, and
+parameters that are checked when they are submitted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.events import emit_event
+
+from configs.schema import Scenario
+from flows.ledger import open_ledger
+from flows.plan import plan_flow
+from flows.reconcile import Reconciled, reconcile_files
+from flows.steps import Finished
+
+PLAN_SHORT = "fleetcast.plan.shortfall"
+PRODUCTION_SHORT = "fleetcast.production.shortfall"
+DRIFT = "fleetcast.production.drift"
+
+
+def artifact_key(*parts: str) -> str:
+    """A key as Prefect wants it: lower-case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
+
+
+def _emit(event: str, scenario: str, payload: dict[str, object]) -> None:
+    emit_event(event=event, resource={"prefect.resource.id": f"fleetcast.scenario.{scenario}"}, payload=payload)
+
+
+def publish_plan(done: Finished) -> None:
+    """Tables of cost and purchases, a link to the report, what changed; an event where protected demand is short."""
+    plan, name = done.bundle.plan, done.bundle.name
+    costs = [
+        {"month": one.month, "cash USD": round(one.cash_usd), "idle USD": round(one.idle_usd)} for one in plan.costs
+    ]
+    bought = [
+        {
+            "month": p.month,
+            "region": p.region,
+            "GPU": p.gpu,
+            "option": p.option,
+            "GPUs": p.gpus,
+            "USD/GPU-h": p.usd_per_gpu_h,
+        }
+        for p in plan.purchases
+    ]
+    create_table_artifact(table=costs, key=artifact_key(name, "cost"), description=f"Cost of {name} by month")
+    create_table_artifact(table=bought, key=artifact_key(name, "purchases"), description=f"Purchases of {name}")
+    report = (done.folder / "report.html").resolve()
+    create_link_artifact(link=report.as_uri(), link_text=report.parent.name, key=artifact_key(name, "report"))
+    told = json.loads((done.folder / "changes.json").read_text(encoding="utf-8"))
+    lines = "\n".join(f"- {text}" for text in told["changes"]) or "nothing changed"
+    create_markdown_artifact(
+        markdown=f"Since {told['since'] or 'nothing: the first plan'}\n\n{lines}\n", key=artifact_key(name, "changes")
+    )
+    if done.bundle.infeasible:
+        _emit(PLAN_SHORT, name, {"run": done.folder.name, "series": list(done.bundle.unserved)})
+
+
+def publish_reconciliation(found: Reconciled) -> None:
+    """Tables of drift and capacity, proposals to review; events on drift at alarm and on hours short."""
+    name = found.scenario
+    drifts = [
+        {
+            "series": str(one.key),
+            "severity": one.drift.severity,
+            "actual / forecast": round(one.drift.ratio, 4),
+            "tracking signal": round(one.drift.tracking_signal, 2),
+            "by chance": round(one.drift.chance, 3),
+        }
+        for one in found.errors.series
+    ]
+    create_table_artifact(table=drifts, key=artifact_key(name, "drift"), description=f"Drift of {name}")
+    hours = [
+        {
+            "LLM": one.llm,
+            "month": one.month,
+            "short h": one.short_hours,
+            "reserve h": one.reserve_hours,
+            "hours": one.hours,
+        }
+        for one in found.capacity
+    ]
+    create_table_artifact(table=hours, key=artifact_key(name, "capacity"), description=f"Capacity of {name}")
+    lines = [f"- `{key}` {one.kind}: {one.evidence}" for key, one in found.proposals.items()]
+    create_markdown_artifact(
+        markdown="Corrections to review (`fleetcast review ID --accept --by NAME`):\n\n" + ("\n".join(lines) or "none"),
+        key=artifact_key(name, "corrections"),
+    )
+    drifting = [str(one.key) for one in found.errors.series if one.drift.severity == "alarm"]
+    if drifting:
+        _emit(DRIFT, name, {"run": found.run_id, "series": drifting})
+    short = [f"{one.llm} {one.month}" for one in found.capacity if one.short_hours]
+    if short:
+        _emit(PRODUCTION_SHORT, name, {"run": found.run_id, "short": short})
+
+
+@flow(name="fleetcast-monthly", timeout_seconds=3600, persist_result=False)
+def monthly(config: str | None = None, out: str = "runs", data_folder: str | None = None) -> str:
+    """Forecast and plan a scenario (file, embedded name, or None for the default); returns the run folder."""
+    done: Finished = plan_flow(config, out, data_folder)
+    publish_plan(done)
+    return str(done.folder)
+
+
+@flow(name="fleetcast-reconcile", timeout_seconds=1800, persist_result=False)
+def reconcile_weekly(
+    actuals: str, scenario: str | None = None, billing: str | None = None, goodput: str | None = None
+) -> str:
+    """Reconcile a scenario (None: the one planned last) with files that an export writes; returns the run's id."""
+    files = [None if name is None else Path(name) for name in (billing, goodput)]
+    found = reconcile_files(open_ledger(), scenario, Path(actuals), *files)
+    publish_reconciliation(found)
+    return found.run_id
+
+
+@flow(name="fleetcast-what-if", timeout_seconds=3600, persist_result=False)
+def what_if(scenario: Scenario, out: str = "runs", data_folder: str | None = None) -> str:
+    """Plan a scenario that is given whole, without touching the vintages of the one it was made from.
+
+    The parameter is the configuration's own schema: a wrong key or value is refused when the run is submitted.
+    Relative paths in it are relative to the worker's folder.
+    """
+    given = scenario.model_copy(update={"name": f"what-if-{scenario.name}"[:100]})
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=".", prefix=".what-if-", encoding="utf-8") as file:
+        # JSON is YAML: the scenario is read back by the same door as every other.
+        file.write(given.model_dump_json(indent=2))
+        file.flush()
+        done: Finished = plan_flow(file.name, out, data_folder)
+    publish_plan(done)
+    return str(done.folder)

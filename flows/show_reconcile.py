@@ -1,0 +1,168 @@
+"""A reconciliation in the terminal: how far off, why, and what is proposed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from data.ledger.records import CorrectionLine
+from flows.reconcile import Reconciled, document
+from flows.run_folder import whole_folder
+from reconcile.tally import Score
+from reports.reconciliation import Section, Step, reconciliation_page, waterfall
+
+SHOWN = 12
+
+
+def _percent(value: float, sign: bool = False) -> str:
+    return "" if math.isnan(value) else f"{value:+.1%}" if sign else f"{value:.1%}"
+
+
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    for i, name in enumerate(head):
+        table.add_column(name, justify="left" if i == 0 else "right")
+    for row in rows[:SHOWN]:
+        table.add_row(*(escape(cell) for cell in row))
+    if len(rows) > SHOWN:
+        table.add_row(f"... and {len(rows) - SHOWN} more in the JSON")
+    return table
+
+
+def _cells(score: Score) -> tuple[str, ...]:
+    inside = ", ".join(f"{nominal:.0%}: {found:.0%}" for nominal, found in score.coverage.items())
+    mase = "" if math.isnan(score.mase) else f"{score.mase:.2f}"
+    return _percent(score.wape), _percent(score.bias, True), mase, _percent(score.fva, True), inside
+
+
+CAPACITY = ("LLM", "month", "hours", "short h", "reserve h", "stated risk", "GPU-h", "GPU-h too many")
+DRIFT = ("series", "severity", "over-forecast", "days", "tracking signal", "by chance")
+HEAD = ("WAPE", "bias", "MASE", "FVA", "interval holds")
+
+
+def group_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
+    """Errors by group."""
+    return tuple((f"{g.dimension} {g.name}", str(g.series), *_cells(g.members)) for g in found.errors.groups)
+
+
+def drift_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
+    """Drift by series, the strongest signal first."""
+    return tuple(
+        (
+            str(one.key), one.drift.severity, _percent(1.0 / max(one.drift.ratio, 1e-9) - 1.0, True),
+            str(one.drift.days - one.drift.since), f"{one.drift.tracking_signal:+.1f}", _percent(one.drift.chance),
+        )
+        for one in sorted(found.errors.series, key=lambda one: -abs(one.drift.tracking_signal))
+    )  # fmt: skip
+
+
+def capacity_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
+    """Capacity by LLM and month."""
+    return tuple(
+        (
+            one.llm, one.month, str(one.hours), str(one.short_hours), str(one.reserve_hours),
+            _percent(one.stated_risk), f"{one.gpu_hours:,.0f}", f"{one.over_gpu_hours:,.0f}",
+        )
+        for one in found.capacity
+    )  # fmt: skip
+
+
+def show_reconciliation(console: Console, found: Reconciled) -> None:
+    """Prints a reconciliation; lists no more than a screen holds."""
+    errors = found.errors
+    console.print(
+        f"[bold]{escape(found.scenario)}[/]: {errors.vintages} vintages of {len(errors.series) + len(errors.without)} "
+        f"series against production until {errors.until} UTC"
+    )
+    for text in found.notes:
+        console.print(f"[yellow]![/] {escape(text)}")
+    console.print(_table("Hourly forecast error, series by series", ("of", "series", *HEAD), group_rows(found)), "")
+    totals = [
+        (f"{g.dimension} {g.name}", s.grain, str(s.observed), _percent(s.wape), _percent(s.bias, True))
+        for g in errors.groups
+        if g.dimension in ("all", "llm")
+        for s in g.total
+        if s.observed
+    ]
+    console.print(_table("Error of sums", ("of", "by", "n", "WAPE", "bias"), totals), "")
+    console.print(_table("By time ahead", ("ahead", *HEAD), [(name, *_cells(s)) for name, s in errors.horizons]), "")
+    console.print(_table("Drift", DRIFT, drift_rows(found)), "")
+    if found.capacity:
+        console.print(_table("Capacity", CAPACITY, capacity_rows(found)), "")
+    for fall in found.waterfalls:
+        steps = [("planned", f"{fall.planned:,.2f}", "")]
+        steps += [(bar.cause, f"{bar.amount:+,.2f}", "" if bar.measured else "not measured") for bar in fall.bars]
+        steps.append(("actual", f"{fall.actual:,.2f}", ""))
+        console.print(_table(f"{fall.what} ({fall.note})", ("", fall.unit, ""), steps), "")
+    for one, predicted in found.goodput:
+        console.print(
+            f"goodput of {one.llm} on {one.gpu} {one.precision} TP{one.tensor_parallel} for {one.request_class}: "
+            f"predicted {predicted:.3g}, measured {one.rps:.3g} req/s ({one.rps / predicted - 1:+.1%})"
+        )
+    for key, correction in found.proposals.items():
+        where = "/".join(correction.target.values())
+        values = ", ".join(f"{name} {value:g}" for name, value in correction.values.items())
+        console.print(f"[bold]Proposed[/] {key}: {correction.kind} of {escape(where)}: {values}. ", soft_wrap=True)
+        console.print(f"  {escape(correction.evidence)}", soft_wrap=True)
+    if found.proposals:
+        console.print("Review: `fleetcast review ID --accept --by NAME`; the next plan uses what is accepted.")
+    for text in found.stale[:SHOWN]:
+        console.print(f"[yellow]stale[/] {escape(text)}", soft_wrap=True)
+    if len(found.stale) > SHOWN:
+        console.print(f"... and {len(found.stale) - SHOWN} more stale assumptions")
+    console.print(f"[dim]Recorded as {escape(found.run_id)}[/]")
+
+
+def write_reconciliation(found: Reconciled, out: Path) -> Path:
+    """A folder with reconciliation.html and reconciliation.json, whole or not at all; returns it."""
+    pictures = [
+        waterfall(
+            fall.what, fall.unit, fall.planned, fall.actual,
+            [Step(bar.cause, bar.amount, bar.measured) for bar in fall.bars], fall.note,
+        )
+        for fall in found.waterfalls
+    ]  # fmt: skip
+    errors = found.errors
+    sections = (
+        Section("Hourly forecast error, series by series", ("of", "series", *HEAD), group_rows(found)),
+        Section("By time ahead", ("ahead", *HEAD), tuple((name, *_cells(s)) for name, s in errors.horizons)),
+        Section("Drift", DRIFT, drift_rows(found)),
+        Section("Capacity", CAPACITY, capacity_rows(found)),
+        Section(
+            "Corrections to review",
+            ("id", "kind", "of", "evidence"),
+            tuple((k, c.kind, "/".join(c.target.values()), c.evidence) for k, c in found.proposals.items()),
+        ),
+    )
+    lead = f"{errors.vintages} vintages of {len(errors.series)} series against production until {errors.until} UTC"
+    notes = (*found.notes, *(f"stale: {text}" for text in found.stale))
+    page = reconciliation_page(f"Reconciliation of {found.scenario}", lead, pictures, sections, notes)
+    final = out / found.run_id
+    with whole_folder(final) as scratch:
+        (scratch / "reconciliation.html").write_text(page, encoding="utf-8")
+        (scratch / "reconciliation.json").write_text(json.dumps(document(found), indent=2) + "\n", encoding="utf-8")
+    return final
+
+
+def show_corrections(console: Console, lines: Sequence[CorrectionLine]) -> None:
+    """All corrections with their verdicts."""
+    rows = [
+        (
+            one.id, one.correction.scenario, one.correction.kind, "/".join(one.correction.target.values()),
+            ", ".join(f"{name} {value:g}" for name, value in one.correction.values.items()),
+            one.verdict + (f" by {one.reviewer}" if one.reviewer else ""),
+        )
+        for one in lines
+    ]  # fmt: skip
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("correction", "scenario", "kind", "of", "values", "verdict"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    console.print(table)

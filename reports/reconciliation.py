@@ -1,0 +1,102 @@
+"""A reconciliation as one HTML file: waterfalls as pictures, and the tables beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from reports.charts import BLUE, GREEN, INK, ORANGE, Picture, picture
+from reports.page import TEMPLATES
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One cause of a miss, in the miss's own unit; measured is False where it was taken as planned."""
+
+    label: str
+    amount: float
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A table with its heading."""
+
+    heading: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def waterfall_frame(planned: float, actual: float, steps: Sequence[Step]) -> pd.DataFrame:
+    """Bars from left to right: label, low and high end, kind (total, more, less), text; unmeasured causes are left out.
+
+    The last bar ends where the steps lead, which is `actual` when they add up.
+    """
+    rows = [{"label": "planned", "start": 0.0, "end": planned, "kind": "total", "text": f"{planned:,.0f}"}]
+    level = planned
+    for step in steps:
+        if not step.measured:
+            continue
+        kind = "more" if step.amount > 0 else "less"
+        rows.append(
+            {
+                "label": step.label,
+                "start": level,
+                "end": level + step.amount,
+                "kind": kind,
+                "text": f"{step.amount:+,.0f}",
+            }
+        )
+        level += step.amount
+    rows.append({"label": "actual", "start": 0.0, "end": actual, "kind": "total", "text": f"{actual:,.0f}"})
+    return pd.DataFrame(rows)
+
+
+def waterfall(what: str, unit: str, planned: float, actual: float, steps: Sequence[Step], note: str) -> Picture:
+    """The waterfall of a miss as a picture; its title names the largest cause."""
+    frame = waterfall_frame(planned, actual, steps)
+    told = [step for step in steps if step.measured and step.amount != 0.0]
+    largest = max(told, key=lambda step: abs(step.amount), default=None)
+    title = f"{what}: {planned:,.0f} planned, {actual:,.0f} {unit}" + (
+        "" if largest is None else f"; most of it {largest.label} ({largest.amount:+,.0f})"
+    )
+    order = frame["label"].tolist()
+    unheard = [step.label for step in steps if not step.measured]
+    caption = note + (f"; not measured: {', '.join(unheard)}" if unheard else "")
+
+    def build(width: int) -> Any:
+        base = alt.Chart(frame).encode(y=alt.Y("label:N", sort=order, title=None))
+        colour = alt.Color(
+            "kind:N",
+            scale=alt.Scale(domain=["total", "more", "less"], range=[BLUE, ORANGE, GREEN]),
+            legend=alt.Legend(title=None),
+        )
+        bars = base.mark_bar().encode(x=alt.X("start:Q", title=unit), x2="end:Q", color=colour)
+        labels = (
+            base.mark_text(align="left", dx=4, color=INK)
+            .encode(x=alt.X("right:Q"), text="text:N")
+            .transform_calculate(right="max(datum.start, datum.end)")
+        )
+        return (bars + labels).properties(width=width - 200, height=26 * len(frame))
+
+    return picture(title, caption, build)
+
+
+def reconciliation_page(
+    title: str, lead: str, pictures: Sequence[Picture], sections: Sequence[Section], notes: Sequence[str]
+) -> str:
+    """The whole page, self-contained."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(default=True), undefined=StrictUndefined
+    )
+    drawn = [(one.title, one.caption, Markup(one.wide), Markup(one.narrow)) for one in pictures]
+    return environment.get_template("reconciliation.html.j2").render(
+        title=title, lead=lead, pictures=drawn, sections=sections, notes=notes,
+        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+    )  # fmt: skip

@@ -1,0 +1,176 @@
+"""From a recorded plan and files of what happened to errors, causes, corrections, and the plan that uses them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from configs.errors import InputError
+from data.ledger import read
+from data.ledger.connect import Ledger
+from data.ledger.records import Vintage
+from flows import steps
+from flows.changes import compare
+from flows.corrections import InForce, decide, in_force
+from flows.ledger import URL, open_ledger, record_plan, vintages
+from flows.reconcile import document, reconcile_files
+from flows.show_reconcile import show_corrections, show_reconciliation, write_reconciliation
+from tests.flows.small import small_made
+
+SHARE = 0.7
+"""Production did this much of the median forecast."""
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    monkeypatch.setenv(URL, f"sqlite:///{tmp_path}/ledger.sqlite")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    made = small_made()
+    bundle = steps.write(made, folder)
+    opened = open_ledger()
+    record_plan(opened, made, bundle, folder, "small-1", made.history, InForce(()))
+    return opened
+
+
+def said() -> Vintage:
+    return vintages("x", small_made())[0]
+
+
+def actuals(folder: Path, days: int, share: float = SHARE) -> Path:
+    """Hours of production: a share of the median, requests half as long as assumed, a tenth of the prompt cached."""
+    one = said()
+    rows = ["ts,llm,request_class,region,requests,input_tokens,output_tokens,cached_tokens"]
+    sample = small_made().history.lengths[one.key.llm, one.key.request_class]
+    given = 0.5 * float((sample.weight * sample.input_tokens).sum())
+    made = float((sample.weight * sample.output_tokens).sum())
+    rng = np.random.default_rng(1)
+    for hour in range(24 * days):
+        requests = share * one.hourly[hour, one.levels.index(0.5)] * rng.gamma(400, 1 / 400)
+        tokens = f"{requests * given:.3f},{requests * made:.3f},{requests * given * 0.1:.3f}"
+        stamp = one.first_hour + np.timedelta64(hour, "h")
+        rows.append(f"{stamp}:00Z,{one.key.llm},{one.key.request_class},{one.key.region},{requests:.6f},{tokens}")
+    path = folder / "actuals.csv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def test_errors_are_found_attributed_and_recorded(ledger: Ledger, tmp_path: Path) -> None:
+    made = small_made()
+    month = made.plan.costs[0].month
+    file = actuals(tmp_path, len(said().hourly) // 24)
+    bill = tmp_path / "bill.csv"
+    planned = made.plan.costs[0].cash_usd
+    bill_head = "ChargePeriodStart,ChargeCategory,EffectiveCost,BillingCurrency"
+    bill.write_text(f"{bill_head}\n{month}-01T00:00:00Z,Usage,{planned * 0.8},USD\n", encoding="utf-8")
+    pool = made.plan.pools[0].configuration
+    row = next(r for r in made.capacity.rows if r.configuration == pool)
+    goodput = tmp_path / "goodput.csv"
+    head = "llm,gpu,precision,tensor_parallel,request_class,measured_rps,available"
+    what = f"{pool.llm},{pool.gpu},{pool.precision},{pool.tensor_parallel},{row.request_class}"
+    goodput.write_text(f"{head}\n{what},{row.knee_rps * 0.9},0.99\n", encoding="utf-8")
+    found = reconcile_files(ledger, None, file, bill, goodput)
+    (one,) = found.errors.series
+    assert one.vintages[0].hourly.bias == pytest.approx(1 / SHARE - 1, abs=0.01)
+    assert one.drift.severity == "alarm"
+    assert found.alarming
+    (cost,) = [fall for fall in found.waterfalls if fall.what == f"cost of {month}"]
+    amounts = {bar.cause: bar.amount for bar in cost.bars}
+    assert round(100 * (cost.planned + sum(amounts.values()))) == round(100 * cost.actual)
+    assert cost.actual == pytest.approx(0.8 * planned, abs=0.01)
+    assert amounts["volume"] < 0
+    assert amounts["mix and length"] < 0
+    assert amounts["goodput"] > 0
+    assert amounts["availability"] > 0
+    assert [bar.cause for bar in cost.bars if not bar.measured] == ["price"]
+    kinds = {line.correction.kind: line.correction for line in read.corrections(ledger)}
+    assert kinds["level"].values["factor"] == pytest.approx(SHARE, abs=0.01)
+    assert kinds["lengths"].values == {"input_tokens": pytest.approx(0.5, abs=0.01)}
+    assert kinds["cache"].values == {"cache_hit": pytest.approx(0.1, abs=0.01)}
+    assert kinds["goodput"].values == {"goodput": pytest.approx(0.9)}
+    recorded = read.find_run(ledger, found.run_id)
+    assert json.loads(read.content(ledger, recorded.entries["result", "reconciliation.json"])) == document(found)
+    assert read.verify(ledger) == ()
+    console = Console(width=120, record=True, file=(tmp_path / "out").open("w"))
+    show_reconciliation(console, found)
+    text = console.export_text()
+    assert "Proposed" in text
+    written = write_reconciliation(found, tmp_path / "runs")
+    page = (written / "reconciliation.html").read_text(encoding="utf-8")
+    assert page.count("<figure") == len(found.waterfalls)
+    assert page.count("<svg") == 2 * len(found.waterfalls)
+    assert "availability" in page
+    assert json.loads((written / "reconciliation.json").read_text(encoding="utf-8")) == document(found)
+    assert "stale" in text
+
+
+def test_a_second_reconciliation_of_the_same_file_proposes_nothing_twice(ledger: Ledger, tmp_path: Path) -> None:
+    file = actuals(tmp_path, 10)
+    first = reconcile_files(ledger, "small", file)
+    again = reconcile_files(ledger, "small", file)
+    assert first.proposals.keys() == again.proposals.keys()
+    assert len(read.corrections(ledger)) == len(first.proposals)
+
+
+def test_accepted_corrections_change_the_next_plan_and_it_says_so(ledger: Ledger, tmp_path: Path) -> None:
+    found = reconcile_files(ledger, None, actuals(tmp_path, 10))
+    level = next(key for key, one in found.proposals.items() if one.kind == "level")
+    assert in_force(ledger, "small").lines == ()
+    with pytest.raises(InputError, match="--by NAME"):
+        decide(ledger, level[:8], True, "", "")
+    decide(ledger, level[:8], True, "ada", "seen it")
+    used = in_force(ledger, "small")
+    assert [line.id for line in used.lines] == [level]
+    made = small_made()
+    corrected = used.history(made.history)
+    assert f"correction/{level}" in corrected.inputs
+    since = np.datetime64(used.corrections[0].since, "h")
+    assert since == said().first_hour, "all of this history lies before the change"
+    before, after = made.history.frame["requests"].sum(), corrected.frame["requests"].sum()
+    assert after / before == pytest.approx(SHARE, abs=0.01)
+    show_corrections(Console(width=120), decide(ledger, None, None, "", ""))
+    decide(ledger, level, False, "bob", "a holiday")
+    assert in_force(ledger, "small").lines == ()
+
+
+def test_what_cannot_be_reconciled_is_named(ledger: Ledger, tmp_path: Path) -> None:
+    file = actuals(tmp_path, 2)
+    with pytest.raises(InputError, match="plans of: small"):
+        reconcile_files(ledger, "other", file)
+    counts = tmp_path / "counts.csv"
+    counts.write_text("day,hour,chat\n0,0,1\n", encoding="utf-8")
+    with pytest.raises(InputError, match="Export a long CSV"):
+        reconcile_files(ledger, None, counts)
+    with pytest.raises(InputError, match="'nothing'"):
+        decide(ledger, "nothing", True, "ada", "")
+
+
+def test_what_changed_is_told_with_its_reasons() -> None:
+    pool = {"configuration": {"gpu": "H100", "llm": "a"}, "region": "us", "month": "2026-12", "gpus": 10}
+    price = {"gpu": "H100", "region": "us", "option": "on_demand", "usd_per_gpu_h": 3.0}
+    demand = {
+        "series": {"llm": "a", "request_class": "chat", "region": "us"}, "months": ["2026-12"],
+        "levels": [0.5], "monthly_requests": [[1000.0]],
+    }  # fmt: skip
+    before = {
+        "costs": [{"month": "2026-11", "cash_usd": 5.0}, {"month": "2026-12", "cash_usd": 100.0}], "pools": [pool],
+        "forecast": [demand], "prices": [price], "fingerprint": "x", "history_until": "October",
+    }  # fmt: skip
+    after = before | {
+        "costs": [{"month": "2026-12", "cash_usd": 80.0}], "pools": [pool | {"gpus": 8}], "fingerprint": "y",
+        "forecast": [demand | {"monthly_requests": [[800.0]]}], "prices": [price | {"usd_per_gpu_h": 2.5}],
+        "history_until": "November",
+    }  # fmt: skip
+    assert compare(before, after, ("correction 1: level",)) == (
+        "cost of 2026-12: 100 -> 80 USD (-20.0%)",
+        "fleet of 2026-12: H100 for a in us: 10 -> 8 GPUs",
+        "why: median demand of a/chat/us in 2026-12: 1,000 -> 800 requests (-20.0%)",
+        "why: price of H100 us on_demand: 3 -> 2.5 USD/GPU-h",
+        "why: history until November, was October",
+        "why: correction 1: level",
+    )
+    assert compare(before, before, ()) == ()

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 from statsmodels.tsa.ar_model import AutoReg
-from statsmodels.tsa.deterministic import DeterministicProcess, Fourier
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
-from data.records import FloatArray
+from data.records import FloatArray, IntArray
 from data.units import HOURS_PER_WEEK
 from forecast.clean import hour_of_week, last_weeks
+from forecast.level import believe, weekly_levels
 
 Member = Callable[[pd.Series, pd.DatetimeIndex], FloatArray]
 
+LAGS = (1, 2, 24, 168)
 LEVEL_SMOOTHING, SEASON_SMOOTHING = 0.005, 0.10
 GUARD = 1.5
 """A member may leave the range of the last eight weeks by half of its width, no further."""
@@ -43,12 +45,18 @@ def seasonal_naive(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
 def four_week_mean(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
     """Mean of each hour of the week over the last four weeks: the yardstick that is hard to beat."""
     recent = last_weeks(history, 4)
-    means = recent.groupby(hour_of_week(pd.DatetimeIndex(recent.index))).mean()
-    by_hour = means.reindex(range(HOURS_PER_WEEK)).to_numpy()
-    profile = recent.groupby(pd.DatetimeIndex(recent.index).hour).mean().reindex(range(24)).to_numpy()
-    by_hour = np.where(np.isnan(by_hour), np.tile(profile, 7), by_hour)
-    by_hour = np.nan_to_num(by_hour, nan=float(recent.mean()))
+    values, hours = recent.to_numpy(), hour_of_week(pd.DatetimeIndex(recent.index))
+    by_hour = _means(values, hours, HOURS_PER_WEEK)
+    by_hour = np.where(np.isnan(by_hour), np.tile(_means(values, hours % 24, 24), 7), by_hour)
+    by_hour = np.nan_to_num(by_hour, nan=float(values.mean()))
     return np.asarray(by_hour[hour_of_week(future)])
+
+
+def _means(values: FloatArray, group: IntArray, groups: int) -> FloatArray:
+    """Mean by group number; NaN where a group is empty."""
+    count = np.bincount(group, minlength=groups)
+    total = np.bincount(group, weights=values, minlength=groups)
+    return np.asarray(np.divide(total, count, out=np.full(groups, np.nan), where=count > 0))
 
 
 def bounded_ets(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
@@ -71,29 +79,65 @@ def bounded_ets(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
 
 def autoregression(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
     """AutoReg on lags of an hour, a day and a week around daily and weekly Fourier terms, on square roots."""
-    recent = np.sqrt(last_weeks(history, 8))
-    index = pd.DatetimeIndex(recent.index)
-    terms = [Fourier(period=24, order=6), Fourier(period=HOURS_PER_WEEK, order=10)]
-    process = DeterministicProcess(index, constant=True, additional_terms=terms, drop=True)
+    recent = np.sqrt(last_weeks(history, 8).to_numpy())
+    count = len(recent)
+    terms = _harmonics(count + len(future))
     with warnings.catch_warnings():
-        # By design: the week's seventh harmonic is the day's first; the pseudo-inverse shares their weight.
+        # By design: lags of a history that never changes are the constant again; the pseudo-inverse shares their
+        # weight.
         warnings.filterwarnings("ignore", category=SingularMatrixWarning)
-        fit = AutoReg(recent.asfreq("h"), lags=[1, 2, 24, 168], trend="n", deterministic=process).fit()
-        forecast = fit.forecast(len(future))
-    return _guarded(np.square(np.maximum(np.asarray(forecast), 0.0)), history)
+        fit = AutoReg(recent, lags=list(LAGS), trend="c", exog=terms[:count]).fit()
+    constant, lagged, seasonal = np.split(np.asarray(fit.params), [1, 1 + len(LAGS)])
+    drive = (constant + terms[count:] @ seasonal).tolist()
+    # The recursion by hand: forecasting through the results object costs more than the fit.
+    known = recent[-LAGS[-1] :].tolist()
+    one, two, day, week = lagged.tolist()
+    for step, push in enumerate(drive, start=len(known)):
+        known.append(
+            push + one * known[step - 1] + two * known[step - 2] + day * known[step - 24] + week * known[step - 168]
+        )
+    forecast = np.array(known[LAGS[-1] :])
+    return _guarded(np.square(np.clip(np.nan_to_num(forecast), 0.0, 1e150)), history)
+
+
+@lru_cache(maxsize=32)
+def _harmonics(hours: int) -> FloatArray:
+    """Daily and weekly sines and cosines, each frequency once, [hours, terms]; hour 0 is the first of the history
+    used."""
+    t = np.arange(hours)
+    cycles = sorted({7 * k for k in range(1, 7)} | set(range(1, 11)))
+    angle = 2.0 * np.pi * np.outer(t, cycles) / HOURS_PER_WEEK
+    return np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
 
 
 def weekday_mean(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
     """Mean of each hour of the day over the last seven days: all that less than three weeks can support."""
     recent = last_weeks(history, 1)
-    profile = recent.groupby(pd.DatetimeIndex(recent.index).hour).mean().reindex(range(24))
-    return np.asarray(profile.fillna(float(recent.mean())).to_numpy()[future.hour], dtype=np.float64)
+    hours = np.asarray(pd.DatetimeIndex(recent.index).hour, dtype=np.int64)
+    profile = _means(recent.to_numpy(), hours, 24)
+    return np.asarray(np.nan_to_num(profile, nan=float(recent.mean()))[future.hour], dtype=np.float64)
+
+
+def level_and_shape(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
+    """The current weekly level by a local-level model (forecast/level.py) times the mean shape of the week, on square
+    roots, recent weeks weighted more (half in eight weeks)."""
+    weeks = min(len(history) // HOURS_PER_WEEK, 12)
+    recent = history.to_numpy()[-weeks * HOURS_PER_WEEK :].reshape(weeks, HOURS_PER_WEEK)
+    mean = np.maximum(recent.mean(axis=1, keepdims=True), 1e-300)
+    weight = 0.5 ** (np.arange(weeks)[::-1] / 8.0)
+    shape = np.square((weight[:, None] * np.sqrt(recent / mean)).sum(axis=0) / weight.sum())
+    total = float(shape.sum())
+    if total <= 0.0:
+        return np.zeros(len(future))
+    level = np.exp(believe(weekly_levels(recent.ravel())).level)
+    return _guarded(level * (shape / total)[np.arange(len(future)) % HOURS_PER_WEEK], history)
 
 
 MEMBERS: dict[str, Member] = {
     "four-week mean": four_week_mean,
     "bounded ETS": bounded_ets,
     "autoregression": autoregression,
+    "level and shape": level_and_shape,
 }
 
 

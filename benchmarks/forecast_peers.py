@@ -38,7 +38,9 @@ def prophet_peer(train: pd.Series, future: pd.DatetimeIndex, country: str | None
     from prophet import Prophet
 
     for name in ("prophet", "cmdstanpy"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        log = logging.getLogger(name)
+        log.setLevel(logging.ERROR)
+        log.disabled = True
     known = train.dropna()
     frame = pd.DataFrame({"ds": pd.DatetimeIndex(known.index).tz_convert(None), "y": known.to_numpy()})
     model = Prophet(

@@ -108,6 +108,118 @@ def size(
         raise typer.Exit(EXIT_INFEASIBLE)
 
 
+@app.command(epilog="Example: `fleetcast ingest trace.csv logs/*.jsonl.gz --out traffic`")
+def ingest(
+    files: Annotated[list[str], typer.Argument(help="Traces, request logs or metric exports; patterns are expanded.")],
+    out: Annotated[Path, typer.Option(help="The dataset folder: made, or added to.")],
+    mapping: Annotated[Path | None, typer.Option(help="YAML that names the columns of a request log.")] = None,
+    start: Annotated[str | None, typer.Option(help="The day of time 0 where times are relative.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="Zone of times that carry none.", show_default="UTC")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for every row: llm, service, tenant, ...")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read traffic of any known format into a dataset, and say what became of every row."""
+    from flows import ingest as ingestion
+
+    answers = ingestion.run(files, out, mapping, start, time_zone, label or ())
+    if as_json:
+        sys.stdout.write(ingestion.as_json(answers))
+    else:
+        ingestion.show(Console(width=None if sys.stdout.isatty() else 120), answers)
+    if any(one.error is not None for one in answers):
+        raise typer.Exit(EXIT_BAD_INPUT)
+
+
+@app.command(epilog="Example: `fleetcast trace burstgpt-2026 --number costs.0.cash_usd`")
+def trace(
+    run: Annotated[str | None, typer.Argument(help="A run, or the beginning of its name; none lists the runs.")] = None,
+    number: Annotated[
+        str | None, typer.Option(help="A place in its plan.json, e.g. purchases.0.usd_per_gpu_h.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Lead from a run, or one of its numbers, to the inputs, code and catalog entries that made it."""
+    from flows.ledger import open_ledger
+    from flows.trace import show_runs, show_trace, trace_json
+    from flows.trace import trace as trace_run
+
+    console, ledger = Console(width=None if sys.stdout.isatty() else 120), open_ledger()
+    if run is None:
+        from data.ledger.read import runs
+
+        show_runs(console, runs(ledger))
+        return
+    found = trace_run(ledger, run, number)
+    if as_json:
+        sys.stdout.write(trace_json(found))
+    else:
+        show_trace(console, found)
+
+
+@app.command(epilog="Example: `fleetcast loadtest results/ --gpu H100-SXM --llm Llama-3.1-8B --out calibration`")
+def loadtest(
+    files: Annotated[list[Path], typer.Argument(help="Result files, or folders of them.", show_default=False)],
+    llm: Annotated[str | None, typer.Option(help="What was served; default: the name in the files.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="What it ran on; without it the files are checked only.")] = None,
+    precision: Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")] = "bf16",
+    kv_precision: Annotated[str, typer.Option(help="KV cache: bf16 or fp8.")] = "bf16",
+    tp: Annotated[int, typer.Option(help="Tensor parallelism: GPUs a replica.")] = 1,
+    engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
+    replicas: Annotated[int | None, typer.Option(min=1, help="Replicas behind the endpoint.")] = None,
+    cached_tokens: Annotated[int, typer.Option(min=0, help="Prompt tokens that the prefix cache held.")] = 0,
+    max_num_seqs: Annotated[int, typer.Option(min=0, help="The engine's limit of running sequences, if set.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for picture, JSON and calibrated catalog.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check load-test results, and calibrate the model to them (guidellm, aiperf, inference-perf, vllm bench)."""
+    from flows.loadtest import Question, examine, write
+    from flows.loadtest import as_json as load_tests_json
+    from flows.show_loadtest import show_load_tests
+
+    question = Question(
+        tuple(files), llm, gpu, precision, kv_precision, tp, engine, replicas, cached_tokens, max_num_seqs
+    )
+    answers = examine(question)
+    written = [] if out is None else write(answers, out)
+    if as_json:
+        sys.stdout.write(load_tests_json(answers))
+    else:
+        show_load_tests(Console(width=None if sys.stdout.isatty() else 120), answers, written)
+    if gpu is not None and all(answer.fit is None for answer in answers):
+        raise typer.Exit(EXIT_BAD_INPUT)
+
+
+@app.command(epilog="Example: `fleetcast forecast --config scenario.yaml --series chat --keep vintages`")
+def forecast(
+    config: ConfigOption = None,
+    data_folder: DataOption = None,
+    series: Annotated[str | None, typer.Option(help="Part of LLM/class/region; all series otherwise.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Write the forecast into this folder, never to be changed.")] = None,
+    score: Annotated[
+        Path | None, typer.Option(help="Score an earlier forecast against the history there is now.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Forecast demand: quantiles, why they are what they are, and how good the method was on history."""
+    load_scenario(config)
+    import json
+
+    from flows import forecast as made
+    from flows.progress import shown_on
+
+    with shown_on(Console(stderr=True), total=2):
+        run = made.make(config, data_folder)
+    found = made.chosen(run, series)
+    if keep is not None:
+        Console(stderr=True).print(f"Kept: {made.keep(run, keep)}", soft_wrap=True)
+    if score is not None:
+        sys.stdout.write(json.dumps(made.scores(run, score), indent=2) + "\n")
+    elif as_json:
+        sys.stdout.write(made.as_json(run, found))
+    else:
+        made.show(Console(width=None if sys.stdout.isatty() else 120), run, found)
+
+
 def main() -> None:
     """Entry point: environment first, then the command; expected errors end without a traceback."""
     prepare()

@@ -6,14 +6,11 @@ and LLM series; see docs/forecast.md), and log-space autoregressions explode.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from statsmodels.tools.sm_exceptions import SingularMatrixWarning
-from statsmodels.tsa.ar_model import AutoReg
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
 from data.records import FloatArray, IntArray
@@ -24,6 +21,7 @@ from forecast.level import believe, weekly_levels
 Member = Callable[[pd.Series, pd.DatetimeIndex], FloatArray]
 
 LAGS = (1, 2, 24, 168)
+RIDGE = 1e-9
 LEVEL_SMOOTHING, SEASON_SMOOTHING = 0.005, 0.10
 GUARD = 1.5
 """A member may leave the range of the last eight weeks by half of its width, no further."""
@@ -78,26 +76,33 @@ def bounded_ets(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
 
 
 def autoregression(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
-    """AutoReg on lags of an hour, a day and a week around daily and weekly Fourier terms, on square roots."""
+    """Autoregression on lags of an hour, two, a day and a week around daily and weekly harmonics, on square roots.
+
+    The model of statsmodels' AutoReg with the harmonics as exog, whose fit it equals (tests); solved here by normal
+    equations because its pseudo-inverse and step-wise forecast cost ten times as much, and threads of BLAS on top.
+    """
     recent = np.sqrt(last_weeks(history, 8).to_numpy())
-    count = len(recent)
+    count, longest = len(recent), LAGS[-1]
     terms = _harmonics(count + len(future))
-    with warnings.catch_warnings():
-        # By design: lags of a history that never changes are the constant again; the pseudo-inverse shares their
-        # weight.
-        warnings.filterwarnings("ignore", category=SingularMatrixWarning)
-        fit = AutoReg(recent, lags=list(LAGS), trend="c", exog=terms[:count]).fit()
-    constant, lagged, seasonal = np.split(np.asarray(fit.params), [1, 1 + len(LAGS)])
-    drive = (constant + terms[count:] @ seasonal).tolist()
-    # The recursion by hand: forecasting through the results object costs more than the fit.
-    known = recent[-LAGS[-1] :].tolist()
-    one, two, day, week = lagged.tolist()
-    for step, push in enumerate(drive, start=len(known)):
-        known.append(
-            push + one * known[step - 1] + two * known[step - 2] + day * known[step - 24] + week * known[step - 168]
+    scale = float(recent.mean())
+    if scale <= 0.0:
+        return np.zeros(len(future))
+    known = recent / scale
+    lagged = [known[longest - lag : count - lag] for lag in LAGS]
+    design = np.column_stack([np.ones(count - longest), *lagged, terms[longest:count]])
+    normal = np.einsum("ij,ik->jk", design, design)
+    # A trace of a ridge: lags of a history that never changes are the constant again.
+    normal[np.diag_indices_from(normal)] += RIDGE * len(design)
+    params = np.linalg.solve(normal, np.einsum("ij,i->j", design, known[longest:]))
+    drive = (params[0] + terms[count:] @ params[1 + len(LAGS) :]).tolist()
+    one, two, day, week = params[1 : 1 + len(LAGS)].tolist()
+    path = known[-longest:].tolist()
+    for step, push in enumerate(drive, start=longest):
+        path.append(
+            push + one * path[step - 1] + two * path[step - 2] + day * path[step - 24] + week * path[step - 168]
         )
-    forecast = np.array(known[LAGS[-1] :])
-    return _guarded(np.square(np.clip(np.nan_to_num(forecast), 0.0, 1e150)), history)
+    forecast = scale * np.clip(np.nan_to_num(np.array(path[longest:])), 0.0, 1e6)
+    return _guarded(np.square(forecast), history)
 
 
 @lru_cache(maxsize=32)

@@ -25,6 +25,8 @@ from forecast.windows import Window, in_sample, rolling_windows
 LEAST_HOURS = 24
 CEILING = 4.0
 """Paths stop at this multiple of the largest hour in history; growth and events declared by the user come on top."""
+EMPIRICAL_CEILING = 2.0
+"""The same where paths are drawn from history, whose largest hours are in the draw already."""
 UNFORECASTABLE = 0.8
 """Backtest WAPE from which on the past itself is the better forecast of the hours."""
 
@@ -112,6 +114,7 @@ def drawn_from_history(
         bank=empirical_bank(history, last_date),
         belief=believe(levels),
         levels=levels,
+        ceiling=EMPIRICAL_CEILING / CEILING * one.model.ceiling,
     )
 
     def again(window: Window) -> Evidence:

@@ -1,0 +1,1 @@
+"""Result files of load-test tools, read into one record (data.loadtests.records.LoadTest)."""

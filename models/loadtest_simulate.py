@@ -1,0 +1,190 @@
+"""A load test run again in the simulator: the same arrivals or clients, lengths and number of requests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from data.loadtests.records import LoadPoint, Spread
+from data.records import FloatArray, IntArray, StepCost
+from models.simulator.engine import Limits, Requests, simulate
+
+STATISTICS = ("mean", "p50", "p90", "p95", "p99")
+METRICS = ("ttft", "tpot", "e2e")
+LEVELS = (50, 90, 95, 99)
+MOST_REQUESTS = 4_000
+"""Of one point and replica: beyond it a run only repeats itself (or its queue only grows)."""
+ENOUGH = 400
+"""Requests below which a point is simulated several times, with other arrivals each."""
+MOST_SEEDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one replica received, shape [lanes, requests]: point[lanes] says at which point; short points have several
+    lanes. Requests beyond count[lanes] are padding that comes long after the rest. clients [lanes] is infinite for an
+    open loop."""
+
+    arrival_s: FloatArray
+    input_tokens: IntArray
+    cached_tokens: IntArray
+    output_tokens: IntArray
+    point: IntArray
+    count: IntArray
+    clients: FloatArray
+    measured: FloatArray
+    """[points, METRICS, STATISTICS] seconds; NaN where not reported or from too few requests."""
+
+
+def load_of(points: Sequence[LoadPoint], replicas: int = 1, cached_tokens: int = 0, seed: int = 0) -> Load:
+    """The load of every point on one of `replicas` replicas that share it evenly.
+
+    cached_tokens: prompt tokens of a request that the prefix cache holds.
+    """
+    counts = [min(max(p.requests_ok // replicas, 2), MOST_REQUESTS) for p in points]
+    pairs = [(i, k) for i, n in enumerate(counts) for k in range(_seeds(n))]
+    shape = (len(pairs), max(counts))
+    arrival, inputs, outputs = np.zeros(shape), np.ones(shape, np.int64), np.ones(shape, np.int64)
+    clients = np.full(len(pairs), np.inf)
+    for lane, (i, k) in enumerate(pairs):
+        p, n = points[i], counts[i]
+        if p.clients > 0:
+            clients[lane] = max(round(p.clients / replicas), 1)
+        rng = np.random.default_rng([seed, k])
+        lengths = _lengths(p, n, k, replicas, rng)
+        inputs[lane, :n], outputs[lane, :n] = (np.maximum(np.rint(side), 1) for side in lengths)
+        arrival[lane, :n] = _arrivals(p, n, k, replicas, rng)
+        # Padding comes when all else has ended, by a margin that even a tenfold error in speed leaves.
+        arrival[lane, n:] = 10.0 * (p.duration_s + np.nan_to_num(p.e2e_s.mean)) + arrival[lane, n - 1] + 1.0
+    cached = np.minimum(np.full(shape, cached_tokens, np.int64), np.maximum(inputs - 1, 0))
+    point = np.array([i for i, _ in pairs])
+    return Load(
+        arrival, inputs, cached, outputs, point, np.array([counts[i] for i in point]), clients, measured(points)
+    )
+
+
+def measured(points: Sequence[LoadPoint]) -> FloatArray:
+    """[points, METRICS, STATISTICS] seconds; percentiles that rest on less than one request are NaN."""
+    found = np.full((len(points), len(METRICS), len(STATISTICS)), np.nan)
+    for i, p in enumerate(points):
+        for j, spread in enumerate((p.ttft_s, p.tpot_s, p.e2e_s)):
+            found[i, j] = [getattr(spread, name) for name in STATISTICS]
+        if p.requests_ok < 100:
+            found[i, :, STATISTICS.index("p99")] = np.nan
+        if p.requests_ok < 20:
+            found[i, :, STATISTICS.index("p95")] = np.nan
+    return np.where(found > 0, found, np.nan)
+
+
+def _seeds(requests: int) -> int:
+    return int(np.clip(math.ceil(ENOUGH / requests), 1, MOST_SEEDS))
+
+
+def _lengths(p: LoadPoint, n: int, k: int, replicas: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """Input and output tokens: the requests themselves where the file has them, else drawn from what it reports."""
+    if p.rows is not None and not np.isnan(p.rows.input_tokens).any() and not np.isnan(p.rows.output_tokens).any():
+        pick = np.resize(np.arange(k % replicas, len(p.rows.input_tokens), replicas), n)
+        return p.rows.input_tokens[pick], p.rows.output_tokens[pick]
+    return _drawn(p.input_tokens, n, rng), _drawn(p.output_tokens, n, rng)
+
+
+def _drawn(spread: Spread, n: int, rng: np.random.Generator) -> FloatArray:
+    """n stratified draws of a distribution known by some of its percentiles, moved to its mean."""
+    known = [
+        (q, v)
+        for q, v in zip(
+            (0.0, 0.5, 0.9, 0.95, 0.99, 1.0),
+            (spread.low, spread.p50, spread.p90, spread.p95, spread.p99, spread.high),
+            strict=True,
+        )
+        if not math.isnan(v)
+    ]
+    mean = spread.mean if not math.isnan(spread.mean) else 1.0
+    if len(known) < 2:
+        return np.full(n, mean)
+    levels, values = zip(*known, strict=True)
+    drawn = np.interp((rng.permutation(n) + 0.5) / n, levels, values)
+    # A minimum far from the bulk is one request, not a ramp up to the median.
+    return np.asarray(drawn * mean / max(float(drawn.mean()), 1e-9))
+
+
+def _arrivals(p: LoadPoint, n: int, k: int, replicas: int, rng: np.random.Generator) -> FloatArray:
+    """Seconds at which requests come, rising from 0."""
+    rate = (p.offered_rps if p.offered_rps > 0 else p.achieved_rps) / replicas
+    if p.arrivals in ("closed", "at_once"):
+        return np.zeros(n)
+    if p.rows is not None and not np.isnan(p.rows.start_s).any():
+        # Requests went to replicas in turn, as a round-robin router sends them.
+        starts = np.sort(p.rows.start_s)[k % replicas :: replicas][:n]
+        if len(starts) == n:
+            return np.asarray(starts - starts[0])
+    if p.arrivals == "constant":
+        return np.arange(n) / rate
+    shape = p.burstiness
+    gaps = rng.gamma(shape, 1.0 / shape, n)
+    # The draw's own mean would be a rate error of 1 / sqrt(n); the measured test had one rate.
+    gaps *= n / gaps.sum()
+    return np.asarray(np.cumsum(gaps) / rate)
+
+
+def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> FloatArray:
+    """Predicted seconds, shape [trials, points, METRICS, STATISTICS]; NaN where a lane was cut off.
+
+    cost has one lane a trial and point, trial by trial; limits one entry a point; request_s [trials] joins every TTFT.
+    """
+    trials, lanes = len(request_s), len(load.point)
+
+    def each(values: np.ndarray) -> np.ndarray:
+        return np.tile(values, (trials, *[1] * (values.ndim - 1)))
+
+    requests = Requests(
+        each(load.arrival_s), each(load.input_tokens), each(load.cached_tokens), each(load.output_tokens)
+    )
+    slots = np.minimum(limits.max_num_seqs[load.point], load.clients).astype(np.int64)
+    many = Limits(
+        each(slots),
+        each(limits.token_budget[load.point]),
+        each(limits.kv_tokens[load.point]),
+        each(limits.block_tokens[load.point]),
+    )
+    points = len(load.measured)
+    index = (np.arange(trials)[:, None] * points + load.point[None, :]).ravel()
+    got = simulate(_lanes(cost, index), requests, many)
+    found = np.full((trials, points, len(METRICS), len(STATISTICS)), np.nan)
+    for t in range(trials):
+        for i in range(points):
+            mine = np.flatnonzero(load.point == i)
+            n = int(load.count[mine[0]])
+            first, end = got.first_token_s[t * lanes + mine, :n], got.end_s[t * lanes + mine, :n]
+            if np.isnan(end).any():
+                continue
+            sent = load.arrival_s[mine, :n]
+            if load.clients[mine[0]] < n:
+                # A client sends its next request when one of its own has ended.
+                c = int(load.clients[mine[0]])
+                free = np.concatenate([np.zeros((len(mine), c)), np.sort(end, axis=1)[:, : n - c]], axis=1)
+                sent = np.maximum(sent, free)
+            tokens = load.output_tokens[mine, :n]
+            tpot = ((end - first) / np.maximum(tokens - 1, 1))[tokens > 1]
+            for j, values in enumerate((first - sent + request_s[t], tpot, end - sent + request_s[t])):
+                if values.size:
+                    found[t, i, j] = [values.mean(), *np.percentile(values, LEVELS)]
+    return found
+
+
+def _lanes(cost: StepCost, index: IntArray) -> StepCost:
+    """Lanes of a cost, some of them several times."""
+    return replace(
+        cost,
+        linear_s=cost.linear_s[index],
+        decode_base_s=cost.decode_base_s[index],
+        decode_per_seq_s=cost.decode_per_seq_s[index],
+        decode_per_kv_token_s=cost.decode_per_kv_token_s[index],
+        prefill_base_s=cost.prefill_base_s[index],
+        prefill_per_token_s=cost.prefill_per_token_s[index],
+        prefill_per_attention_s=cost.prefill_per_attention_s[index],
+        mixed_decode_factor=None if cost.mixed_decode_factor is None else cost.mixed_decode_factor[index],
+    )

@@ -1,0 +1,101 @@
+"""`fleetcast loadtest`: result files in, doubts, a calibrated catalog and a picture out."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from configs.errors import InputError
+from data.catalog import find_engine, load_coefficients, load_engines
+from flows.loadtest import Question, as_json, curve, examine, write
+from models.coefficients import coefficients
+from models.loadtest_coefficients import Factors
+from tests.data.loadtests.factory import Truth, truth, vllm, written
+from tests.flows.conftest import Run
+from tests.models.loadtest_factory import GPU, LLM, served
+
+
+def ask(*files: Path, gpu: str | None = None, llm: str | None = None, precision: str = "bf16") -> Question:
+    return Question(files, llm, gpu, precision, "bf16", 1, "vllm", None, 0, 64)
+
+
+def saved(folder: Path) -> list[Path]:
+    """Two runs of a known server as `vllm bench serve` saves them."""
+    paths = []
+    for rate in (3.0, 15.0):
+        rows = served(Factors(0.85, 0.95, 2.0, 0.02), rate, n=60, seed=int(rate)).rows
+        assert rows is not None
+        t = Truth(rows.start_s, rows.input_tokens.astype(int), rows.output_tokens.astype(int), rows.ttft_s, rows.e2e_s)
+        text = vllm(t).replace('"model_id": "m"', f'"model_id": "meta-llama/{LLM.name}"')
+        text = text.replace('"request_rate": 4.0', f'"request_rate": {rate}')
+        paths.append(written(folder, text, f"{rate}.json"))
+    return paths
+
+
+def test_files_are_checked_without_a_gpu_and_json_is_strict(fleetcast: Run, tmp_path: Path) -> None:
+    path = written(tmp_path, vllm(truth(failed=4)))
+    done = fleetcast("loadtest", str(path), "--json")
+    assert done.returncode == 0, done.stderr
+
+    def no_constants(name: str) -> None:
+        raise AssertionError(name)
+
+    (found,) = json.loads(done.stdout, parse_constant=no_constants)
+    assert found["points"][0]["requests_failed"] == 4
+    assert {f["kind"] for f in found["findings"]} >= {"failures"}
+    assert found["fit"] is None
+
+
+@pytest.mark.slow
+def test_a_damaged_file_ends_with_2(fleetcast: Run, tmp_path: Path) -> None:
+    done = fleetcast("loadtest", str(written(tmp_path, "{")))
+    assert done.returncode == 2
+    assert "result.json" in done.stderr.replace("\n", "")
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.slow
+def test_a_fit_is_written_as_picture_and_catalog(tmp_path: Path) -> None:
+    (answer,) = examine(ask(*saved(tmp_path), gpu=GPU.name))
+    assert answer.fit is not None
+    assert answer.setup is not None
+    assert answer.fit.errors["after"]["tpot"] < 0.05
+    out = tmp_path / "out"
+    names = {path.name for path in write([answer], out)}
+    assert names == {"loadtest.json", "service_curve.svg", "service_curve.png", "coefficients.yaml", "engines.yaml"}
+    assert (out / "service_curve.png").read_bytes().startswith(b"\x89PNG")
+    # The files are catalogs: what they hold is the old catalog times the fitted factors.
+    factors = answer.fit.factors
+    old = coefficients(load_coefficients(), GPU, "vllm", "bf16", "bf16", 1)
+    new = coefficients(load_coefficients(out / "coefficients.yaml"), GPU, "vllm", "bf16", "bf16", 1)
+    assert new.gemm_eff_compute == pytest.approx(min(old.gemm_eff_compute * factors.compute, 1.0), rel=1e-4)
+    assert new.decode_eff_memory == pytest.approx(min(old.decode_eff_memory * factors.bandwidth, 1.0), rel=1e-4)
+    host = load_engines(out / "engines.yaml")["vllm"].host_overhead_s
+    assert host == pytest.approx(find_engine("vllm").host_overhead_s * factors.overhead, rel=1e-3)
+    assert json.loads((out / "loadtest.json").read_text(encoding="utf-8"))[0]["fit"]["verdict"] == answer.fit.verdict
+    points = curve(answer.fit)
+    assert len(points) == 4
+    assert all(not math.isnan(p.measured_ms) and p.calibrated_ms > 0 for p in points)
+
+
+def test_implausible_points_are_not_fitted(tmp_path: Path) -> None:
+    t = truth(200)
+    fast = Truth(t.start, t.inputs, t.outputs, t.ttft, t.ttft + 1e-3 * t.outputs)
+    (answer,) = examine(ask(written(tmp_path, vllm(fast)), gpu=GPU.name, llm=LLM.name))
+    assert answer.fit is None
+    assert {f.kind for f in answer.findings if f.severity == "impossible"} == {"tpot_below_bandwidth"}
+    assert any("no plausible point" in note for note in answer.notes)
+    assert json.loads(as_json([answer]))[0]["fit"] is None
+
+
+def test_names_that_are_not_known_are_errors(tmp_path: Path) -> None:
+    path = written(tmp_path, vllm(truth()))
+    with pytest.raises(InputError, match="LLM 'm'"):
+        examine(ask(path, gpu=GPU.name))
+    with pytest.raises(InputError, match="GPU 'H9'"):
+        examine(ask(path, gpu="H9", llm=LLM.name))
+    with pytest.raises(InputError, match="precisions"):
+        examine(ask(path, gpu=GPU.name, llm=LLM.name, precision="fp3"))

@@ -1,0 +1,153 @@
+"""A fit through the simulator finds the speed of a plain-Python server, and says when it could not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from configs.catalog_schema import CoefficientCatalog
+from configs.validation import validated
+from data.catalog import find_engine, find_gpu, load_coefficients
+from data.loadtests.records import LoadPoint, Spread
+from data.records import Configuration
+from models.coefficients import coefficients
+from models.loadtest_coefficients import Factors, scaled
+from models.loadtest_fit import COEFFICIENTS, LoadTestFit, fit_load_tests
+from models.loadtest_simulate import METRICS, STATISTICS, load_of
+from tests.models.loadtest_factory import GPU, ONE, served, setup
+
+TRUE = Factors(0.8, 0.93, 2.0, 0.012)
+
+
+@cache
+def measured() -> tuple[LoadPoint, ...]:
+    points = [served(TRUE, rate, n=80, seed=int(rate)) for rate in (2.0, 12.0, 25.0)]
+    return (*points, served(TRUE, 0.0, clients=16, seed=7))
+
+
+@cache
+def fitted() -> LoadTestFit:
+    # Other requests and arrivals than the server's: the fit sees what a result file without requests tells.
+    return fit_load_tests(setup(), [replace(p, rows=None) for p in measured()])
+
+
+def test_the_fit_finds_the_servers_speed() -> None:
+    fit = fitted()
+    for i, field in enumerate(fields(Factors)):
+        off = math.log(getattr(fit.factors, field.name) / getattr(TRUE, field.name))
+        assert abs(off) <= 3.0 * fit.sd[i] + 0.02, field.name
+    assert fit.errors["before"]["ttft"] > 0.25
+    assert fit.errors["after"]["tpot"] < 0.03
+    assert fit.errors["held_out"]["tpot"] < 0.06
+    assert fit.errors["held_out"]["ttft"] < 0.15
+    assert {"overhead", "request_s"} <= set(fit.identified)
+    assert not fit.verdict.startswith("poor")
+
+
+def test_held_out_predictions_are_not_the_fits_own() -> None:
+    fit = fitted()
+    assert fit.folds == 4
+    differ = np.abs(fit.held_out / fit.after - 1.0)
+    assert np.nanmax(differ) > 1e-4
+    assert fit.errors["held_out"]["tpot"] != fit.errors["after"]["tpot"]
+
+
+@pytest.mark.slow
+def test_points_that_contradict_each_other_are_a_poor_fit() -> None:
+    wild = [
+        replace(p, rows=None, tpot_s=_times(p.tpot_s, k), ttft_s=_times(p.ttft_s, k))
+        for p, k in zip(measured(), (1.0, 3.0, 0.8, 4.0), strict=True)
+    ]
+    assert fit_load_tests(setup(), wild).verdict.startswith("poor")
+
+
+def _times(spread: Spread, factor: float) -> Spread:
+    return Spread(*(getattr(spread, f.name) * factor for f in fields(Spread)))
+
+
+@pytest.mark.slow
+def test_one_point_says_it_is_one() -> None:
+    fit = fit_load_tests(setup(), [replace(measured()[0], rows=None)])
+    assert "one point" in fit.verdict
+    assert math.isnan(fit.errors["held_out"]["tpot"])
+    assert "compute" not in fit.identified
+
+
+def test_no_points_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        fit_load_tests(setup(), [])
+
+
+def test_the_written_catalog_predicts_what_was_fitted() -> None:
+    catalog, engine = scaled(load_coefficients(), find_engine("vllm"), GPU, ONE, TRUE, "made here")
+    again = validated(CoefficientCatalog, catalog.model_dump(), "round trip")
+    before = coefficients(load_coefficients(), GPU, "vllm", "bf16", "bf16", 1)
+    after = coefficients(again, GPU, "vllm", "bf16", "bf16", 1)
+    assert after.gemm_eff_compute == pytest.approx(before.gemm_eff_compute * TRUE.compute)
+    assert after.prefill_eff_max == pytest.approx(before.prefill_eff_max * TRUE.compute)
+    assert after.decode_eff_memory == pytest.approx(before.decode_eff_memory * TRUE.bandwidth)
+    assert after.gemm_t0_s == pytest.approx(before.gemm_t0_s * TRUE.overhead)
+    assert engine.host_overhead_s == pytest.approx(find_engine("vllm").host_overhead_s * TRUE.overhead)
+    assert len(again.gemm) == len(load_coefficients().gemm)
+    assert "made here" in again.source.citation
+    for gpu, engine_name in (("H200-SXM", "vllm"), ("H100-SXM", "trtllm")):
+        other = coefficients(again, find_gpu(gpu), engine_name, "bf16", "bf16", 1)
+        assert other == coefficients(load_coefficients(), find_gpu(gpu), engine_name, "bf16", "bf16", 1)
+
+
+@pytest.mark.parametrize(("gpu", "engine", "precision"), [("A30", "vllm", "bf16"), ("H200-SXM", "trtllm", "fp8")])
+def test_medians_and_borrowed_launch_costs_are_scaled_as_they_are_looked_up(
+    gpu: str, engine: str, precision: str
+) -> None:
+    one = Configuration("Llama-3.1-8B", gpu, precision, "bf16", 1, engine)
+    catalog, _ = scaled(load_coefficients(), find_engine(engine), find_gpu(gpu), one, Factors(0.9, 0.9, 3.0, 0.0))
+    before = coefficients(load_coefficients(), find_gpu(gpu), engine, precision, "bf16", 1)
+    after = coefficients(catalog, find_gpu(gpu), engine, precision, "bf16", 1)
+    assert after.gemm_t0_s == pytest.approx(3.0 * before.gemm_t0_s)
+    assert after.gemm_eff_compute == pytest.approx(0.9 * before.gemm_eff_compute)
+    assert after.prefill_eff_max == pytest.approx(0.9 * before.prefill_eff_max)
+
+
+def test_shares_stay_shares() -> None:
+    catalog, _ = scaled(load_coefficients(), find_engine("vllm"), GPU, ONE, Factors(5.0, 5.0, 1.0, 0.0))
+    found = coefficients(catalog, GPU, "vllm", "bf16", "bf16", 1)
+    assert found.gemm_eff_compute == found.gemm_eff_memory == found.prefill_eff_max == found.decode_eff_memory == 1.0
+
+
+def test_loads_are_those_of_the_points() -> None:
+    points = measured()
+    load = load_of(points, cached_tokens=64)
+    assert load.point.tolist() == sorted(load.point.tolist())
+    for lane, i in enumerate(load.point):
+        p, n = points[i], load.count[lane]
+        assert p.rows is not None
+        assert n == p.requests_ok
+        assert load.input_tokens[lane, :n].sum() == p.rows.input_tokens.sum()
+        assert np.all(np.diff(load.arrival_s[lane]) >= 0)
+        assert load.clients[lane] == (p.clients if p.clients > 0 else math.inf)
+    assert np.all(load.cached_tokens < load.input_tokens) or np.all(load.cached_tokens <= 64)
+    spread = replace(points[1], rows=None)
+    drawn = load_of([spread])
+    n = drawn.count[0]
+    assert drawn.output_tokens[0, :n].mean() == pytest.approx(spread.output_tokens.mean, rel=0.02)
+    assert n / drawn.arrival_s[0, n - 1] == pytest.approx(spread.offered_rps, rel=0.02)
+
+
+def test_replicas_share_the_load() -> None:
+    one = replace(measured()[1], rows=None, requests_ok=400)
+    whole, half = load_of([one]), load_of([one], replicas=2)
+    assert half.count[0] == whole.count[0] // 2
+    rate = [load.count[0] / load.arrival_s[0, load.count[0] - 1] for load in (whole, half)]
+    assert rate[1] == pytest.approx(rate[0] / 2, rel=0.05)
+
+
+def test_percentiles_of_few_requests_are_not_fitted() -> None:
+    found = load_of([replace(measured()[0], requests_ok=19)]).measured
+    for name in ("p95", "p99"):
+        assert np.isnan(found[0, :, STATISTICS.index(name)]).all()
+    assert found.shape == (1, len(METRICS), len(STATISTICS))
+    assert len(COEFFICIENTS) == len(fields(Factors))

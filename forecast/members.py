@@ -153,14 +153,30 @@ def level_and_shape(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
 
 
 def shrunk_week(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
-    """The hour-of-week mean shrunk to the day profile, which counts for six weeks: what two or three weeks support."""
-    weeks = len(history) / HOURS_PER_WEEK
-    weight = weeks / (weeks + 6.0)
-    return np.asarray(weight * four_week_mean(history, future) + (1.0 - weight) * day_profile(history, future))
+    """The day profile plus what each hour of the week adds to it, shrunk by how much of that is noise.
+
+    Empirical Bayes over eight weeks: the 168 mean deviations from the profile vary by signal plus noise / weeks; the
+    noise shows from week to week, and the signal's share is what is kept. A service whose Friday nights differ keeps
+    them; one without such habits gets the profile. The day profile itself under two weeks.
+    """
+    weeks = min(len(history) // HOURS_PER_WEEK, 8)
+    ahead = np.sqrt(day_profile(history, future))
+    if weeks < 2:
+        return np.square(ahead)
+    recent = last_weeks(history, weeks)
+    root = np.sqrt(recent.to_numpy()).reshape(weeks, HOURS_PER_WEEK)
+    profile = np.sqrt(day_profile(history, pd.DatetimeIndex(recent.index))).reshape(weeks, HOURS_PER_WEEK)
+    level = root.mean(axis=1) / np.maximum(profile.mean(axis=1), 1e-300)
+    gap = root - profile * level[:, None]
+    mean = gap.mean(axis=0)
+    noise = float(np.square(gap - mean).sum(axis=0).mean()) / (weeks - 1) / weeks
+    signal = max(float(np.square(mean).mean()) - noise, 0.0)
+    share = signal / (signal + noise) if signal > 0.0 else 0.0
+    return np.asarray(np.square(np.maximum(ahead + share * mean[np.arange(len(future)) % HOURS_PER_WEEK], 0.0)))
 
 
 MEMBERS: dict[str, Member] = {
-    "day profile": day_profile,
+    "shrunk week": shrunk_week,
     "bounded ETS": bounded_ets,
     "autoregression": autoregression,
     "level and shape": level_and_shape,

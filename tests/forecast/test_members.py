@@ -65,6 +65,19 @@ def test_a_day_profile_is_the_mean_day_scaled_by_weekday() -> None:
     assert found[wednesday] == pytest.approx(expected * (pooled * (1.0 + (1.2 / pooled - 1.0) * 0.8)) ** 2)
 
 
+def test_the_week_is_shrunk_by_what_its_hours_owe_to_noise() -> None:
+    """Without habits of its own an hour of the week gets the profile; strong habits are kept whole."""
+    rng = np.random.default_rng(0)
+    plain = pd.Series(rng.poisson(200.0, len(INDEX)).astype(float), index=INDEX)
+    profile, found, week = (
+        f(plain, INDEX[:168]) for f in (members.day_profile, members.shrunk_week, members.four_week_mean)
+    )
+    assert np.abs(found - profile).mean() < 0.35 * np.abs(week - profile).mean()
+    habit = np.tile(np.exp(0.4 * rng.standard_normal(168)), len(INDEX) // 168)
+    own = pd.Series(rng.poisson(200.0 * habit).astype(float), index=INDEX)
+    assert members.shrunk_week(own, INDEX[:168]) == pytest.approx(200.0 * habit[:168], rel=0.12)
+
+
 def test_a_failing_method_is_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise np.linalg.LinAlgError("singular")

@@ -1,13 +1,16 @@
 """Score forecasts on anyone's hourly series: the product's portfolio beside its yardsticks, and peers where installed.
 
     python -m benchmarks.forecast --series FILE [--train-weeks 12] [--horizon-weeks 4] [--origins 6]
-                                  [--holidays COUNTRY] [--json]
+                                  [--holidays COUNTRY] [--no-peers] [--json]
 
 FILE: a long frame `series_id, ts, y` (CSV or Parquet), hourly. Every series is forecast from several past origins with
-nothing known after them. Prints WAPE, MASE, bias, pinball loss at 0.95, three-level coverage (hour, largest hour of the
-horizon, total of the horizon) and CPU seconds, by series and pooled. statsforecast (MSTL with AutoARIMA) is scored in
-the same run where that package is installed. --holidays lets the four-week mean and the portfolio treat that country's
-public holidays as Sundays.
+nothing known after them; calibration is pooled over the series of the file at the same origin. Prints WAPE, MASE, bias,
+pinball loss at 0.95, three-level coverage (hour, largest hour of the horizon, total of the horizon) and CPU seconds, by
+series and pooled. statsforecast (MSTL with AutoARIMA) and Prophet are scored in the same run where they are installed.
+--holidays: every method but the seasonal naive treats that country's public holidays as Sundays (Prophet: as its own
+holiday effects).
+
+statsforecast needs an older pandas than the product: give the peers an environment of their own (docs/forecast.md).
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import time
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,20 +26,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.forecast_peers import prophet_peer, statsforecast_peer
 from configs.errors import InputError
 from forecast.accuracy import bias, covered, mase, pinball, wape
-from forecast.backtest import quiet_days
 from forecast.calendar import as_sundays, without_holidays
 from forecast.clean import filled
 from forecast.members import four_week_mean, seasonal_naive
-from forecast.paths import simulate
-from forecast.single import prepare
+from forecast.paths import compound, simulate
+from forecast.portfolio import calibrated
+from forecast.single import Task, prepared_or_fallback
+from forecast.windows import quiet_days
 
 LEVELS = (0.8, 0.95)
+NORMAL = {0.8: 1.2816, 0.9: 1.6449, 0.95: 1.9600}
 PATHS = 500
-WINDOWS = 6
+WINDOWS = 5
 
 Scored = dict[str, Any]
+Found = dict[str, np.ndarray]
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of those it has started and awaited (Prophet fits in one)."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def read_series(path: Path) -> dict[str, pd.Series]:
@@ -50,86 +63,99 @@ def read_series(path: Path) -> dict[str, pd.Series]:
     return {str(name): one.groupby("ts")["y"].sum(min_count=1).asfreq("h") for name, one in frame.groupby("series_id")}
 
 
-def quantiles_from_past(train: pd.Series, hours: int, method: Callable[..., np.ndarray]) -> np.ndarray:
-    """Errors of a point method over past windows of the same length, pooled: what its quantiles are shifted by."""
+def portfolio(
+    trains: list[pd.Series], futures: list[pd.DatetimeIndex], country: str | None, seed: int
+) -> list[tuple[Found, float]]:
+    """Point forecast and hourly paths of every series, calibrated together, and each one's CPU seconds."""
+    made, seconds = [], []
+    for i, (train, future) in enumerate(zip(trains, futures, strict=True)):
+        begun = cpu_seconds()
+        days = max(len(future) // 24, 1)
+        made.append(prepared_or_fallback(train, Task(future, WINDOWS, days, country), seed * 1000 + i))
+        seconds.append(cpu_seconds() - begun)
+    found = []
+    for one, future, spent in zip(calibrated(made), futures, seconds, strict=True):
+        begun = cpu_seconds()
+        growth = compound(len(future), 0.0, 0.0)
+        quiet = quiet_days(future, country)
+        paths = next(simulate([one.model], quiet, [growth], PATHS, np.random.default_rng(seed)))
+        ordered = np.sort(np.ascontiguousarray(paths.T), axis=1)
+        found.append(({"point": one.point, "paths": paths, "ordered": ordered}, spent + cpu_seconds() - begun))
+    return found
+
+
+def past_errors(train: pd.Series, hours: int, method: Callable[..., np.ndarray], country: str | None) -> np.ndarray:
+    """Errors of a point method over past windows of the same length: what its quantiles are shifted by."""
+    clean = without_holidays(train, country)
     errors = []
     for back in range(1, WINDOWS + 1):
         cut = len(train) - back * hours
         if cut < 2 * 168:
             break
-        past, _ = filled(train.iloc[:cut])
+        past, _ = filled(clean.iloc[:cut])
         actual = train.iloc[cut : cut + hours]
-        errors.append(actual.to_numpy() - method(past, pd.DatetimeIndex(actual.index)))
-    if errors:
-        return np.concatenate(errors)
-    # No room for a past window of this length: week-over-week changes stand in, as they do for a seasonal naive.
-    complete, _ = filled(train)
-    return complete.to_numpy()[168:] - complete.to_numpy()[:-168]
-
-
-def portfolio(train: pd.Series, future: pd.DatetimeIndex, country: str | None, seed: int) -> dict[str, np.ndarray]:
-    """Median forecast, hourly paths."""
-    days = max(min(len(future) // 24, len(train) // 24 // 4), 1)
-    ready = prepare(train, future, WINDOWS, days, None, country)
-    paths = simulate(
-        ready.point[None, :], [ready.bank], quiet_days(future, country), np.array([ready.sigma]), 0.0, 0.0,
-        np.array([ready.ceiling]), PATHS, np.random.default_rng(seed),
-    )[0]  # fmt: skip
-    return {"point": ready.point, "paths": paths}
+        index = pd.DatetimeIndex(actual.index)
+        errors.append(actual.to_numpy() - as_sundays(method(past, index), index, country))
+    if not errors:
+        # No room for a past window of this length: week-over-week changes stand in, as they do for a seasonal naive.
+        complete, _ = filled(train)
+        errors = [complete.to_numpy()[168:] - complete.to_numpy()[:-168]]
+    whole = np.concatenate(errors)
+    return np.asarray(whole[~np.isnan(whole)])
 
 
 def yardstick(
     method: Callable[..., np.ndarray], train: pd.Series, future: pd.DatetimeIndex, country: str | None
-) -> dict[str, np.ndarray]:
-    clean = without_holidays(train, country)
-    complete, _ = filled(clean)
+) -> Found:
+    complete, _ = filled(without_holidays(train, country))
     point = as_sundays(method(complete, future), future, country)
-    errors = quantiles_from_past(clean, len(future), method)
-    seen = errors[~np.isnan(errors)]
-    return {"point": point, "errors": seen}
+    return {"point": point, "errors": past_errors(train, len(future), method, country)}
 
 
-def statsforecast_peer(train: pd.Series, future: pd.DatetimeIndex) -> dict[str, np.ndarray]:
-    """MSTL (24, 168) with AutoARIMA on the remainder, 80 and 95 % intervals."""
-    from statsforecast import StatsForecast
-    from statsforecast.models import MSTL, AutoARIMA
-
+def naive(train: pd.Series, future: pd.DatetimeIndex) -> Found:
+    """Seasonal naive with its textbook intervals (Hyndman and Athanasopoulos, FPP3, 5.5): normal, with the standard
+    deviation of week-over-week changes times the square root of the number of weeks ahead."""
     complete, _ = filled(train)
-    frame = pd.DataFrame({"unique_id": "s", "ds": complete.index.tz_convert(None), "y": complete.to_numpy()})
-    model = StatsForecast([MSTL([24, 168], trend_forecaster=AutoARIMA())], freq="h")
-    out = model.forecast(df=frame, h=len(future), level=[80, 90, 95])
-    named = {name.removeprefix("MSTL").lstrip("-"): out[name].to_numpy() for name in out.columns if "MSTL" in name}
-    return {"point": np.maximum(named.pop(""), 0.0), **named}
+    values = complete.to_numpy()
+    point = seasonal_naive(complete, future)
+    season = 168 if len(values) > 168 else 24
+    sigma = float(np.std(values[season:] - values[:-season])) if len(values) > season else float(values.std())
+    spread = sigma * np.sqrt(np.arange(len(future)) // season + 1.0)
+    bands = {}
+    for level, z in NORMAL.items():
+        bands[f"lo-{level * 100:.0f}"] = np.maximum(point - z * spread, 0.0)
+        bands[f"hi-{level * 100:.0f}"] = point + z * spread
+    return {"point": point, **bands}
 
 
-def score_window(kind: str, found: dict[str, np.ndarray], actual: np.ndarray, past: np.ndarray) -> Scored:
+def band(kind: str, found: Found, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper bound of the central interval of every hour."""
+    q = [(1 - level) / 2, (1 + level) / 2]
+    if kind == "paths":
+        places = [round(x * (PATHS - 1)) for x in q]
+        return found["ordered"][:, places[0]], found["ordered"][:, places[1]]
+    if kind == "errors":
+        low, high = np.quantile(found["errors"], q)
+        return np.maximum(found["point"] + low, 0.0), np.maximum(found["point"] + high, 0.0)
+    return found[f"lo-{level * 100:.0f}"], found[f"hi-{level * 100:.0f}"]
+
+
+def score_window(kind: str, found: Found, actual: np.ndarray, past: np.ndarray) -> Scored:
     """All scores of one method at one origin."""
     point, seen = found["point"], ~np.isnan(actual)
     row: Scored = {
         "wape": wape(actual, point),
         "bias": bias(actual, point),
         "mase": mase(actual, point, past, 168),
+        "pinball95": pinball(actual, band(kind, found, 0.9)[1], 0.95),
+        "hour": {str(level): covered(actual, *band(kind, found, level)) for level in LEVELS},
     }
-
-    def band(level: float) -> tuple[np.ndarray, np.ndarray]:
-        q = [(1 - level) / 2, (1 + level) / 2]
-        if kind == "paths":
-            low, high = np.quantile(found["paths"], q, axis=0)
-        elif kind == "errors":
-            shift = np.quantile(found["errors"], q)
-            low, high = np.maximum(point + shift[0], 0.0), np.maximum(point + shift[1], 0.0)
-        else:
-            name = f"{level * 100:.0f}"
-            low, high = found[f"lo-{name}"], found[f"hi-{name}"]
-        return low, high
-
-    upper = band(0.9)[1]
-    row["pinball95"] = pinball(actual, upper, 0.95)
-    row["hour"] = {str(level): covered(actual, *band(level)) for level in LEVELS}
     if kind == "paths":
+        # Planned for: the 95 % hour of the whole horizon against every hour that came.
+        row["hours_under_p95"] = float((actual[seen] <= np.quantile(found["paths"], 0.95)).mean())
         for name, values, truth in (
             ("peak", found["paths"][:, seen].max(axis=1), actual[seen].max()),
-            ("total", found["paths"][:, seen].sum(axis=1), actual[seen].sum()),
+            ("total", found["paths"][:, seen].sum(axis=1, dtype=np.float64), actual[seen].sum()),
         ):
             row[name] = {}
             for level in LEVELS:
@@ -149,44 +175,77 @@ def pooled(rows: list[Scored]) -> Scored:
     return out
 
 
+def ratios(by_series: dict[str, dict[str, Scored]], against: str) -> Scored:
+    """The portfolio over another method, series by series: mean and worst WAPE ratio, mean pinball ratio."""
+    own, other = by_series["portfolio"], by_series[against]
+    errors = [own[name]["wape"] / max(other[name]["wape"], 1e-12) for name in own]
+    losses = [own[name]["pinball95"] / max(other[name]["pinball95"], 1e-12) for name in own]
+    return {
+        "wape_mean": float(np.mean(errors)),
+        "wape_worst": float(np.max(errors)),
+        "pinball95_mean": float(np.mean(losses)),
+    }
+
+
+def cuts_of(values: pd.Series, train_weeks: int, hours: int, origins: int) -> list[int]:
+    """Origins of one series, evenly spaced from the first with enough training to the last with a whole horizon."""
+    room = len(values) - hours
+    least = min(train_weeks * 168, max(room // 2, 336))
+    if room < least:
+        return []
+    count = min(origins, max((room - least) // (hours // 2) + 1, 1))
+    return [int(cut) for cut in np.unique(np.linspace(least, room, count).astype(int) // 24 * 24)]
+
+
 def run(
-    series: dict[str, pd.Series], train_weeks: int, horizon_weeks: int, origins: int, country: str | None
+    series: dict[str, pd.Series],
+    train_weeks: int,
+    horizon_weeks: int,
+    origins: int,
+    country: str | None,
+    peers: bool = True,
 ) -> Scored:
     """Scores by method, by series and pooled."""
     hours = horizon_weeks * 168
-    methods: dict[str, tuple[str, Callable[..., dict[str, np.ndarray]]]] = {
-        "portfolio": ("paths", lambda t, f, i: portfolio(t, f, country, i)),
-        "seasonal naive": ("errors", lambda t, f, i: yardstick(seasonal_naive, t, f, None)),
-        "four-week mean": ("errors", lambda t, f, i: yardstick(four_week_mean, t, f, country)),
+    singles: dict[str, tuple[str, Callable[..., Found]]] = {
+        "seasonal naive": ("bands", lambda t, f: naive(t, f)),
+        "seasonal naive, past errors": ("errors", lambda t, f: yardstick(seasonal_naive, t, f, None)),
+        "four-week mean": ("errors", lambda t, f: yardstick(four_week_mean, t, f, country)),
     }
-    if importlib.util.find_spec("statsforecast"):
-        methods["statsforecast MSTL+AutoARIMA"] = ("bands", lambda t, f, i: statsforecast_peer(t, f))
-    rows: dict[str, dict[str, list[Scored]]] = {name: {} for name in methods}
-    skipped: dict[str, str] = {}
-    for name, values in series.items():
-        room = len(values) - hours
-        least = min(train_weeks * 168, max(room // 2, 336))
-        if room < least:
-            skipped[name] = f"{len(values)} hours: too short for two weeks of training and the horizon"
-            continue
-        count = min(origins, max((room - least) // (hours // 2) + 1, 1))
-        cuts = np.unique(np.linspace(least, room, count).astype(int) // 24 * 24)
-        for i, cut in enumerate(cuts):
-            train = values.iloc[max(cut - train_weeks * 168, 0) : cut]
-            actual = values.iloc[cut : cut + hours]
-            future, past = pd.DatetimeIndex(actual.index), filled(train)[0].to_numpy()
-            for method, (kind, call) in methods.items():
-                begun = time.process_time()
-                found = call(train, future, i)
-                cpu = time.process_time() - begun
-                scored = score_window(kind, found, actual.to_numpy(), past) | {"cpu_s": cpu}
-                rows[method].setdefault(name, []).append(scored)
+    if peers and importlib.util.find_spec("statsforecast"):
+        singles["statsforecast MSTL+AutoARIMA"] = ("bands", lambda t, f: statsforecast_peer(t, f, country))
+    if peers and importlib.util.find_spec("prophet"):
+        singles["prophet"] = ("bands", lambda t, f: prophet_peer(t, f, country))
+    rows: dict[str, dict[str, list[Scored]]] = {name: {} for name in ("portfolio", *singles)}
+    cuts = {name: cuts_of(values, train_weeks, hours, origins) for name, values in series.items()}
+    skipped = {
+        name: f"{len(series[name])} hours: too short for two weeks of training and the horizon"
+        for name, found in cuts.items()
+        if not found
+    }
+    for i in range(max((len(found) for found in cuts.values()), default=0)):
+        names = [name for name, found in cuts.items() if i < len(found)]
+        trains = [series[name].iloc[max(cuts[name][i] - train_weeks * 168, 0) : cuts[name][i]] for name in names]
+        actuals = [series[name].iloc[cuts[name][i] : cuts[name][i] + hours] for name in names]
+        futures = [pd.DatetimeIndex(actual.index) for actual in actuals]
+        own = portfolio(trains, futures, country, i)
+        for name, train, actual, future, (found, cpu) in zip(names, trains, actuals, futures, own, strict=True):
+            truth, past = actual.to_numpy(), filled(train)[0].to_numpy()
+            rows["portfolio"].setdefault(name, []).append(score_window("paths", found, truth, past) | {"cpu_s": cpu})
+            for method, (kind, call) in singles.items():
+                begun = cpu_seconds()
+                other = call(train, future)
+                spent = cpu_seconds() - begun
+                row = score_window(kind, other, truth, past) | {"cpu_s": spent}
+                rows[method].setdefault(name, []).append(row)
+    by_series = {m: {name: pooled(found) for name, found in by.items()} for m, by in rows.items()}
     return {
         "train_weeks": train_weeks,
         "horizon_weeks": horizon_weeks,
         "skipped": skipped,
-        "by_series": {m: {name: pooled(found) for name, found in by.items()} for m, by in rows.items()},
+        "by_series": by_series,
         "pooled": {m: pooled([r for found in by.values() for r in found]) for m, by in rows.items() if by},
+        "portfolio_over": {m: ratios(by_series, m) for m in singles if by_series[m]},
     }
 
 
@@ -197,17 +256,31 @@ def main() -> None:
     parser.add_argument("--horizon-weeks", type=int, default=4)
     parser.add_argument("--origins", type=int, default=6)
     parser.add_argument("--holidays")
+    parser.add_argument("--no-peers", action="store_true", help="leave out statsforecast and Prophet")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    found = run(read_series(args.series), args.train_weeks, args.horizon_weeks, args.origins, args.holidays)
+    series = read_series(args.series)
+    found = run(series, args.train_weeks, args.horizon_weeks, args.origins, args.holidays, not args.no_peers)
     if args.json:
         print(json.dumps(found))
         return
+    for name, why in found["skipped"].items():
+        print(f"skipped {name}: {why}")
     for method, row in found["pooled"].items():
-        cover = {name: row[name] for name in ("hour", "peak", "total") if name in row}
+        cover = "  ".join(
+            f"{name} " + "/".join(f"{row[name][str(level)]:.2f}" for level in LEVELS)
+            for name in ("hour", "peak", "total")
+            if name in row
+        )
         print(
             f"{method}: WAPE {row['wape']:.3f}  MASE {row['mase']:.2f}  bias {row['bias']:+.1%}  "
-            f"pinball95 {row['pinball95']:.3f}  CPU-s {row['cpu_s']:.3f}  coverage {cover}"
+            f"pinball95 {row['pinball95']:.3f}  CPU-s {row['cpu_s']:.3f}  coverage 80/95: {cover}"
+        )
+    for method, row in found["portfolio_over"].items():
+        print(
+            f"portfolio over {method}: WAPE x {row['wape_mean']:.2f} (worst series {row['wape_worst']:.2f}), "
+            f"pinball95 x "
+            f"{row['pinball95_mean']:.2f}"
         )
 
 

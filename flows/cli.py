@@ -379,6 +379,37 @@ def generate(
         generation.show(Console(width=None if sys.stdout.isatty() else 120), found)
 
 
+@app.command(epilog="Example: `fleetcast forecast --config scenario.yaml --series chat --keep vintages`")
+def forecast(
+    config: ConfigOption = None,
+    data_folder: DataOption = None,
+    series: Annotated[str | None, typer.Option(help="Part of LLM/class/region; all series otherwise.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Write the forecast into this folder, never to be changed.")] = None,
+    score: Annotated[
+        Path | None, typer.Option(help="Score an earlier forecast against the history there is now.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Forecast demand: quantiles, why they are what they are, and how good the method was on history."""
+    load_scenario(config)
+    import json
+
+    from flows import forecast as made
+    from flows.progress import shown_on
+
+    with shown_on(Console(stderr=True), total=2):
+        run = made.make(config, data_folder)
+    found = made.chosen(run, series)
+    if keep is not None:
+        Console(stderr=True).print(f"Kept: {made.keep(run, keep)}", soft_wrap=True)
+    if score is not None:
+        sys.stdout.write(json.dumps(made.scores(run, score), indent=2) + "\n")
+    elif as_json:
+        sys.stdout.write(made.as_json(run, found))
+    else:
+        made.show(Console(width=None if sys.stdout.isatty() else 120), run, found)
+
+
 def main() -> None:
     """Entry point: environment first, then the command; expected errors end without a traceback."""
     prepare()

@@ -14,6 +14,7 @@ from configs.loading import load_scenario
 from flows import steps
 from flows.corrections import in_force
 from flows.ledger import open_ledger, record_plan
+from flows.lengths import at_forecast_lengths
 from flows.progress import Stopwatch, report
 from flows.run_folder import whole_folder
 
@@ -65,15 +66,16 @@ def plan_flow(
         demand = corrections.forecast(forecast_task(opaque(loaded.scenario), opaque(history)))
     report("evaluating configurations")
     with watch.step("evaluate"):
-        found = evaluate_task(opaque(loaded.scenario), opaque(history), loaded.base)
-        capacity = corrections.capacity(found)
+        # Capacity is for the lengths that are coming, not for those that were.
+        ahead = at_forecast_lengths(history, demand)
+        capacity = corrections.capacity(evaluate_task(opaque(loaded.scenario), opaque(ahead), loaded.base))
     report("planning the fleet")
     with watch.step("plan"):
         problem, plan = optimize_task(opaque(loaded.scenario), opaque(demand), opaque(capacity))
     report("replaying the plan")
     with watch.step("replay"):
         planned = steps.Planned(capacity, problem, plan)
-        planned, replayed = check_task(opaque(loaded.scenario), opaque(history), opaque(demand), opaque(planned))
+        planned, replayed = check_task(opaque(loaded.scenario), opaque(ahead), opaque(demand), opaque(planned))
     report("writing the report")
     made = steps.Made(loaded, history, demand, planned.capacity, planned.problem, planned.plan, replayed, watch, begun)
     final = Path(out) / f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}"

@@ -71,7 +71,7 @@ def ingest(loaded: LoadedScenario, data_folder: Path | None) -> TrafficHistory:
 
 def forecast(scenario: Scenario, history: TrafficHistory) -> Forecast:
     """Quantiles and demand scenarios."""
-    return portfolio.forecast(history, scenario.forecast, scenario.seed)
+    return portfolio.forecast(history, scenario.forecast, scenario.seed, report)
 
 
 def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -> CapacityTable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import stats
 
 from data.records import FloatArray
 
@@ -43,3 +44,24 @@ def covered(actual: FloatArray, low: FloatArray, high: FloatArray) -> float:
     """Share of observed values within [low, high]."""
     seen = ~np.isnan(actual)
     return float(((actual >= low) & (actual <= high))[seen].mean()) if seen.any() else float("nan")
+
+
+def diebold_mariano(ours: FloatArray, theirs: FloatArray) -> float | None:
+    """Two-sided p-value that two forecasts' losses by day [n] have the same mean, None under 21 days or without spread.
+
+    Newey-West variance over a week of lags, and the small-sample correction of Harvey, Leybourne and Newbold (1997)
+    against Student's t.
+    """
+    n, lags = len(ours), 7
+    if n < 3 * lags or n != len(theirs):
+        return None
+    gap = ours - theirs
+    centred = gap - gap.mean()
+    variance = float(centred @ centred) / n
+    for lag in range(1, lags + 1):
+        variance += 2.0 * (1.0 - lag / (lags + 1.0)) * float(centred[lag:] @ centred[:-lag]) / n
+    if variance <= 1e-12 * float(np.square(ours + theirs).mean() + 1e-300):
+        return None
+    small = np.sqrt((n + 1.0 - 2.0 * lags + lags * (lags - 1.0) / n) / n)
+    statistic = float(gap.mean()) / np.sqrt(variance / n) * small
+    return float(2.0 * stats.t.sf(abs(statistic), n - 1))

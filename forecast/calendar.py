@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import holidays
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from configs.errors import InputError
 from data.records import BoolArray, FloatArray
@@ -12,15 +15,20 @@ from data.records import BoolArray, FloatArray
 
 def holiday_hours(index: pd.DatetimeIndex, country: str) -> BoolArray:
     """Which hours fall on a public holiday of an ISO country (UTC days). InputError for an unknown country."""
+    days = index.tz_localize(None).to_numpy("datetime64[D]")
+    found = [_holidays(country, year) for year in sorted(set(index.year))]
+    return np.isin(days, np.concatenate(found)) if found else np.zeros(len(index), dtype=np.bool_)
+
+
+@lru_cache(maxsize=256)
+def _holidays(country: str, year: int) -> NDArray[np.datetime64]:
     try:
-        days = holidays.country_holidays(country, years=sorted(set(index.year)))
+        days = holidays.country_holidays(country, years=[year])
     except NotImplementedError:
         raise InputError(
             "forecast.holidays_country", "an ISO 3166 country code such as US or DE", repr(country), "Correct it."
         ) from None
-    dates = index.normalize()
-    is_holiday = {date: date.date() in days for date in dates.unique()}
-    return np.array([is_holiday[date] for date in dates])
+    return np.array(sorted(days), dtype="datetime64[D]")
 
 
 def without_holidays(values: pd.Series, country: str | None) -> pd.Series:

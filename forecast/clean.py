@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from data.records import BoolArray, FloatArray
+from data.records import BoolArray, IntArray
 from data.units import HOURS_PER_WEEK
 
 
@@ -25,9 +25,9 @@ def filled(values: pd.Series) -> tuple[pd.Series, BoolArray]:
     return complete.fillna(0.0).astype(float), mask
 
 
-def hour_of_week(index: pd.DatetimeIndex) -> FloatArray:
+def hour_of_week(index: pd.DatetimeIndex) -> IntArray:
     """0 for Monday 00:00 UTC to 167."""
-    return np.asarray(index.day_of_week * 24 + index.hour)
+    return np.asarray(index.day_of_week * 24 + index.hour, dtype=np.int64)
 
 
 def last_weeks(values: pd.Series, weeks: int) -> pd.Series:

@@ -9,25 +9,17 @@ from __future__ import annotations
 import numpy as np
 
 from data.records import BoolArray, FloatArray, IntArray
-from forecast.residuals import ErrorBank
+from forecast.residuals import DAY, ErrorBank
+
+MOST_SHIFT = 3
+"""Blocks of a day are taken up to this many hours early or late: many more distinct days than history has."""
 
 
 def _standard(bank: ErrorBank) -> FloatArray:
     """Mean error of each day of a bank in units of its own spread."""
     mean = bank.days.mean(axis=1)
     spread = float(mean.std())
-    return (mean - mean.mean()) / spread if spread > 0.0 else np.zeros(len(mean))
-
-
-def common_factor(banks: list[ErrorBank], dates: IntArray) -> FloatArray:
-    """How far each calendar day lay from expectation, averaged over the series that saw it; shape [dates]."""
-    total, count = np.zeros(len(dates)), np.zeros(len(dates))
-    for bank in banks:
-        if len(bank.days):
-            where = np.searchsorted(dates, bank.date)
-            np.add.at(total, where, _standard(bank))
-            np.add.at(count, where, 1.0)
-    return total / np.maximum(count, 1.0)
+    return np.asarray((mean - mean.mean()) / spread) if spread > 0.0 else np.zeros(len(mean))
 
 
 def calendar(banks: list[ErrorBank]) -> tuple[IntArray, BoolArray]:
@@ -39,25 +31,31 @@ def calendar(banks: list[ErrorBank]) -> tuple[IntArray, BoolArray]:
     return dates, quiet
 
 
-def rows_by_date(bank: ErrorBank, dates: IntArray, quiet: BoolArray, factor: FloatArray) -> tuple[IntArray, IntArray]:
-    """Which rows of a bank stand for each calendar day: rows in order of date, and [dates + 1] bounds into them.
+def common_factor(banks: list[ErrorBank], dates: IntArray) -> FloatArray:
+    """How far each calendar day lay from expectation, averaged over the series that saw it; shape [dates]."""
+    total, count = np.zeros(len(dates)), np.zeros(len(dates))
+    for bank in banks:
+        if len(bank.days):
+            where = np.searchsorted(dates, bank.date)
+            total[where] += _standard(bank)
+            count[where] += 1.0
+    return np.asarray(total / np.maximum(count, 1.0))
+
+
+def row_by_date(bank: ErrorBank, dates: IntArray, quiet: BoolArray, factor: FloatArray) -> IntArray:
+    """Which row of a bank stands for each calendar day; shape [dates].
 
     A day that the bank lacks gets the row of the same kind of day whose common factor is nearest.
     """
-    order = np.argsort(bank.date, kind="stable")
-    held = bank.date[order]
-    rows: list[IntArray] = []
-    for date, is_quiet, value in zip(dates, quiet, factor, strict=True):
-        low, high = np.searchsorted(held, [date, date + 1])
-        if high > low:
-            rows.append(order[low:high])
-            continue
-        alike = np.flatnonzero(bank.quiet == is_quiet)
-        alike = alike if len(alike) else np.arange(len(bank.days))
-        distance = np.abs(factor[np.searchsorted(dates, bank.date[alike])] - value)
-        rows.append(alike[[int(np.argmin(distance))]])
-    bounds = np.cumsum([0, *map(len, rows)])
-    return np.concatenate(rows), bounds.astype(np.int64)
+    rows = np.searchsorted(bank.date, dates)
+    rows = np.minimum(rows, len(bank.date) - 1)
+    missing = np.flatnonzero(bank.date[rows] != dates)
+    own = factor[np.searchsorted(dates, bank.date)]
+    for position in missing.tolist():
+        alike = np.flatnonzero(bank.quiet == quiet[position])
+        alike = alike if len(alike) else np.arange(len(bank.date))
+        rows[position] = alike[int(np.argmin(np.abs(own[alike] - factor[position])))]
+    return np.asarray(rows, dtype=np.int64)
 
 
 def draw_days(quiet: BoolArray, wanted: BoolArray, uniform: FloatArray) -> IntArray:
@@ -69,3 +67,16 @@ def draw_days(quiet: BoolArray, wanted: BoolArray, uniform: FloatArray) -> IntAr
         columns = wanted == kind
         picked[:, columns] = pool[(uniform[:, columns] * len(pool)).astype(np.int64)]
     return picked
+
+
+def shifted_blocks(bank: ErrorBank) -> FloatArray:
+    """Every day of a bank taken 0, +-1, ... +-MOST_SHIFT hours late, [days, shifts, 24]: hours beyond the day's ends
+    come from the neighbouring day where the bank has it, else from the day itself."""
+    days = bank.days
+    before, after = np.roll(days, 1, axis=0), np.roll(days, -1, axis=0)
+    follows = np.diff(bank.date) == 1
+    has_before, has_after = np.r_[False, follows], np.r_[follows, False]
+    before = np.where(has_before[:, None], before, days[:, ::-1])
+    after = np.where(has_after[:, None], after, days[:, ::-1])
+    long = np.concatenate([before, days, after], axis=1)
+    return np.stack([long[:, DAY + s : 2 * DAY + s] for s in range(-MOST_SHIFT, MOST_SHIFT + 1)], axis=1)

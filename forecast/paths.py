@@ -1,103 +1,189 @@
 """Scenario paths: whole futures whose hours, peaks and totals spread as past errors did.
 
-A path is  f(t) x level(t) x (1 + r(t))^2,  r drawn in blocks of whole days from the error bank (weekdays from
-weekdays), the same calendar day for every series (forecast/joint.py), so that what moved together moves together;
-level(t) is a lognormal shock per path that persists, correlated across series, plus the declared growth and its
-uncertainty.
+A path is  y(t) = (sqrt(m) + s(m) z(t))^2  with m = f(t) x level(week of t) x growth(t): z is drawn in blocks of a day
+from the error bank (forecast/residuals.py), working days from working days, the same calendar day for every series
+(forecast/joint.py); levels walk week by week (forecast/level.py), correlated across series. Calibration
+(forecast/calibrate.py) then widens or narrows levels, hours and peaks by what past windows showed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
-from data.records import BoolArray, Float32Array, FloatArray
-from data.units import HOURS_PER_MONTH
-from forecast.joint import calendar, common_factor, draw_days, rows_by_date
-from forecast.residuals import ErrorBank
+from data.records import BoolArray, Float32Array, FloatArray, IntArray
+from data.units import HOURS_PER_MONTH, HOURS_PER_WEEK
+from forecast.joint import MOST_SHIFT, calendar, common_factor, draw_days, row_by_date, shifted_blocks
+from forecast.level import LevelBelief, standard_levels
+from forecast.residuals import DAY, ErrorBank
 
-LEVEL_FLOOR = 0.02
-"""Least standard deviation of the log level: no history shows that next month's level is known better than 2 %."""
-PRIOR_LEVEL = 0.35
-"""Assumption (2026-11) where no backtest window fits: level known within about a factor of 1.4 (one sigma)."""
-PRIOR_WINDOWS = 2.0
-"""How many windows of evidence the floor counts for when few windows are there."""
+SPREAD_DOUBT = 0.1
+"""Standard deviation of the log of a series' error scale: that of a scale estimated from about 50 days."""
 
 
-def level_sigma(bank: ErrorBank, window_hours: int, horizon_hours: int) -> float:
-    """Standard deviation of the log level over the horizon.
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Factors on the deviations of levels, of hours and of peaks."""
 
-    Root mean square of the windows' level errors, widened for the small number of windows; longer horizons than the
-    windows drift on like a random walk (square root of time).
-    """
-    n = len(bank.level)
-    if n == 0:
-        return PRIOR_LEVEL
-    square = float((bank.level**2).sum() + PRIOR_WINDOWS * LEVEL_FLOOR**2) / (n + PRIOR_WINDOWS)
-    small = np.sqrt(1.0 + 1.0 / n)
-    return float(np.sqrt(square) * small * np.sqrt(max(horizon_hours / max(window_hours, 1), 1.0)))
+    level: float = 1.0
+    hour: float = 1.0
+    peak: float = 1.0
 
 
-def correlation(banks: list[ErrorBank]) -> FloatArray:
-    """Correlation of level errors across series over their common windows, shrunk half-way to independence; shape
-    [series, series]. Pairs with under three common windows take a stated middle of 0.5: services of one company grow
-    and fade together."""
-    matrix = np.eye(len(banks))
-    measured = 0.5 * matrix + 0.5
-    by_date = [dict(zip(bank.level_date.tolist(), bank.level.tolist(), strict=True)) for bank in banks]
-    for i in range(len(banks)):
-        for j in range(i):
-            common = sorted(by_date[i].keys() & by_date[j].keys())
-            if len(common) < 3:
-                continue
-            one, two = (np.array([by_date[k][date] for date in common]) for k in (i, j))
-            spread = one.std() > 1e-9 and two.std() > 1e-9
-            measured[i, j] = measured[j, i] = 0.5 * np.corrcoef(one, two)[0, 1] if spread else 0.0
-    mixed = measured
-    # Clip to the nearest positive semidefinite matrix: sampled correlations of few windows need not be one.
+@dataclass(frozen=True, slots=True)
+class PathModel:
+    """One series: point [hours], its error bank, belief about its level, weekly log levels [weeks] (what correlation
+    is measured on) and the requests an hour that no path exceeds (a multiple of what was ever seen, before growth)."""
+
+    point: FloatArray
+    bank: ErrorBank
+    belief: LevelBelief
+    levels: FloatArray
+    ceiling: float
+    calibration: Calibration = Calibration()
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Factor on every hour [hours], and the standard deviation of its log, which one draw a path scales [hours]."""
+
+    factor: FloatArray
+    deviation: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """What all series share: calendar days and shifts [paths, days], growth and spread draws [paths], quantile of the
+    parameter pair [paths]; and the correlated normals of each series' level [series, paths, 1 + 2 weeks]."""
+
+    dates: IntArray
+    quiet: BoolArray
+    factor: FloatArray
+    picked: IntArray
+    shift: IntArray
+    growth: FloatArray
+    spread: FloatArray
+    pair: FloatArray
+    normals: FloatArray
+
+
+def correlation(levels: list[FloatArray]) -> FloatArray:
+    """Correlation of weekly changes of log levels across series, over common weeks, shrunk half-way to a stated 0.5
+    (services of one company grow and fade together) or wholly where under four weeks are common; [series, series]."""
+    count = len(levels)
+    prior = 0.5 * np.eye(count) + 0.5
+    if count == 1:
+        return np.ones((1, 1))
+    longest = max(len(one) for one in levels)
+    changes = np.full((count, max(longest - 1, 1)), np.nan)
+    for i, one in enumerate(levels):
+        if len(one) > 1:
+            changes[i, -(len(one) - 1) :] = np.diff(one)
+    seen = ~np.isnan(changes)
+    filled = np.where(seen, changes, 0.0)
+    n = seen.astype(np.float64) @ seen.T.astype(np.float64)
+    mine = filled**2 @ seen.T.astype(np.float64)
+    product = filled @ filled.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        measured = product / np.sqrt(mine * mine.T)
+    trust = np.where((n >= 4) & np.isfinite(measured), n / (n + 8.0), 0.0)
+    mixed = trust * np.nan_to_num(measured) + (1.0 - trust) * prior
+    # Correlations of few weeks need not make a positive semidefinite matrix: clip to the nearest one.
     values, vectors = np.linalg.eigh(mixed)
-    fixed = vectors @ np.diag(np.maximum(values, 1e-6)) @ vectors.T
+    fixed = (vectors * np.maximum(values, 1e-6)) @ vectors.T
     scale = 1.0 / np.sqrt(np.diag(fixed))
     return np.asarray(fixed * np.outer(scale, scale))
 
 
-def simulate(
-    forecasts: FloatArray,
-    banks: list[ErrorBank],
-    quiet: BoolArray,
-    sigma: FloatArray,
-    growth_per_month: float,
-    growth_sd: float,
-    ceiling: FloatArray,
-    paths: int,
-    rng: np.random.Generator,
-) -> Float32Array:
-    """Paths of every series, shape [series, paths, hours], float32, never negative.
-
-    forecasts: [series, hours] point forecasts; quiet: [days] of the horizon, weekend or holiday; sigma: [series]
-    log-level deviations; ceiling: [series] requests an hour that no path exceeds (a multiple of what was ever seen: one
-    wild day in a short history must not multiply itself).
-    """
-    series, hours = forecasts.shape
+def shared_draws(models: list[PathModel], quiet: BoolArray, paths: int, rng: np.random.Generator) -> Draws:
+    """One draw of calendar days, shifts, growth and level normals for all series; quiet: [days] of the horizon."""
     days = len(quiet)
-    months = np.arange(hours) / HOURS_PER_MONTH
-    root = np.linalg.cholesky(correlation(banks))
-    shocks = root @ rng.standard_normal((series, paths))
-    drift = rng.standard_normal(paths)[:, None] * growth_sd * months
-    base = np.log1p(growth_per_month) * months
-    uniform, which = rng.random((paths, days)), rng.random((paths, days))
-    dates, kinds = calendar(banks)
-    factor = common_factor(banks, dates)
-    # One draw of calendar days for all series.
-    drawn = draw_days(kinds, quiet, uniform) if len(dates) else None
-    result = np.empty((series, paths, hours), dtype=np.float32)
-    for i, bank in enumerate(banks):
-        level = np.exp(np.clip(shocks[i][:, None] * sigma[i] - 0.5 * sigma[i] ** 2 + drift + base, -3.0, 3.0))
-        error = np.zeros((paths, days * 24), dtype=np.float32)
-        if drawn is not None and len(bank.days):
-            rows, bounds = rows_by_date(bank, dates, kinds, factor)
-            width = bounds[drawn + 1] - bounds[drawn]
-            picked = rows[bounds[drawn] + (which * width).astype(np.int64)]
-            error = bank.days.astype(np.float32)[picked].reshape(paths, days * 24)
-        path = forecasts[i] * level * np.square(np.maximum(1.0 + error[:, :hours], 0.0))
-        result[i] = np.minimum(path, ceiling[i] * np.exp(base))
-    return result
+    weeks = -(-days // 7)
+    banks = [one.bank for one in models if len(one.bank.date)]
+    dates, kinds = calendar(banks) if banks else (np.empty(0, np.int64), np.empty(0, np.bool_))
+    uniform = rng.random((paths, days))
+    root = np.linalg.cholesky(correlation([one.levels for one in models]))
+    normals = rng.standard_normal((len(models), paths * (1 + 2 * weeks)))
+    return Draws(
+        dates=dates,
+        quiet=kinds,
+        factor=common_factor(banks, dates),
+        picked=draw_days(kinds, quiet, uniform) if len(dates) else np.zeros((paths, days), np.int64),
+        shift=rng.integers(0, 2 * MOST_SHIFT + 1, (paths, days)),
+        growth=rng.standard_normal(paths),
+        spread=rng.standard_normal(paths),
+        pair=rng.random(paths),
+        normals=(root @ normals).reshape(len(models), paths, 1 + 2 * weeks),
+    )
+
+
+def _errors(bank: ErrorBank, draws: Draws, quiet: BoolArray) -> Float32Array:
+    """Standardised errors, [paths, days * 24]."""
+    paths, days = draws.picked.shape
+    if not len(bank.date):
+        return np.zeros((paths, days * DAY), dtype=np.float32)
+    rows = row_by_date(bank, draws.dates, draws.quiet, draws.factor)
+    blocks = shifted_blocks(bank).astype(np.float32)
+    z = blocks[rows[draws.picked], draws.shift]
+    z *= bank.hour_scale.astype(np.float32)[quiet.astype(np.int64)]
+    return np.asarray(z.reshape(paths, days * DAY))
+
+
+def one_series(model: PathModel, draws: Draws, number: int, quiet: BoolArray, growth: Growth) -> Float32Array:
+    """Paths of the series at position `number` of the draws, [paths, hours], float32, never negative."""
+    hours = len(model.point)
+    fit = model.calibration
+    level = standard_levels(model.belief, draws.normals[number], draws.pair) * fit.level
+    by_hour = np.repeat(level, HOURS_PER_WEEK, axis=1)[:, :hours]
+    growth_log = np.log(growth.factor) + draws.growth[:, None] * growth.deviation
+    mean = (model.point * np.exp(np.clip(by_hour + growth_log, -4.0, 4.0))).astype(np.float32)
+    z = _errors(model.bank, draws, quiet)[:, :hours]
+    spread = np.sqrt(np.float32(model.bank.constant) + np.float32(model.bank.slope) * mean)
+    z *= spread
+    # How large errors are is itself known from a few dozen days only.
+    z *= (fit.hour * np.exp(SPREAD_DOUBT * draws.spread[:, None])).astype(np.float32)
+    path = np.square(np.maximum(np.sqrt(mean) + z, 0.0))
+    top = (model.ceiling * growth.factor).astype(np.float32)
+    np.minimum(path, top, out=path)
+    if fit.peak != 1.0:
+        move_peaks(path, fit.peak)
+        np.minimum(path, top, out=path)
+    return path
+
+
+def move_peaks(path: Float32Array, scale: float) -> None:
+    """Moves the largest hour of each month of each path: its deviation from the median path's peak is scaled on logs;
+    the hours near the peak follow in proportion, those below 60 % of it stay. In place."""
+    span = round(HOURS_PER_MONTH)
+    for start in range(0, path.shape[1], span):
+        part = path[:, start : start + span]
+        peak = np.maximum(part.max(axis=1), 1e-30)
+        log = np.log(peak)
+        move = np.expm1(np.clip((scale - 1.0) * (log - np.median(log)), -1.5, 1.5)).astype(np.float32)
+        share = part / peak[:, None]
+        share -= np.float32(0.6)
+        np.maximum(share, 0.0, out=share)
+        share *= (move / np.float32(0.4))[:, None]
+        share += np.float32(1.0)
+        part *= share
+
+
+def simulate(
+    models: list[PathModel], quiet: BoolArray, growth: list[Growth], paths: int, rng: np.random.Generator
+) -> Iterator[Float32Array]:
+    """Paths of every series in turn, each [paths, hours]: one at a time, so that thousands of series fit in memory."""
+    draws = shared_draws(models, quiet, paths, rng)
+    for number, model in enumerate(models):
+        yield one_series(model, draws, number, quiet, growth[number])
+
+
+def compound(hours: int, growth_per_month: float, sd_per_month: float, saturation: float | None = None) -> Growth:
+    """Declared growth compounded monthly with its uncertainty; saturation: the multiple of today's demand that growth
+    approaches and does not pass (logistic), None for none."""
+    months = np.arange(1, hours + 1) / HOURS_PER_MONTH
+    free = (1.0 + growth_per_month) ** months
+    if saturation is not None and growth_per_month > 0.0:
+        free = saturation * free / (saturation - 1.0 + free)
+    return Growth(np.asarray(free), np.asarray(sd_per_month * months))

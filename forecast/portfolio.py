@@ -1,23 +1,50 @@
-"""The forecast of a plan: clean, combine, backtest, simulate, reduce."""
+"""The forecast of a plan: clean, combine, backtest, calibrate, simulate, reduce."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from configs.errors import InputError
 from configs.forecasting import ForecastPolicy
-from data.forecast_records import Accuracy, Forecast, SeriesForecast
+from data.forecast_records import Forecast, SeriesForecast
 from data.frames import KEYS
 from data.history import TrafficHistory
-from data.records import SeriesKey
-from data.units import HOURS_PER_WEEK
-from forecast.backtest import quiet_days
-from forecast.paths import simulate
-from forecast.scenarios import demand_from_paths, whole_months
-from forecast.single import Prepared, prepared_or_fallback, up_to
+from data.records import BoolArray, Float32Array, FloatArray, SeriesKey
+from forecast.backtest import with_intervals
+from forecast.calibrate import calibration, together
+from forecast.cold import pooled_shape, week_shape
+from forecast.events import Effect, coming, without_events
+from forecast.explain import parts_of
+from forecast.grade import grade
+from forecast.hierarchy import Sums
+from forecast.lengths import length_forecasts
+from forecast.parallel import prepare_all
+from forecast.paths import Growth, compound, simulate
+from forecast.scenarios import Month, PathSummary, demand_from_summaries, reduction, summarise, whole_months
+from forecast.single import Prepared, Task, up_to
+from forecast.windows import quiet_days
+
+SHORT_WEEKS = 2 * 168
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One series as it goes in: history up to the common last hour, events taken out, and what they do ahead."""
+
+    key: SeriesKey
+    observed: pd.Series
+    raw_hours: int
+    empty: bool
+    effect: Effect
+    notes: tuple[str, ...]
+
+
+def silent(_: str) -> None:
+    """Progress that goes nowhere."""
 
 
 def horizon(last: pd.Timestamp, months: int) -> pd.DatetimeIndex:
@@ -32,87 +59,148 @@ def horizon(last: pd.Timestamp, months: int) -> pd.DatetimeIndex:
     return pd.date_range(start, end, freq="h", inclusive="left")
 
 
-def grade(accuracy: tuple[Accuracy, ...], hours: int, empty: bool = False) -> tuple[str, str]:
-    """A to D, and the reason with its consequence."""
-    if empty:
-        return "D", "no traffic in history: nothing to forecast from; give a level of your own"
-    if hours < HOURS_PER_WEEK:
-        return "D", f"only {hours} h of history: no season is visible; the interval rests on a stated prior"
-    if not accuracy:
-        return "D", "too short for a single backtest window; the interval rests on a stated prior"
-    own, naive = accuracy[0], accuracy[1]
-    scores = f"WAPE {own.wape:.2f}, seasonal naive {naive.wape:.2f}, over {own.windows} windows"
-    if hours < 3 * HOURS_PER_WEEK:
-        return "C", f"{scores}; under three weeks: the weekly season rests on one or two weeks"
-    if own.wape > 0.8:
-        return "D", f"{scores}: hours are not forecastable; plan for its quantiles, not for its median"
-    if own.wape > 0.4:
-        return "C", f"{scores}: rough; quantiles are wide"
-    return ("A" if own.wape <= 0.2 else "B"), scores
+def quantiles(paths: Float32Array, levels: Sequence[float]) -> FloatArray:
+    """Quantiles over paths of every hour, [hours, levels], linear between order statistics."""
+    ordered = np.sort(np.ascontiguousarray(paths.T), axis=1)
+    place = np.asarray(levels) * (ordered.shape[1] - 1)
+    low = np.floor(place).astype(int)
+    high = np.minimum(low + 1, ordered.shape[1] - 1)
+    below, above = ordered[:, low].astype(np.float64), ordered[:, high].astype(np.float64)
+    return np.asarray(below + (above - below) * (place - low))
 
 
-def forecast(history: TrafficHistory, policy: ForecastPolicy, seed: int) -> Forecast:
+def inputs_of(history: TrafficHistory, policy: ForecastPolicy, future: pd.DatetimeIndex) -> list[Input]:
+    """Every series of the frame, in its order."""
+    found = []
+    last = future[0] - pd.Timedelta(hours=1)
+    for name, one in history.frame.groupby(KEYS):
+        key = SeriesKey(*map(str, name))
+        observed, late = up_to(one.set_index("ts")["requests"].asfreq("h"), last)
+        effect = coming(observed, policy.events, key, future)
+        found.append(
+            Input(
+                key,
+                without_events(observed, policy.events, key),
+                int(observed.notna().sum()),
+                not bool((observed > 0.0).any()),
+                effect,
+                late,
+            )
+        )
+    return found
+
+
+def borrowed_shapes(series: list[Input]) -> list[FloatArray | None]:
+    """For every short series the pooled shape of the long ones of its class, else of all; None for long series."""
+    own = [week_shape(one.observed) for one in series]
+    shapes: list[FloatArray | None] = []
+    for one in series:
+        if len(one.observed) >= SHORT_WEEKS and one.raw_hours >= 168:
+            shapes.append(None)
+            continue
+        donors = [(other.key, shape) for other, shape in zip(series, own, strict=True) if shape is not None]
+        alike = [shape for key, shape in donors if key.request_class == one.key.request_class]
+        shapes.append(pooled_shape(alike or [shape for _, shape in donors]))
+    return shapes
+
+
+def calibrated(ready: list[Prepared]) -> list[Prepared]:
+    """Every series with its calibration: pooled with the others of its kind (modelled, or drawn from history)."""
+    pools = [one.past.pool for one in ready]
+    everyone = {
+        kind: together([pool for pool, one in zip(pools, ready, strict=True) if one.empirical is kind])
+        for kind in (False, True)
+    }
+    found = []
+    for one, pool in zip(ready, pools, strict=True):
+        fit = calibration(pool, everyone[one.empirical])
+        accuracy = with_intervals(one.past, everyone[one.empirical])
+        past = replace(one.past, accuracy=accuracy)
+        found.append(replace(one, model=replace(one.model, calibration=fit), past=past))
+    return found
+
+
+def _series(
+    one: Input, ready: Prepared, paths: Float32Array, summary: PathSummary, growth: Growth, months: tuple[Month, ...],
+    future: pd.DatetimeIndex, levels: tuple[float, ...],
+) -> SeriesForecast:  # fmt: skip
+    accuracy = ready.past.accuracy
+    letter, reason = grade(accuracy, one.raw_hours, one.empty)
+    totals = np.quantile(summary.total, list(levels), axis=0).T
+    return SeriesForecast(
+        key=one.key,
+        hours=future.tz_convert(None).to_numpy(),
+        levels=levels,
+        hourly=quantiles(paths, levels),
+        months=tuple(m.label for m in months),
+        monthly_total=np.asarray(totals),
+        monthly_peak_hour=np.asarray(np.quantile(summary.peak, list(levels), axis=0).T),
+        method=ready.method,
+        grade=letter,
+        reason=reason,
+        accuracy=accuracy,
+        degradations=(*one.notes, *ready.degradations),
+        parts=parts_of(ready, one.effect.factor, growth.factor, months, totals[:, levels.index(0.5)]),
+    )
+
+
+def forecast(
+    history: TrafficHistory, policy: ForecastPolicy, seed: int, report: Callable[[str], None] = silent
+) -> Forecast:
     """Quantiles of every series, their accuracy on history, and the demand scenarios of the plan.
 
     A series that is too short, ends early or fails falls back, and its degradations say so; none stops the others.
-    Raises InputError where no series has an observed hour.
+    report is called with what is being done. Raises InputError where no series has an observed hour.
     """
-    frame = history.frame
-    last = frame["ts"].max()
+    if not history.frame["requests"].notna().any():
+        raise InputError("traffic history", "an observed hour", "none in any series", "Add history.")
+    last = history.frame["ts"].max()
     future = horizon(last, policy.horizon_months)
     months = whole_months(future)
-    quiet = quiet_days(future, policy.holidays_country)
-    rng = np.random.default_rng(seed)
-    keys: list[SeriesKey] = []
-    ready: list[Prepared] = []
-    lengths: list[int] = []
-    empty: list[bool] = []
-    if not frame["requests"].notna().any():
-        raise InputError("traffic history", "an observed hour", "none in any series", "Add history.")
-    for name, one in frame.groupby(KEYS):
-        key = SeriesKey(*map(str, name))
-        observed, late = up_to(one.set_index("ts")["requests"].asfreq("h"), last)
-        keys.append(key)
-        lengths.append(int(observed.notna().sum()))
-        empty.append(not bool((observed > 0.0).any()))
-        one_ready = prepared_or_fallback(
-            observed, future, policy.backtest_windows, policy.backtest_horizon_days, rng, policy.holidays_country
-        )
-        ready.append(replace(one_ready, degradations=(*late, *one_ready.degradations)))
-    paths = simulate(
-        np.stack([one.point for one in ready]), [one.bank for one in ready], quiet,
-        np.array([one.sigma for one in ready]), policy.growth_per_month, policy.growth_per_month_sd,
-        np.array([one.ceiling for one in ready]), policy.paths, rng,
+    quiet: BoolArray = quiet_days(future, policy.holidays_country)
+    series = inputs_of(history, policy, future)
+    task = Task(future, policy.backtest_windows, policy.backtest_horizon_days, policy.holidays_country)
+    shapes = borrowed_shapes(series)
+    jobs = [(one.observed, task, seed + i, shape) for i, (one, shape) in enumerate(zip(series, shapes, strict=True))]
+    ready = calibrated(prepare_all(jobs, policy.workers, report))
+    declared = compound(len(future), policy.growth_per_month, policy.growth_per_month_sd, policy.growth_saturation)
+    growth = [
+        Growth(declared.factor * one.effect.factor, np.sqrt(declared.deviation**2 + one.effect.deviation**2))
+        for one in series
+    ]
+    keys = [one.key for one in series]
+    sums = Sums(keys, policy.paths, len(future))
+    made: list[SeriesForecast] = []
+    summaries: list[PathSummary] = []
+    models = [one.model for one in ready]
+    every = simulate(models, quiet, growth, policy.paths, np.random.default_rng(seed))
+    for i, paths in enumerate(every):
+        sums.add(i, paths)
+        summaries.append(summarise(paths, months))
+        made.append(_series(series[i], ready[i], paths, summaries[i], declared, months, future, policy.quantiles))
+    demand = demand_from_summaries(tuple(keys), summaries, months, policy.scenarios, policy.burst_factor)
+    lengths = length_forecasts(history.frame, months, policy.quantiles, seed)
+    whole = sums.peak("all", months) if len(keys) > 1 else summaries[0].peak
+    lost = reduction(demand, summaries, months, whole, policy.burst_factor)
+    notes = [*_notes(policy, future, months), *dict.fromkeys(note for one in series for note in one.effect.notes)]
+    notes += [one.note for one in lengths]
+    notes.append(
+        f"reduction to blocks and scenarios: volume within {lost.volume:.1%}; peaks of all series at once are "
+        f"{lost.sum_peak:+.1%} against the 95 % peak of their sum"
+    )
+    return Forecast(
+        tuple(made), demand, f"{last:%Y-%m-%dT%H:%MZ}", tuple(notes),
+        groups=sums.quantiles(months, list(policy.quantiles)), lengths=lengths, reduction=lost,
     )  # fmt: skip
-    series = []
-    for i, key in enumerate(keys):
-        accuracy = ready[i].accuracy
-        letter, reason = grade(accuracy, lengths[i], empty[i])
-        levels = list(policy.quantiles)
-        totals = np.stack([np.quantile(paths[i][:, m.start : m.stop].sum(axis=1), levels) for m in months])
-        peaks = np.stack([np.quantile(paths[i][:, m.start : m.stop].max(axis=1), levels) for m in months])
-        series.append(
-            SeriesForecast(
-                key=key,
-                hours=future.tz_convert(None).to_numpy(),
-                levels=policy.quantiles,
-                hourly=np.quantile(paths[i], levels, axis=0).T,
-                months=tuple(m.label for m in months),
-                monthly_total=totals,
-                monthly_peak_hour=peaks,
-                method=ready[i].method,
-                grade=letter,
-                reason=reason,
-                accuracy=accuracy,
-                degradations=ready[i].degradations,
-            )
-        )
-    demand = demand_from_paths(tuple(keys), paths, months, policy.scenarios, policy.burst_factor)
+
+
+def _notes(policy: ForecastPolicy, future: pd.DatetimeIndex, months: tuple[Month, ...]) -> list[str]:
     notes = []
     if months and future[0].strftime("%Y-%m") != months[0].label:
         notes.append(
             f"hours up to the end of {future[0]:%B %Y} are forecast but not planned: planning starts {months[0].label}"
         )
     if policy.growth_per_month:
-        notes.append(f"declared growth of {policy.growth_per_month:+.1%} a month on top of history")
-    return Forecast(tuple(series), demand, f"{last:%Y-%m-%dT%H:%MZ}", tuple(notes))
+        limit = "" if policy.growth_saturation is None else f", saturating at {policy.growth_saturation:g} times today"
+        notes.append(f"declared growth of {policy.growth_per_month:+.1%} a month on top of history{limit}")
+    return notes

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from data.forecast_records import Reduction
 from data.records import Block, Demand, Float32Array, FloatArray, SeriesKey
 from data.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
 
 SHARES = (("peak", 0.01), ("busy", 0.14), ("day", 0.45), ("night", 0.40))
 """Blocks as shares of a month's hours in order of load."""
 TOP_EDGE = 0.99
+PLANNED_PEAK = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,16 @@ class Month:
     label: str
     start: int
     stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathSummary:
+    """What the plan needs of one series' paths: mean requests an hour of each block [paths, months, blocks], largest
+    hour [paths, months] and total [paths, months]."""
+
+    blocks: FloatArray
+    peak: FloatArray
+    total: FloatArray
 
 
 def whole_months(future: pd.DatetimeIndex) -> tuple[Month, ...]:
@@ -57,38 +69,51 @@ def group_edges(scenarios: int) -> FloatArray:
     return edges
 
 
-def demand_from_paths(
-    keys: tuple[SeriesKey, ...], paths: Float32Array, months: tuple[Month, ...], scenarios: int, burst_factor: float
+def summarise(paths: Float32Array, months: tuple[Month, ...]) -> PathSummary:
+    """Blocks, peaks and totals of every path of one series, paths [paths, hours]."""
+    cuts = np.cumsum([share for _, share in SHARES])
+    blocks = np.zeros((len(paths), len(months), len(SHARES)))
+    for j, month in enumerate(months):
+        ranked = np.sort(paths[:, month.start : month.stop], axis=1)[:, ::-1]
+        stops = np.rint(cuts * ranked.shape[1]).astype(int)
+        for b, (low, high) in enumerate(zip([0, *stops[:-1]], stops, strict=True)):
+            blocks[:, j, b] = ranked[:, low:high].mean(axis=1, dtype=np.float64)
+    spans = [(m.start, m.stop) for m in months]
+    return PathSummary(
+        blocks=blocks,
+        peak=np.stack([paths[:, a:b].max(axis=1) for a, b in spans], axis=1).astype(np.float64),
+        total=np.stack([paths[:, a:b].sum(axis=1, dtype=np.float64) for a, b in spans], axis=1),
+    )
+
+
+def demand_from_summaries(
+    keys: tuple[SeriesKey, ...],
+    summaries: list[PathSummary],
+    months: tuple[Month, ...],
+    scenarios: int,
+    burst_factor: float,
 ) -> Demand:
-    """Demand in requests/s, [series, month, block, scenario], from paths [series, path, hour] in requests an hour.
+    """Demand in requests/s, [series, month, block, scenario].
 
     The peak block is the month's largest hour times burst_factor (sub-hour peak over hour mean).
     """
     edges = group_edges(scenarios)
     lower = np.concatenate([[0.0], edges[:-1]])
-    blocks = tuple(Block(name, share * HOURS_PER_MONTH) for name, share in SHARES)
-    rps = np.zeros((len(keys), len(months), len(blocks), scenarios))
-    cuts = np.cumsum([share for _, share in SHARES])
-    inside = np.concatenate([np.arange(m.start, m.stop) for m in months])
-    weight = paths[:, :, inside].sum(axis=2).sum(axis=0)
-    order = np.argsort(weight, kind="stable")
+    names = tuple(Block(name, share * HOURS_PER_MONTH) for name, share in SHARES)
+    rps = np.zeros((len(keys), len(months), len(names), scenarios))
+    order = np.argsort(sum(one.total.sum(axis=1) for one in summaries), kind="stable")
     bounds = np.rint(np.concatenate([[0.0], edges]) * len(order)).astype(int)
-    for s in range(scenarios):
-        members = order[bounds[s] : max(bounds[s + 1], bounds[s] + 1)]
-        quantile = min(edges[s], TOP_EDGE)
-        for j, month in enumerate(months):
-            hours = paths[:, :, month.start : month.stop]
-            rps[:, j, 0, s] = np.quantile(hours.max(axis=2), quantile, axis=1) * burst_factor
-            ranked = -np.sort(-hours[:, members], axis=2)
-            stops = np.rint(cuts * ranked.shape[2]).astype(int)
-            for b in range(1, len(blocks)):
-                rps[:, j, b, s] = ranked[:, :, stops[b - 1] : stops[b]].mean(axis=(1, 2))
+    for i, one in enumerate(summaries):
+        for s in range(scenarios):
+            members = order[bounds[s] : max(bounds[s + 1], bounds[s] + 1)]
+            rps[i, :, 0, s] = np.quantile(one.peak, min(edges[s], TOP_EDGE), axis=0) * burst_factor
+            rps[i, :, 1:, s] = one.blocks[members][:, :, 1:].mean(axis=0)
     # A lower block never exceeds the one above it, whatever the group means did.
     rps = np.minimum.accumulate(rps, axis=2)
     return Demand(
         series=keys,
         months=tuple(m.label for m in months),
-        blocks=blocks,
+        blocks=names,
         probabilities=edges - lower,
         rps=rps / SECONDS_PER_HOUR,
         notes=(
@@ -97,3 +122,32 @@ def demand_from_paths(
             + ", all series at once",
         ),
     )
+
+
+def reduction(
+    demand: Demand, summaries: list[PathSummary], months: tuple[Month, ...], sum_peak: FloatArray, burst_factor: float
+) -> Reduction:
+    """What the scenarios lose or add against the paths; sum_peak: largest hour of the sum of all series [paths,
+    months].
+
+    Volumes leave the peak block out: it is what capacity must carry, not what is served for its hours.
+    """
+    hours = np.array([block.hours for block in demand.blocks[1:]])
+    volume = peak = 0.0
+    upto = np.cumsum(demand.probabilities)
+    planned = int(np.argmax(upto >= PLANNED_PEAK - 1e-9))
+    total = np.zeros(len(months))
+    for i, one in enumerate(summaries):
+        planned_volume = SECONDS_PER_HOUR * np.einsum("jbs,b,s->j", demand.rps[i, :, 1:], hours, demand.probabilities)
+        expected = one.blocks.mean(axis=0)[:, 1:] @ hours
+        seen = expected > 0.0
+        if seen.any():
+            volume = max(volume, float(np.abs(planned_volume[seen] / expected[seen] - 1.0).max()))
+        own = np.quantile(one.peak, PLANNED_PEAK, axis=0)
+        scenario = demand.rps[i, :, 0, planned] * SECONDS_PER_HOUR / burst_factor
+        total += scenario
+        if (own > 0.0).any():
+            peak = max(peak, float(np.abs(scenario[own > 0.0] / own[own > 0.0] - 1.0).max()))
+    joint = np.quantile(sum_peak, PLANNED_PEAK, axis=0)
+    over = float((total / joint - 1.0).max()) if len(joint) and (joint > 0.0).all() else 0.0
+    return Reduction(volume, peak, over)

@@ -1,70 +1,129 @@
-"""One series made ready to simulate: its point forecast, what past errors say of it, and how far its level may move."""
+"""One series made ready to simulate: its point forecast, what past errors say of it, and how its level may move."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from data.forecast_records import Accuracy
 from data.records import FloatArray
 from data.units import HOURS_PER_WEEK
-from forecast.backtest import CEILING, bank_of, rolling_windows, score, window_hours
+from forecast.backtest import NOTHING, Scored, scored
 from forecast.calendar import as_sundays, without_holidays
+from forecast.calibrate import Evidence, examine, independent
 from forecast.clean import filled
+from forecast.cold import from_shape
+from forecast.empirical import empirical_bank, flat_level
+from forecast.level import believe, weekly_levels
 from forecast.members import combined
-from forecast.paths import PRIOR_LEVEL, level_sigma
-from forecast.residuals import ErrorBank
+from forecast.paths import PathModel
+from forecast.residuals import PastErrors, bank_from_windows, day_numbers
+from forecast.shift import settled
+from forecast.windows import Window, in_sample, rolling_windows
 
-SIGMA_MOST = 1.0
 LEAST_HOURS = 24
+CEILING = 4.0
+"""Paths stop at this multiple of the largest hour in history; growth and events declared by the user come on top."""
+EMPIRICAL_CEILING = 2.0
+"""The same where paths are drawn from history, whose largest hours are in the draw already."""
+UNFORECASTABLE = 0.8
+"""Backtest WAPE from which on the past itself is the better forecast of the hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is wanted of every series: the hours to forecast, how many past windows of how many days to learn from, and
+    whose public holidays apply."""
+
+    future: pd.DatetimeIndex
+    windows: int
+    window_days: int
+    country: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """point [hours]; sigma: standard deviation of the log level over the horizon; ceiling: requests an hour that no
-    path exceeds; accuracy: the method's and its yardsticks' scores, empty where they were not asked for."""
+    """point [hours]: the forecast; model: what paths are drawn from, calibration still missing; past: its scores;
+    empirical: drawn from history itself, because hours are not forecastable; recent: mean requests an hour of the last
+    four weeks at today's level, what the forecast is explained against; seen: observed hours."""
 
     point: FloatArray
+    model: PathModel
+    past: Scored
     method: str
     degradations: tuple[str, ...]
-    bank: ErrorBank
-    sigma: float
-    ceiling: float
-    accuracy: tuple[Accuracy, ...]
+    empirical: bool
+    recent: float
+    seen: int
 
 
-def prepare(
-    observed: pd.Series,
-    future: pd.DatetimeIndex,
-    windows: int,
-    window_days: int,
-    rng: np.random.Generator | None,
-    country: str | None = None,
-) -> Prepared:
-    """Forecast one hourly series (NaN: unobserved) over `future`, learning from `windows` past origins.
+def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | None = None) -> Prepared:
+    """Forecast one hourly series (NaN: unobserved).
 
-    rng scores the backtest too; None skips that (the error bank needs no scores). country: whose public holidays are
-    left out of history and forecast as Sundays.
+    shape: requests by hour of the week of other series, sum 1, which a history under two weeks borrows. Raises
+    ValueError and LinAlgError where a method fails on it; `prepared_or_fallback` does not.
     """
-    complete, _ = filled(without_holidays(observed, country))
-    scale = float(complete.mean())
-    past = rolling_windows(observed, windows, window_days, country)
-    point, method, degraded = combined(complete, future)
-    bank = bank_of(past, scale)
-    sigma = level_sigma(bank, window_hours(len(observed), window_days), len(future))
-    if len(observed) < 3 * HOURS_PER_WEEK:
-        sigma = max(sigma, PRIOR_LEVEL)
-    return Prepared(
-        point=as_sundays(point, future, country),
-        method=method,
-        degradations=degraded,
-        bank=bank,
-        sigma=min(sigma, SIGMA_MOST),
-        ceiling=CEILING * float(complete.max()),
-        accuracy=() if rng is None else score(past, method, scale, rng),
+    rng = np.random.default_rng(seed)
+    future, country = task.future, task.country
+    clean = without_holidays(observed, country)
+    complete, _ = filled(clean)
+    history, shift = settled(complete)
+    point, method, degraded = combined(history, future)
+    notes = list(degraded)
+    if shift is not None:
+        notes.append(f"level shift x {shift.factor:.2f} on {shift.day:%Y-%m-%d}: history before is scaled to it")
+    if shape is not None and len(observed) < 2 * HOURS_PER_WEEK:
+        borrowed = from_shape(clean, shape, future)
+        whole = len(observed) >= HOURS_PER_WEEK
+        point = (point + borrowed) / 2.0 if whole else borrowed
+        method = "pooled shape of other series" + (f" and {method}" if whole else "")
+        notes.append("under two weeks of history: the week's shape is borrowed from other series")
+    past = rolling_windows(observed, task.windows, task.window_days, country)
+    values = history.to_numpy()
+    bank = bank_from_windows(
+        [PastErrors(w.ordinary, w.forecast, w.quiet, w.date) for w in past],
+        in_sample(history, clean if shift is None else clean.where(clean.index >= shift.day), country),
     )
+    levels = weekly_levels(values)
+    model = PathModel(
+        point=as_sundays(point, future, country), bank=bank, belief=believe(levels), levels=levels,
+        ceiling=CEILING * float(observed.max()),
+    )  # fmt: skip
+    evidence = [examine(w, model, rng) for w in past]
+    result = Prepared(
+        point=model.point, model=model, past=scored(past, method, evidence, independent(past)), method=method,
+        degradations=tuple(notes), empirical=False, recent=float(values[-4 * HOURS_PER_WEEK :].mean()),
+        seen=int(observed.notna().sum()),
+    )  # fmt: skip
+    hopeless = bool(result.past.accuracy) and result.past.accuracy[0].wape > UNFORECASTABLE
+    return (
+        drawn_from_history(result, complete.to_numpy(), future, past, rng) if hopeless or not len(bank.date) else result
+    )
+
+
+def drawn_from_history(
+    one: Prepared, history: FloatArray, future: pd.DatetimeIndex, past: list[Window], rng: np.random.Generator
+) -> Prepared:
+    """The same series with paths drawn from its own days (forecast/empirical.py)."""
+    last_date = int(day_numbers(future[:1])[0]) - 1
+    levels = weekly_levels(history)
+    model = replace(
+        one.model,
+        point=np.full(len(future), flat_level(history)),
+        bank=empirical_bank(history, last_date),
+        belief=believe(levels),
+        levels=levels,
+        ceiling=EMPIRICAL_CEILING / CEILING * one.model.ceiling,
+    )
+
+    def again(window: Window) -> Evidence:
+        known = replace(window, forecast=np.full(len(window.forecast), flat_level(window.history)))
+        bank = empirical_bank(window.history, int(window.date[0]) - 1)
+        return examine(known, replace(model, bank=bank), rng)
+
+    evidence = tuple(again(window) for window in past)
+    return replace(one, model=model, past=replace(one.past, evidence=evidence), empirical=True)
 
 
 def up_to(observed: pd.Series, last: pd.Timestamp) -> tuple[pd.Series, tuple[str, ...]]:
@@ -76,19 +135,12 @@ def up_to(observed: pd.Series, last: pd.Timestamp) -> tuple[pd.Series, tuple[str
     return whole, (f"history ends {short} h before the other series: those hours count as unobserved",)
 
 
-def prepared_or_fallback(
-    observed: pd.Series,
-    future: pd.DatetimeIndex,
-    windows: int,
-    window_days: int,
-    rng: np.random.Generator | None,
-    country: str | None = None,
-) -> Prepared:
-    """`prepare`, or the mean of what was observed under a wide prior where that cannot be done."""
+def prepared_or_fallback(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | None = None) -> Prepared:
+    """`prepare`, or the mean of what was observed under a wide prior where that cannot be done; says which."""
     seen = int(observed.notna().sum())
     if seen >= LEAST_HOURS:
         try:
-            return prepare(observed, future, windows, window_days, rng, country)
+            return prepare(observed, task, seed, shape)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError, IndexError) as error:
             why = f"fell back to the mean of history: {type(error).__name__}: {error}"
     elif seen:
@@ -96,12 +148,15 @@ def prepared_or_fallback(
     else:
         why = "no observed hour: nothing is forecast; give a level of your own"
     level = float(observed.mean()) if seen else 0.0
-    return Prepared(
-        point=np.full(len(future), level),
-        method="mean of history",
-        degradations=(why,),
-        bank=bank_of([], level),
-        sigma=SIGMA_MOST,
-        ceiling=CEILING * float(observed.max()) if seen else 0.0,
-        accuracy=(),
-    )
+    point = np.full(len(task.future), level)
+    if shape is not None and seen:
+        point = from_shape(observed, shape, task.future)
+        why += ", in the shape of other series' weeks"
+    levels = weekly_levels(np.array([level]))
+    known = observed.dropna().to_numpy(dtype=np.float64)
+    last_date = int(day_numbers(task.future[:1])[0]) - 1
+    model = PathModel(
+        point, empirical_bank(known[: len(known) // 24 * 24], last_date), believe(levels), levels,
+        CEILING * float(observed.max()) if seen else 0.0,
+    )  # fmt: skip
+    return Prepared(point, model, NOTHING, "mean of history", (why,), True, level, seen)

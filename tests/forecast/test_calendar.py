@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from configs.errors import InputError
-from forecast.backtest import rolling_windows
 from forecast.calendar import as_sundays, holiday_hours, without_holidays
-from forecast.single import prepare
+from forecast.single import Task, prepare
+from forecast.windows import rolling_windows
 
 
 def test_christmas_is_a_holiday_all_day() -> None:
@@ -34,7 +34,7 @@ def test_history_with_a_holiday_forecasts_as_if_it_had_been_ordinary() -> None:
     values = pd.Series(level, index=index)
     values[holiday_hours(index, "US")] = 5.0
     future = pd.date_range(index[-1] + pd.Timedelta(hours=1), periods=168, freq="h")
-    blind, aware = (prepare(values, future, 2, 7, None, country).point for country in (None, "US"))
+    blind, aware = (prepare(values, Task(future, 2, 7, country)).point for country in (None, "US"))
     assert np.abs(aware - level[:168]).mean() < 0.2 * np.abs(blind - level[:168]).mean()
 
 

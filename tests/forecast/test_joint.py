@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecast.backtest import quiet_days
-from forecast.paths import simulate
-from forecast.single import prepare
+from forecast.paths import compound, simulate
+from forecast.single import Task, prepare
+from forecast.windows import quiet_days
 
 INDEX = pd.date_range("2026-08-03", periods=12 * 168, freq="h", tz="UTC")
 FUTURE = pd.date_range(INDEX[-1] + pd.Timedelta(hours=1), periods=4 * 168, freq="h")
@@ -29,11 +29,10 @@ def test_days_that_moved_together_move_together_in_paths(kind: str) -> None:
         two = two.iloc[5 * 168 :]
     if kind == "gap":
         two.iloc[-400:-380] = np.nan
-    ready = [prepare(values, FUTURE, 6, 14, None) for values in (one, two)]
-    paths = simulate(
-        np.stack([r.point for r in ready]), [r.bank for r in ready], quiet_days(FUTURE), np.array([0.02, 0.02]),
-        0.0, 0.0, np.array([1e9, 1e9]), 200, np.random.default_rng(3),
-    )  # fmt: skip
+    task = Task(FUTURE, 5, 28)
+    models = [prepare(values, task).model for values in (one, two)]
+    still = compound(len(FUTURE), 0.0, 0.0)
+    paths = np.stack(list(simulate(models, quiet_days(FUTURE), [still, still], 200, np.random.default_rng(3))))
     days = np.log(paths.reshape(2, 200, 28, 24).sum(axis=3))
     days = days - days.mean(axis=1, keepdims=True)
     assert np.corrcoef(days[0].ravel(), days[1].ravel())[0, 1] > 0.75

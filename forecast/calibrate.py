@@ -1,0 +1,138 @@
+"""Three-level calibration: hours, peaks and totals are widened or narrowed by what past windows showed.
+
+Each window is simulated as a future of its own, from what was known at its origin and from errors of other days, and
+what came is expressed as a score: how many standard deviations of the simulated distribution it lay from its median (0
+and +-1 on average where the distribution is right). Few windows say little, so a series' own scores are shrunk to those
+of all series, and those to no correction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from data.records import FloatArray
+from forecast.level import believe, weekly_levels
+from forecast.paths import Calibration, Growth, PathModel, one_series, shared_draws
+from forecast.residuals import ErrorBank
+from forecast.windows import Window
+
+PATHS = 200
+UPPER = np.array([0.5, 0.8, 0.9, 0.925, 0.95, 0.965, 0.98, 0.99, 0.995])
+CAP = 2.5
+"""Scores beyond this count as this: one outage must not widen every interval."""
+CAPPED_SQUARE = float(stats.norm.expect(lambda z: min(z * z, CAP * CAP)))
+WINDOW_HANDICAP = 1.15
+"""Expected mean square of the scores of hours and totals in windows: they were made from shorter histories than today's
+forecast."""
+PEAK_DOUBT = 1.25
+"""The same for peaks before any evidence: the largest hour of a month depends on a tail that few days have shown."""
+PRIOR_WINDOWS = 8.0
+"""How many independent windows no correction counts for against those of all series, and those against one's own."""
+LEAST_DAYS = 10
+Z80 = float(stats.norm.ppf(0.9))
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one window says: scores of its total and peak, of every hour [hours] (NaN: unobserved), and the simulated
+    hours' quantiles at UPPER [levels, hours]."""
+
+    total: float
+    peak: float
+    hour: FloatArray
+    upper: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Sums over the windows of many series: independent windows, and mean squares of their scores, capped."""
+
+    windows: float
+    total: float
+    hour: float
+    peak: float
+
+
+def score_of(truth: FloatArray, quantiles: FloatArray) -> FloatArray:
+    """Scores of truths given their simulated 10, 50 and 90 % quantiles [3, ...], each side in its own units."""
+    low, middle, high = quantiles
+    side = np.where(truth >= middle, high - middle, middle - low) / Z80
+    gap = truth - middle
+    with np.errstate(invalid="ignore", divide="ignore"):
+        score = np.where(gap == 0.0, 0.0, gap / side)
+    return np.asarray(np.clip(score, -10.0, 10.0))
+
+
+def without_days(bank: ErrorBank, window: Window) -> ErrorBank:
+    """The bank without the window's own days, where enough others remain."""
+    keep = ~np.isin(bank.date, window.date)
+    if keep.sum() < LEAST_DAYS:
+        return bank
+    return replace(bank, days=bank.days[keep], date=bank.date[keep], quiet=bank.quiet[keep])
+
+
+def examine(window: Window, today: PathModel, rng: np.random.Generator) -> Evidence:
+    """The window simulated as it would have been, with today's errors of other days, and its scores."""
+    levels = weekly_levels(window.history)
+    model = PathModel(window.forecast, without_days(today.bank, window), believe(levels), levels, today.ceiling)
+    hours = len(window.forecast)
+    still = Growth(np.ones(hours), np.zeros(hours))
+    paths = one_series(model, shared_draws([model], window.quiet, PATHS, rng), 0, window.quiet, still)
+    seen = ~np.isnan(window.actual)
+    tail = np.array([0.1, 0.5, 0.9])
+    total = np.quantile(np.log(paths[:, seen].sum(axis=1, dtype=np.float64) + 1e-9), tail)
+    peak = np.quantile(np.log(paths[:, seen].max(axis=1).astype(np.float64) + 1e-9), tail)
+    ordered = np.sort(paths, axis=0)
+    position = (tail * (PATHS - 1)).round().astype(int)
+    hour = score_of(np.nan_to_num(window.actual), ordered[position].astype(np.float64))
+    return Evidence(
+        total=float(score_of(np.log(window.actual[seen].sum() + 1e-9), total)),
+        peak=float(score_of(np.log(window.actual[seen].max() + 1e-9), peak)),
+        hour=np.where(seen, hour, np.nan),
+        upper=ordered[np.minimum((UPPER * PATHS).astype(int), PATHS - 1)].astype(np.float64),
+    )
+
+
+def independent(windows: list[Window]) -> float:
+    """Windows overlap: how many that do not would cover the same days."""
+    if not windows:
+        return 0.0
+    days = np.unique(np.concatenate([window.date for window in windows]))
+    return len(days) / len(windows[0].date)
+
+
+def _square(scores: FloatArray) -> float:
+    return float(np.nanmean(np.minimum(np.square(scores), CAP * CAP))) / CAPPED_SQUARE
+
+
+def summed(evidence: Sequence[Evidence], windows: float) -> Pool:
+    """The pool of one series; all zero without evidence. windows: how many of them are independent."""
+    if not evidence or windows <= 0.0:
+        return Pool(0.0, 0.0, 0.0, 0.0)
+    hours = np.concatenate([one.hour for one in evidence])
+    return Pool(
+        windows,
+        windows * _square(np.array([one.total for one in evidence])) / WINDOW_HANDICAP,
+        windows * _square(hours) / WINDOW_HANDICAP,
+        windows * _square(np.array([one.peak for one in evidence])),
+    )
+
+
+def together(pools: Sequence[Pool]) -> Pool:
+    """The pool of all series."""
+    return Pool(*(float(sum(getattr(one, name) for one in pools)) for name in Pool.__dataclass_fields__))
+
+
+def calibration(own: Pool, everyone: Pool, prior: float = PRIOR_WINDOWS) -> Calibration:
+    """Factors on deviations, within a factor of three, from scores shrunk from one's own to everyone's to none."""
+
+    def factor(name: str, none: float) -> float:
+        pooled = (prior * none + getattr(everyone, name)) / (prior + everyone.windows)
+        mine = (prior * pooled + getattr(own, name)) / (prior + own.windows)
+        return float(np.clip(np.sqrt(mine), 1.0 / 3.0, 3.0))
+
+    return Calibration(level=factor("total", 1.0), hour=factor("hour", 1.0), peak=factor("peak", PEAK_DOUBT))

@@ -1,0 +1,38 @@
+"""Series that cannot be forecast hour by hour: their future is drawn from their past.
+
+Any model of such a series is confidently wrong: near zero most of the time, a thousand times that on some days. Whole
+days of history are drawn instead, about one flat level that moves as weekly levels have moved, so that a planned
+quantile is a quantile of what has happened, widened for what has not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data.records import BoolArray, FloatArray, IntArray
+from forecast.residuals import DAY, ErrorBank
+
+MOST_DAYS = 84
+
+
+def flat_level(history: FloatArray) -> float:
+    """Mean of the last twelve weeks."""
+    recent = history[-MOST_DAYS * DAY :]
+    return float(recent.mean()) if len(recent) else 0.0
+
+
+def empirical_bank(history: FloatArray, last_date: int, quiet: BoolArray | None = None) -> ErrorBank:
+    """The days of history as a bank about their flat level; history ends with day `last_date` (days since 1970).
+
+    With no constant part, scaling the level scales the drawn hours alike: a path is history times its level.
+    """
+    days = min(len(history) // DAY, MOST_DAYS)
+    level = flat_level(history)
+    values = history[len(history) - days * DAY :].reshape(days, DAY) if days else np.zeros((0, DAY))
+    slope = float(np.square(np.sqrt(values) - np.sqrt(level)).mean() / level) if level > 0.0 and days else 0.0
+    scale = np.sqrt(slope * level)
+    standard = (np.sqrt(values) - np.sqrt(level)) / scale if scale > 0.0 else np.zeros((days, DAY))
+    date: IntArray = np.arange(last_date - days + 1, last_date + 1, dtype=np.int64)
+    # The day of the week of 1970-01-01 was a Thursday (3).
+    kind = (date + 3) % 7 >= 5 if quiet is None else quiet[-days:]
+    return ErrorBank(standard, date, np.asarray(kind, dtype=np.bool_), 0.0, slope, np.ones((2, DAY)))

@@ -1,0 +1,33 @@
+"""How far a series can be forecast, why, and what follows: never a confident number where history has none."""
+
+from __future__ import annotations
+
+from data.forecast_records import Accuracy
+from data.units import HOURS_PER_WEEK
+
+
+def grade(accuracy: tuple[Accuracy, ...], observed_hours: int, empty: bool = False) -> tuple[str, str]:
+    """A to D, and the reason with its consequence."""
+    if empty:
+        return "D", "no traffic in history: nothing to forecast from; give a level of your own"
+    if observed_hours < HOURS_PER_WEEK:
+        return "D", (
+            f"only {observed_hours} h of history: no week is visible; its shape is borrowed where another series has "
+            f"one, and "
+            "the interval rests on a stated prior: give a level of your own"
+        )
+    if not accuracy:
+        return "D", "too short for a single backtest window; the interval rests on a stated prior"
+    own, naive = accuracy[0], accuracy[1]
+    scores = f"WAPE {own.wape:.2f}, seasonal naive {naive.wape:.2f}, over {own.windows} windows"
+    if own.wape > 0.8:
+        return "D", (
+            f"{scores}: hours are not forecastable; quantiles are those of its own past days, at a level widened by "
+            f"how its "
+            "weeks have moved: plan for a quantile, not for the median"
+        )
+    if observed_hours < 3 * HOURS_PER_WEEK:
+        return "C", f"{scores}; under three weeks: the weekly season rests on one or two weeks, intervals are widened"
+    if own.wape > 0.4:
+        return "C", f"{scores}: rough; quantiles are wide"
+    return ("A" if own.wape <= 0.2 else "B"), scores

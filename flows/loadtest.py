@@ -77,7 +77,10 @@ def _answer(test: LoadTest, question: Question) -> Answer:
         notes.append(f"{setup.replicas} replicas share the load evenly")
     fit = fit_load_tests(setup, points) if points else None
     if fit is None:
-        notes.append("no plausible point is left to fit")
+        ruled_out = any(f.kind == "tpot_below_bandwidth" for f in findings)
+        notes.append(
+            "this configuration cannot have served the test" if ruled_out else "no plausible point is left to fit"
+        )
     return Answer(test, findings, setup, fit, (*notes, *(fit.notes if fit else ())))
 
 

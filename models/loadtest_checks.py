@@ -112,10 +112,13 @@ def sequence_limit(points: Sequence[LoadPoint], token_budget: int) -> float:
 def usable(test: LoadTest, findings: Sequence[Finding]) -> tuple[LoadPoint, ...]:
     """The points a model can be fitted to, as they should be simulated.
 
-    Impossible points and sums of stages are left out. A point whose client held the load back is simulated with what
+    Impossible points and sums of stages are left out; one token faster than the memory rules out the configuration, and
+    with it all points. A point whose client held the load back is simulated with what
     it did send: its own rate, or its clients' number by Little's law.
     """
-    kept = []
+    kept: list[LoadPoint] = []
+    if any(f.kind == "tpot_below_bandwidth" for f in findings):
+        return ()
     for point in test.points:
         kinds = {f.kind for f in findings if f.point == point.label}
         impossible = any(f.severity == "impossible" and f.point == point.label for f in findings)

@@ -87,7 +87,7 @@ def test_implausible_points_are_not_fitted(tmp_path: Path) -> None:
     (answer,) = examine(ask(written(tmp_path, vllm(fast)), gpu=GPU.name, llm=LLM.name))
     assert answer.fit is None
     assert {f.kind for f in answer.findings if f.severity == "impossible"} == {"tpot_below_bandwidth"}
-    assert any("no plausible point" in note for note in answer.notes)
+    assert any("cannot have served" in note for note in answer.notes)
     assert json.loads(as_json([answer]))[0]["fit"] is None
 
 

@@ -146,9 +146,15 @@ def test_a_slow_client_is_simulated_with_what_it_sent() -> None:
 
 
 def test_impossible_points_and_sums_are_not_fitted() -> None:
-    test = load_test(good(2.0), *(CASES[kind](good()) for kind in ("tpot_below_bandwidth", "aggregate")))
+    test = load_test(good(2.0), *(CASES[kind](good()) for kind in ("ttft_below_compute", "aggregate")))
     points = usable(test, checked(test, limits_of()))
     assert [p.label for p in points] == [good(2.0).label]
+
+
+def test_one_token_faster_than_the_memory_rules_the_configuration_out() -> None:
+    test = load_test(good(2.0), CASES["tpot_below_bandwidth"](replace(good(), rows=None)))
+    assert usable(test, checked(test, limits_of())) == ()
+    assert len(usable(test, checked(test))) == 2
 
 
 @given(st.floats(0.3, 3.0))

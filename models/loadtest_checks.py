@@ -122,7 +122,7 @@ def usable(test: LoadTest, findings: Sequence[Finding]) -> tuple[LoadPoint, ...]
     for point in test.points:
         kinds = {f.kind for f in findings if f.point == point.label}
         impossible = any(f.severity == "impossible" and f.point == point.label for f in findings)
-        if point.aggregate or impossible or point.requests_ok < 2 or math.isnan(point.ttft_s.mean):
+        if point.aggregate or impossible or point.requests_ok < 2 or not point.ttft_s.mean > 0:
             continue
         one = corrected(point)
         if "clients_capped" in kinds:
@@ -156,6 +156,9 @@ def _bookkeeping(p: LoadPoint) -> list[Finding]:
     if p.requests_ok < 100:
         text = "too few requests for p99 (and below 20 for p95): those percentiles are left out"
         found.append(Finding("few_requests", "note", p.label, float(p.requests_ok), 100.0, "requests", text))
+    if p.requests_ok and not p.ttft_s.mean > 0:
+        text = "no time to first token: the test did not stream, so it says nothing of TTFT and TPOT; it is not fitted"
+        found.append(Finding("not_streamed", "suspect", p.label, NAN, NAN, "", text))
     if p.duration_s < 10.0 * p.e2e_s.mean:
         text = "the run is shorter than ten requests: its start and its end weigh in all its figures"
         found.append(Finding("short_run", "note", p.label, p.duration_s, 10.0 * p.e2e_s.mean, "s", text))
@@ -218,7 +221,8 @@ def _client(p: LoadPoint, points: Sequence[LoadPoint]) -> list[Finding]:
     # A finite run ends when its last request does.
     tail = p.e2e_s.mean if not math.isnan(p.e2e_s.mean) else p.ttft_s.mean + p.tpot_s.mean * p.output_tokens.mean
     expected = p.requests_ok / (p.requests_ok / p.offered_rps + 2.0 * tail)
-    if not p.achieved_rps < expected * (0.97 - 2.0 * noise):
+    if not p.achieved_rps < expected * (0.97 - 2.0 * noise) or seen > 0.8 * p.clients:
+        # A stated number of clients that is in flight explains the shortfall.
         return []
     lowest = min(points, key=lambda other: other.achieved_rps)
     if lowest is not p and p.e2e_s.mean < FLAT * lowest.e2e_s.mean:

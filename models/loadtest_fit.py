@@ -9,7 +9,7 @@ each leave one point out, are simulated side by side (Nocedal and Wright, Numeri
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -265,12 +265,9 @@ def _descend(problem: _Problem, theta: FloatArray, rounds: int) -> tuple[FloatAr
 
 def _stack(costs: Sequence[StepCost]) -> StepCost:
     """Lanes of several costs after one another."""
-    first = costs[0]
     arrays = {
-        name: np.concatenate([getattr(cost, name) for cost in costs])
-        for name in (
-            "linear_s", "decode_base_s", "decode_per_seq_s", "decode_per_kv_token_s", "prefill_base_s",
-            "prefill_per_token_s", "prefill_per_attention_s",
-        )
-    }  # fmt: skip
-    return replace(first, **arrays)
+        field.name: np.concatenate([getattr(cost, field.name) for cost in costs])
+        for field in fields(StepCost)
+        if field.name != "tokens" and getattr(costs[0], field.name) is not None
+    }
+    return replace(costs[0], **arrays)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -177,14 +177,9 @@ def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> Fl
 
 def _lanes(cost: StepCost, index: IntArray) -> StepCost:
     """Lanes of a cost, some of them several times."""
-    return replace(
-        cost,
-        linear_s=cost.linear_s[index],
-        decode_base_s=cost.decode_base_s[index],
-        decode_per_seq_s=cost.decode_per_seq_s[index],
-        decode_per_kv_token_s=cost.decode_per_kv_token_s[index],
-        prefill_base_s=cost.prefill_base_s[index],
-        prefill_per_token_s=cost.prefill_per_token_s[index],
-        prefill_per_attention_s=cost.prefill_per_attention_s[index],
-        mixed_decode_factor=None if cost.mixed_decode_factor is None else cost.mixed_decode_factor[index],
-    )
+    arrays = {
+        field.name: getattr(cost, field.name)[index]
+        for field in fields(StepCost)
+        if field.name != "tokens" and getattr(cost, field.name) is not None
+    }
+    return replace(cost, **arrays)

@@ -74,6 +74,7 @@ CASES: dict[str, Callable[[LoadPoint], LoadPoint]] = {
     "rate_exceeded": lambda p: replace(p, offered_rps=0.5 * p.offered_rps),
     "cancelled": lambda p: replace(p, complete=False),
     "aggregate": lambda p: replace(p, aggregate=True),
+    "not_streamed": lambda p: replace(p, ttft_s=Spread(), tpot_s=Spread()),
     "client_slow": lambda p: replace(p, offered_rps=2.0 * p.offered_rps),
 }
 
@@ -86,7 +87,7 @@ def test_each_mistake_is_found_and_measured(kind: str) -> None:
     finding = found[kind]
     assert finding.point == wrong.label
     assert finding.meaning
-    if finding.kind != "aggregate":
+    if not math.isnan(finding.measured):
         assert finding.measured != finding.bound
     assert kind not in {f.kind for f in checked(load_test(good(2.0), good()), limits_of())}
 
@@ -110,6 +111,13 @@ def test_a_closed_loop_keeps_its_clients_busy_or_is_doubted() -> None:
     assert "client_slow" in {f.kind for f in idle}
     crowded = {f.kind: f for f in checked(load_test(replace(p, clients=16.0)))}
     assert crowded["little"].severity == "impossible"
+
+
+def test_a_stated_limit_of_clients_explains_a_shortfall() -> None:
+    p = replace(good(0.0, 32), arrivals="poisson", offered_rps=400.0, clients=32.0, rows=None)
+    assert {f.kind for f in checked(load_test(good(2.0), p))} <= {"short_run"}
+    slow = replace(p, clients=math.nan, send_delay_s=Spread(p95=20.0 * p.e2e_s.mean))
+    assert {f.kind for f in checked(load_test(good(2.0), slow))} & {"client_slow", "clients_capped"}
 
 
 def test_a_burst_cannot_beat_its_arithmetic() -> None:

@@ -170,6 +170,9 @@ def aiperf(t: Truth, layout: str = "phases", unit: str = "ms") -> str:
             "phases": [{"kind": "profiling", "type": "poisson", "rate": t.rate}],
         }
         return json.dumps({"aiperf_version": "0.13.0", **metrics, "input_config": load, "was_cancelled": False})
+    if layout == "genai-perf":
+        load = {"model_names": ["m"], "perf_analyzer": {"stimulus": {"request_rate": t.rate}}}
+        return json.dumps({**metrics, "input_config": load})
     load = {"endpoint": {"model_names": ["m"]}, "loadgen": {"request_rate": t.rate, "request_rate_mode": "poisson"}}
     if layout == "records":
         return json.dumps({"records": metrics, "input_config": load})
@@ -282,6 +285,7 @@ FORMATS: dict[str, Callable[[Truth], str]] = {
     "aiperf loadgen in s": lambda t: aiperf(t, "loadgen", "s"),
     "aiperf records in us": lambda t: aiperf(t, "records", "us"),
     "aiperf in ns": lambda t: aiperf(t, "phases", "ns"),
+    "genai-perf": lambda t: aiperf(t, "genai-perf"),
     "aiperf jsonl": aiperf_lines,
     "aiperf csv": aiperf_csv,
     "aiperf csv without sums": lambda t: aiperf_csv(t, total=False),

@@ -112,6 +112,12 @@ def test_runs_appended_to_one_file(tmp_path: Path) -> None:
         assert [p.offered_rps for p in test.points] == [2.0, 4.0, 8.0]
 
 
+def test_repeated_loads_keep_names_of_their_own(tmp_path: Path) -> None:
+    texts = [vllm(truth(seed=i), detailed=False) for i in range(3)]
+    (test,) = read_load_tests([written(tmp_path, "\n".join(texts))])
+    assert [p.label for p in test.points] == ["4 req/s", "4 req/s (2)", "4 req/s (3)"]
+
+
 def test_exports_of_one_run_are_one_point_with_requests(tmp_path: Path) -> None:
     written(tmp_path, aiperf(TRUTH), "profile_export_aiperf.json")
     written(tmp_path, aiperf_lines(TRUTH), "profile_export.jsonl")

@@ -39,6 +39,8 @@ ROUNDS = 8
 FOLD_ROUNDS = 3
 """Fits without a point start from the fit with all of them."""
 MOST_FOLDS = 12
+MOST_LANES = 512
+"""Simulated at once: bounds memory (lanes times requests and iterations)."""
 IDENTIFIED = 0.8
 """A posterior narrower than this share of its prior counts as identified."""
 
@@ -175,14 +177,16 @@ class _Problem:
 
     def predict(self, theta: FloatArray) -> FloatArray:
         """[trials, points, METRICS, STATISTICS] seconds of the trials in theta [trials, 4]."""
-        # Equal shapes compile once: short calls are padded with repeats.
-        whole = len(self.weights) * (1 + len(COEFFICIENTS))
-        index = np.resize(np.arange(len(theta)), whole)
-        factors = [_factors(row) for row in theta]
-        costs = [self._cost(f) for f in factors]
-        lanes = _stack([costs[i] for i in index])
-        found = run(lanes, self.load, self.limits, np.array([factors[i].request_s for i in index]))
-        return found[: len(theta)]
+        each = len(self.load.point)
+        # Lanes side by side are cheap up to some number; equal shapes compile once, so short calls repeat trials.
+        size = max(min(len(self.weights) * (1 + len(COEFFICIENTS)), MOST_LANES // each), 1)
+        found = []
+        for start in range(0, len(theta), size):
+            part = np.resize(theta[start : start + size], (size, theta.shape[1]))
+            factors = [_factors(row) for row in part]
+            lanes = _stack([self._cost(f) for f in factors])
+            found.append(run(lanes, self.load, self.limits, np.array([f.request_s for f in factors])))
+        return np.concatenate(found)[: len(theta)]
 
     def _cost(self, factors: Factors) -> StepCost:
         s = self.setup

@@ -38,14 +38,15 @@ def read_load_tests(paths: Sequence[Path]) -> tuple[LoadTest, ...]:
                 try:
                     found += read_file(each)
                 except UnknownFormatError as error:
-                    skipped.append(f"{error.where} is no load-test result and was left out")
+                    skipped.append(error.where)
             if len(found) == before:
                 raise InputError(str(path), f"a folder with {KNOWN}", f"{len(inside)} other files", "Name the files.")
         else:
             found += read_file(path)
     if not found:
         raise InputError("load tests", "at least one file", "none", "Name the result files.")
-    return tuple(_merged(group, skipped) for group in _groups(found))
+    left = [f"no load-test results, left out: {', '.join(Path(name).name for name in skipped)}"] if skipped else []
+    return tuple(_merged(group, left) for group in _groups(found))
 
 
 class UnknownFormatError(InputError):

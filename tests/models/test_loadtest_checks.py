@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
@@ -17,6 +17,7 @@ from data.loadtests.records import LoadPoint, Spread
 from data.records import Configuration
 from models.loadtest_checks import Bounds, bounds, checked, corrected, derived_tpot_s, in_flight, sequence_limit, usable
 from models.loadtest_coefficients import Factors
+from models.loadtest_simulate import load_of
 from models.rows import build_rows
 from models.shapes import active_parameters, total_parameters
 from tests.models.loadtest_factory import GPU, LLM, ONE, load_test, served
@@ -174,6 +175,48 @@ def test_a_tpot_that_contradicts_the_latency_is_put_right(factor: float) -> None
         assert found.tpot_s.p99 / found.tpot_s.p50 == pytest.approx(p.tpot_s.p99 / p.tpot_s.p50)
     else:
         assert found == p
+
+
+VALUES = st.sampled_from([math.nan, 0.0, 1e-9, 0.01, 1.0, 250.0, 1e6])
+SPREADS = st.builds(Spread, VALUES, VALUES, VALUES, VALUES, VALUES, VALUES, VALUES)
+POINTS = st.builds(
+    LoadPoint,
+    label=st.sampled_from(["a", "b", "c"]),
+    source=st.just("x"),
+    arrivals=st.sampled_from(["poisson", "gamma", "constant", "at_once", "closed", "unstated"]),
+    offered_rps=VALUES | st.just(math.inf),
+    clients=VALUES,
+    achieved_rps=VALUES,
+    duration_s=VALUES,
+    requests_ok=st.integers(0, 3000),
+    requests_failed=st.integers(0, 3),
+    input_tokens=SPREADS,
+    output_tokens=SPREADS,
+    ttft_s=SPREADS,
+    tpot_s=SPREADS,
+    e2e_s=SPREADS,
+    requests_planned=VALUES,
+    output_tokens_per_s=VALUES,
+    send_delay_s=SPREADS,
+    in_flight=VALUES,
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(POINTS, min_size=1, max_size=4), st.integers(1, 3))
+def test_no_figures_break_the_checks_and_what_is_left_can_be_simulated(points: list[LoadPoint], replicas: int) -> None:
+    test = load_test(*points)
+    found = checked(test, Bounds(4e-3, 1e-5), 10.0, replicas)
+    for finding in found:
+        assert finding.severity in ("impossible", "suspect", "note")
+    left = usable(test, found)
+    assert sequence_limit(left, 2048) > 0
+    if left:
+        load = load_of(left, replicas, 16)
+        assert np.isfinite(load.arrival_s).all()
+        assert (np.diff(load.arrival_s, axis=1) >= 0).all()
+        assert (load.input_tokens > load.cached_tokens).all()
+        assert (load.output_tokens >= 1).all()
 
 
 def test_the_engines_limit_shows_where_requests_wait_for_a_slot() -> None:

@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from data.loadtests.read import read_load_tests
 from flows.loadtest import Answer, Question, examine
 
 
@@ -58,10 +59,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     question = Question(
-        tuple(given.files), given.llm, given.gpu, given.precision, given.kv_precision, given.tp, given.engine,
+        given.llm, given.gpu, given.precision, given.kv_precision, given.tp, given.engine,
         given.replicas, given.cached_tokens, given.max_num_seqs,
     )  # fmt: skip
-    found = [score(answer) for answer in examine(question)]
+    found = [score(answer) for answer in examine(read_load_tests(given.files), question)]
     if given.json:
         print(json.dumps(found))
         return

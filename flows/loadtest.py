@@ -13,7 +13,6 @@ from configs.errors import InputError
 from configs.evaluation import EvaluationPolicy
 from configs.validation import validated
 from data.catalog import find_engine, find_gpu, find_llm, llm_aliases, load_coefficients, load_llms
-from data.loadtests.read import read_load_tests
 from data.loadtests.records import LoadPoint, LoadTest
 from data.records import Configuration, Llm
 from models.loadtest_checks import Finding, bounds, checked, usable
@@ -29,9 +28,8 @@ KV_PRECISIONS = ("bf16", "fp8")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Result files and what served them; without a GPU they are read and checked, not fitted."""
+    """What served the load tests; without a GPU they are checked, not fitted."""
 
-    files: tuple[Path, ...]
     llm: str | None
     gpu: str | None
     precision: str
@@ -54,12 +52,8 @@ class Answer:
     notes: tuple[str, ...]
 
 
-def examine(question: Question) -> tuple[Answer, ...]:
-    """Every load test in the files, checked, and fitted where a GPU is named.
-
-    Raises InputError for files and names that are not known.
-    """
-    tests = read_load_tests(question.files)
+def examine(tests: Sequence[LoadTest], question: Question) -> tuple[Answer, ...]:
+    """Every load test checked, and fitted where a GPU is named. Raises InputError for names that are not known."""
     return tuple(_answer(test, question) for test in tests)
 
 

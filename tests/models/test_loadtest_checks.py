@@ -202,7 +202,7 @@ POINTS = st.builds(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.lists(POINTS, min_size=1, max_size=4), st.integers(1, 3))
 def test_no_figures_break_the_checks_and_what_is_left_can_be_simulated(points: list[LoadPoint], replicas: int) -> None:
     test = load_test(*points)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.truth
 
 
 def ask(*files: Path, gpu: str | None = None, llm: str | None = None) -> Answer:
-    (answer,) = examine(Question(files, llm, gpu, "bf16", "bf16", 1, "vllm", None, 0, 0))
+    (answer,) = examine(read_load_tests(files), Question(llm, gpu, "bf16", "bf16", 1, "vllm", None, 0, 0))
     return answer
 
 

@@ -23,6 +23,7 @@ from models.loadtest_simulate import Load, load_of, run
 from models.memory import memory
 from models.rows import build_rows
 from models.simulator.engine import Limits
+from models.simulator.knee import PRESSURE
 from models.step_cost import step_cost
 
 COEFFICIENTS = ("compute", "bandwidth", "overhead", "request_s")
@@ -105,6 +106,10 @@ def fit_load_tests(setup: Setup, points: Sequence[LoadPoint], seed: int = 0) -> 
         _, found = _descend(without, np.repeat(theta, folds, axis=0), FOLD_ROUNDS)
         for fold in range(folds):
             held[fold::folds] = found[fold, fold::folds]
+    _, pressure = problem.simulated(theta)
+    full = [p.label for p, share in zip(points, pressure[0], strict=True) if share > PRESSURE]
+    if full:
+        notes.append(f"the KV cache overflows at {', '.join(full)}: engines preempt there, the model does not")
     before = problem.predict(np.zeros((1, 4)))[0]
     errors = {
         "before": errors_of(before, load.measured),
@@ -177,16 +182,22 @@ class _Problem:
 
     def predict(self, theta: FloatArray) -> FloatArray:
         """[trials, points, METRICS, STATISTICS] seconds of the trials in theta [trials, 4]."""
+        return self.simulated(theta)[0]
+
+    def simulated(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Seconds as of predict, and the share of iterations with an over-full KV cache, [trials, points]."""
         each = len(self.load.point)
         # Lanes side by side are cheap up to some number; equal shapes compile once, so short calls repeat trials.
         size = max(min(len(self.weights) * (1 + len(COEFFICIENTS)), MOST_LANES // each), 1)
-        found = []
+        found, pressure = [], []
         for start in range(0, len(theta), size):
             part = np.resize(theta[start : start + size], (size, theta.shape[1]))
             factors = [_factors(row) for row in part]
             lanes = _stack([self._cost(f) for f in factors])
-            found.append(run(lanes, self.load, self.limits, np.array([f.request_s for f in factors])))
-        return np.concatenate(found)[: len(theta)]
+            seconds, pressed = run(lanes, self.load, self.limits, np.array([f.request_s for f in factors]))
+            found.append(seconds)
+            pressure.append(pressed)
+        return np.concatenate(found)[: len(theta)], np.concatenate(pressure)[: len(theta)]
 
     def _cost(self, factors: Factors) -> StepCost:
         s = self.setup

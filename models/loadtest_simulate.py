@@ -140,8 +140,9 @@ def _arrivals(p: LoadPoint, n: int, k: int, replicas: int, rng: np.random.Genera
     return np.asarray(np.cumsum(gaps) / rate)
 
 
-def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> FloatArray:
-    """Predicted seconds, shape [trials, points, METRICS, STATISTICS]; NaN where a lane was cut off.
+def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Predicted seconds, shape [trials, points, METRICS, STATISTICS], NaN where a lane was cut off; and the share of
+    iterations with an over-full KV cache, [trials, points].
 
     cost has one lane a trial and point, trial by trial; limits one entry a point; request_s [trials] joins every TTFT.
     """
@@ -164,10 +165,12 @@ def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> Fl
     index = (np.arange(trials)[:, None] * points + load.point[None, :]).ravel()
     got = simulate(_lanes(cost, index), requests, many)
     found = np.full((trials, points, len(METRICS), len(STATISTICS)), np.nan)
+    pressure = np.zeros((trials, points))
     for t in range(trials):
         for i in range(points):
             mine = np.flatnonzero(load.point == i)
             n = int(load.count[mine[0]])
+            pressure[t, i] = got.kv_pressure[t * lanes + mine].max()
             first, end = got.first_token_s[t * lanes + mine, :n], got.end_s[t * lanes + mine, :n]
             if np.isnan(end).any():
                 continue
@@ -182,7 +185,7 @@ def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> Fl
             for j, values in enumerate((first - sent + request_s[t], tpot, end - sent + request_s[t])):
                 if values.size:
                     found[t, i, j] = [values.mean(), *np.percentile(values, LEVELS)]
-    return found
+    return found, pressure
 
 
 def _lanes(cost: StepCost, index: IntArray) -> StepCost:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.loadtests import score
+from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.loadtests.read import read_load_tests
+from data.loadtests.records import RequestRows
+from data.records import Configuration
 from flows.loadtest import Answer, Question, examine
+from models.loadtest_fit import LoadTestFit, Setup, fit_load_tests
+from tests.models.loadtest_factory import measured_point
 
 pytestmark = pytest.mark.truth
 
@@ -83,3 +90,38 @@ def test_a_run_through_saturation_is_predicted_with_each_point_left_out(referenc
     assert found["held_out"]["tpot"] < 0.5 * found["before"]["tpot"]
     assert answer.fit is not None
     assert 115 <= answer.fit.max_num_seqs <= 135
+
+
+def logged(folder: Path, gpu: str) -> LoadTestFit:
+    """A real vLLM run's request log, as a load test would have measured it, and the fit to it."""
+    engine_limits = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["engine_kwargs"]
+    log = [json.loads(line) for line in (folder / "requests.jsonl").read_text(encoding="utf-8").splitlines()]
+
+    def column(name: str) -> np.ndarray:
+        return np.array([request[name] for request in log], dtype=np.float64)
+
+    sent = column("queued_ts")
+    ttft, e2e = column("first_token_ts") - sent, column("last_token_ts") - sent
+    rows = RequestRows(sent - sent.min(), column("input_toks"), column("output_toks"), ttft, e2e)
+    one = Configuration(
+        "Llama-3.1-8B", gpu, "bf16", "bf16", 1, "vllm", max_num_seqs=engine_limits["max_num_seqs"],
+        max_num_batched_tokens=engine_limits["max_num_batched_tokens"],
+    )  # fmt: skip
+    setup = Setup(one, find_llm(one.llm), find_gpu(gpu), find_engine("vllm"), load_coefficients())
+    return fit_load_tests(setup, [measured_point(rows, 10.0, 0, "the log")])
+
+
+def test_a_real_vllm_log_is_predicted_by_the_catalog_and_reproduced_by_the_fit(reference: Path) -> None:
+    fit = logged(reference / "measured" / "vllm_real" / "RTXPRO6000_Llama-3.1-8B", "RTX-PRO-6000-Server")
+    assert fit.errors["before"]["tpot"] <= 0.10
+    assert fit.errors["before"]["ttft"] <= 0.25
+    assert fit.errors["after"]["tpot"] <= 0.03
+    assert fit.errors["after"]["tpot_p99"] <= 0.05
+    assert fit.errors["after"]["ttft"] <= 0.12
+    assert all(0.8 < value < 1.5 for value in (fit.factors.compute, fit.factors.bandwidth, fit.factors.overhead))
+    assert fit.notes == ()
+
+
+def test_a_run_whose_kv_cache_overflows_is_called_so(reference: Path) -> None:
+    fit = logged(reference / "measured" / "vllm_real" / "RTX4090_Llama-3.1-8B", "RTX4090")
+    assert any("KV cache overflows" in note for note in fit.notes)

@@ -19,7 +19,7 @@ from data.records import Configuration, Engine, FloatArray, Gpu, Llm, StepCost
 from models.loadtest_checks import sequence_limit
 from models.loadtest_coefficients import Factors, scaled
 from models.loadtest_score import errors_of, verdict_of
-from models.loadtest_simulate import Load, load_of, run
+from models.loadtest_simulate import Load, Prediction, load_of, run
 from models.memory import memory
 from models.rows import build_rows
 from models.simulator.engine import Limits
@@ -77,6 +77,8 @@ class LoadTestFit:
     before: FloatArray
     after: FloatArray
     held_out: FloatArray
+    served_rps: FloatArray
+    """Requests/s that were served, [measured, before, after; points]."""
     errors: Mapping[str, Mapping[str, float]]
     max_num_seqs: int
     folds: int
@@ -106,11 +108,11 @@ def fit_load_tests(setup: Setup, points: Sequence[LoadPoint], seed: int = 0) -> 
         _, found = _descend(without, np.repeat(theta, folds, axis=0), FOLD_ROUNDS)
         for fold in range(folds):
             held[fold::folds] = found[fold, fold::folds]
-    _, pressure = problem.simulated(theta)
-    full = [p.label for p, share in zip(points, pressure[0], strict=True) if share > PRESSURE]
+    both = problem.simulated(np.concatenate([np.zeros((1, len(COEFFICIENTS))), theta]))
+    full = [p.label for p, share in zip(points, both.pressure[1], strict=True) if share > PRESSURE]
     if full:
         notes.append(f"the KV cache overflows at {', '.join(full)}: engines preempt there, the model does not")
-    before = problem.predict(np.zeros((1, 4)))[0]
+    before = both.seconds[0]
     errors = {
         "before": errors_of(before, load.measured),
         "after": errors_of(after[0], load.measured),
@@ -126,6 +128,7 @@ def fit_load_tests(setup: Setup, points: Sequence[LoadPoint], seed: int = 0) -> 
         before=before,
         after=after[0],
         held_out=held,
+        served_rps=np.stack([np.array([p.achieved_rps for p in points]), *(both.served_rps * setup.replicas)]),
         errors=errors,
         max_num_seqs=int(limits.max_num_seqs[0]),
         folds=folds,
@@ -182,22 +185,20 @@ class _Problem:
 
     def predict(self, theta: FloatArray) -> FloatArray:
         """[trials, points, METRICS, STATISTICS] seconds of the trials in theta [trials, 4]."""
-        return self.simulated(theta)[0]
+        return self.simulated(theta).seconds
 
-    def simulated(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Seconds as of predict, and the share of iterations with an over-full KV cache, [trials, points]."""
+    def simulated(self, theta: FloatArray) -> Prediction:
+        """Everything the simulator says of the trials in theta [trials, 4]."""
         each = len(self.load.point)
         # Lanes side by side are cheap up to some number; equal shapes compile once, so short calls repeat trials.
         size = max(min(len(self.weights) * (1 + len(COEFFICIENTS)), MOST_LANES // each), 1)
-        found, pressure = [], []
+        found = []
         for start in range(0, len(theta), size):
             part = np.resize(theta[start : start + size], (size, theta.shape[1]))
             factors = [_factors(row) for row in part]
             lanes = _stack([self._cost(f) for f in factors])
-            seconds, pressed = run(lanes, self.load, self.limits, np.array([f.request_s for f in factors]))
-            found.append(seconds)
-            pressure.append(pressed)
-        return np.concatenate(found)[: len(theta)], np.concatenate(pressure)[: len(theta)]
+            found.append(run(lanes, self.load, self.limits, np.array([f.request_s for f in factors])))
+        return Prediction(*(np.concatenate(parts)[: len(theta)] for parts in zip(*found, strict=True)))
 
     def _cost(self, factors: Factors) -> StepCost:
         s = self.setup

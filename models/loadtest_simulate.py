@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -140,9 +141,20 @@ def _arrivals(p: LoadPoint, n: int, k: int, replicas: int, rng: np.random.Genera
     return np.asarray(np.cumsum(gaps) / rate)
 
 
-def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Predicted seconds, shape [trials, points, METRICS, STATISTICS], NaN where a lane was cut off; and the share of
-    iterations with an over-full KV cache, [trials, points].
+class Prediction(NamedTuple):
+    """What the simulator makes of the points, by trial.
+
+    seconds [trials, points, METRICS, STATISTICS], NaN where a lane was cut off; pressure, the share of iterations with
+    an over-full KV cache, and served_rps of one replica [trials, points].
+    """
+
+    seconds: FloatArray
+    pressure: FloatArray
+    served_rps: FloatArray
+
+
+def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> Prediction:
+    """Every point of every trial.
 
     cost has one lane a trial and point, trial by trial; limits one entry a point; request_s [trials] joins every TTFT.
     """
@@ -165,7 +177,7 @@ def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> tu
     index = (np.arange(trials)[:, None] * points + load.point[None, :]).ravel()
     got = simulate(_lanes(cost, index), requests, many)
     found = np.full((trials, points, len(METRICS), len(STATISTICS)), np.nan)
-    pressure = np.zeros((trials, points))
+    pressure, served = np.zeros((trials, points)), np.full((trials, points), np.nan)
     for t in range(trials):
         for i in range(points):
             mine = np.flatnonzero(load.point == i)
@@ -180,12 +192,13 @@ def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> tu
                 c = int(load.clients[mine[0]])
                 free = np.concatenate([np.zeros((len(mine), c)), np.sort(end, axis=1)[:, : n - c]], axis=1)
                 sent = np.maximum(sent, free)
+            served[t, i] = float(np.mean(n / (end.max(axis=1) - sent.min(axis=1) + request_s[t])))
             tokens = load.output_tokens[mine, :n]
             tpot = ((end - first) / np.maximum(tokens - 1, 1))[tokens > 1]
             for j, values in enumerate((first - sent + request_s[t], tpot, end - sent + request_s[t])):
                 if values.size:
                     found[t, i, j] = [values.mean(), *np.percentile(values, LEVELS)]
-    return found, pressure
+    return Prediction(found, pressure, served)
 
 
 def _lanes(cost: StepCost, index: IntArray) -> StepCost:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from configs.errors import InputError
 from data.catalog import find_engine, load_coefficients, load_engines
 from data.loadtests.read import read_load_tests
-from flows.loadtest import Answer, Question, as_json, curve, examine, write
+from flows.loadtest import Answer, Question, as_json, curve, examine, headline, write
+from flows.show_loadtest import show_load_tests
 from models.coefficients import coefficients
 from models.loadtest_coefficients import Factors
 from tests.data.loadtests.factory import Truth, truth, vllm, written
@@ -88,9 +91,21 @@ def test_a_fit_is_written_as_picture_and_catalog(tmp_path: Path) -> None:
     host = load_engines(out / "engines.yaml")["vllm"].host_overhead_s
     assert host == pytest.approx(find_engine("vllm").host_overhead_s * factors.overhead, rel=1e-3)
     assert json.loads((out / "loadtest.json").read_text(encoding="utf-8"))[0]["fit"]["verdict"] == answer.fit.verdict
+    screen = io.StringIO()
+    show_load_tests(Console(file=screen, width=120), [answer], [out / "loadtest.json"])
+    for text in (headline(answer)[:40], "Service curve, ms", "overhead", "Verdict:", "15 req/s", "loadtest.json"):
+        assert text in screen.getvalue()
     points = curve(answer.fit)
     assert len(points) == 4
     assert all(not math.isnan(p.measured_ms) and p.calibrated_ms > 0 for p in points)
+
+
+def test_another_llm_than_the_files_name_is_noted(tmp_path: Path) -> None:
+    t = truth(200)
+    fast = Truth(t.start, t.inputs, t.outputs, t.ttft, t.ttft + 1e-3 * t.outputs)
+    text = vllm(fast).replace('"model_id": "m"', '"model_id": "meta-llama/Llama-3.2-3B-Instruct"')
+    answer = ask(written(tmp_path, text), gpu=GPU.name, llm=LLM.name)
+    assert any("the files name meta-llama/Llama-3.2-3B-Instruct" in note for note in answer.notes)
 
 
 def test_implausible_points_are_not_fitted(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def test_the_fit_finds_the_servers_speed() -> None:
     assert fit.errors["held_out"]["tpot"] < 0.06
     assert fit.errors["held_out"]["ttft"] < 0.15
     assert {"overhead", "request_s"} <= set(fit.identified)
+    assert fit.served_rps[2] == pytest.approx(fit.served_rps[0], rel=0.08)
     assert not fit.verdict.startswith("poor")
 
 

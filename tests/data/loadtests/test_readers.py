@@ -76,6 +76,14 @@ def test_loads_of_vllm_bench(rate: Any, clients: int | None, arrivals: str, burs
     assert (found.clients == clients) if clients else math.isnan(found.clients)
 
 
+def test_a_ramp_has_no_rate_of_its_own(tmp_path: Path) -> None:
+    changed = json.loads(vllm(TRUTH)) | {"request_rate": "inf", "ramp_up_strategy": "linear", "ramp_up_end_rps": 8}
+    found = point(tmp_path, json.dumps(changed))
+    assert found.arrivals == "unstated"
+    assert math.isnan(found.offered_rps)
+    assert found.label == "ramp"
+
+
 def test_a_rate_written_as_infinity_is_all_at_once(tmp_path: Path) -> None:
     assert point(tmp_path, vllm(TRUTH).replace('"request_rate": 4.0', '"request_rate": Infinity')).arrivals == "at_once"
 

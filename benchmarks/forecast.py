@@ -25,7 +25,7 @@ import pandas as pd
 
 from configs.errors import InputError
 from forecast.accuracy import bias, covered, mase, pinball, wape
-from forecast.backtest import weekend_days
+from forecast.backtest import quiet_days
 from forecast.calendar import as_sundays, without_holidays
 from forecast.clean import filled
 from forecast.members import four_week_mean, seasonal_naive
@@ -72,7 +72,7 @@ def portfolio(train: pd.Series, future: pd.DatetimeIndex, country: str | None, s
     days = max(min(len(future) // 24, len(train) // 24 // 4), 1)
     ready = prepare(train, future, WINDOWS, days, None, country)
     paths = simulate(
-        ready.point[None, :], [ready.bank], weekend_days(future), np.array([ready.sigma]), 0.0, 0.0,
+        ready.point[None, :], [ready.bank], quiet_days(future, country), np.array([ready.sigma]), 0.0, 0.0,
         np.array([ready.ceiling]), PATHS, np.random.default_rng(seed),
     )[0]  # fmt: skip
     return {"point": ready.point, "paths": paths}

@@ -1,31 +1,25 @@
 """Measured serving runs from a CSV file, as configurations and loads; what cannot be used is named, not dropped.
 
-Columns: model_path, system, backend, isl, osl, batch_size (clients of one replica), tp_size, silicon_tpot_ms; optional
-precision, gemm_quant_mode, pp_size, attention_dp_size, moe_ep_size, silicon_ttft_ms, backend_version, kv_precision.
+Columns: model_path, system, backend, isl, osl, batch_size (clients of one attention rank), tp_size, silicon_tpot_ms;
+optional precision, gemm_quant_mode, moe_quant_mode, pp_size, attention_dp_size, moe_tp_size, moe_ep_size,
+silicon_ttft_ms, backend_version, kv_precision, id.
 """
 
 from __future__ import annotations
 
 import csv
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import InputError
-from data.catalog import find_engine, find_gpu, find_llm, load_gpus
+from data.catalog import find_engine, find_gpu, find_llm
 from data.records import Configuration, Llm
 
 REQUIRED = ("model_path", "system", "backend", "isl", "osl", "batch_size", "tp_size", "silicon_tpot_ms")
-SYSTEMS = {
-    "a100_sxm": "A100-80GB-SXM",
-    "a100_pcie": "A100-80GB-PCIe",
-    "h100_sxm": "H100-SXM",
-    "h100_pcie": "H100-PCIe",
-    "h200_sxm": "H200-SXM",
-    "b200_sxm": "B200-SXM",
-    "b300_sxm": "B300-SXM",
-}
 NODE_GPUS = 8
+NAMED_RANKS = re.compile(r"_tp(?P<tp>\d+)(?:_0)?_ep(?P<ep>\d+)(?:_|$)")
 PRECISIONS = {
     "bfloat16": "bf16",
     "float16": "bf16",
@@ -49,7 +43,7 @@ PRECISIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One closed-loop run. TTFT is NaN where the file has none."""
+    """One closed-loop run. TTFT is NaN where the file has none; concurrency is clients of one attention rank."""
 
     configuration: Configuration
     attention_data_parallel: int
@@ -95,17 +89,11 @@ def _number(row: dict[str, str], name: str, default: float = math.nan) -> float:
         return math.nan
 
 
-def _gpu(system: str) -> str:
-    plain = {name.lower().replace("-", "_"): name for name in load_gpus()}
-    key = system.strip().lower().replace("-", "_")
-    return find_gpu(SYSTEMS.get(key) or plain.get(key) or system).name
-
-
 def _precision(row: dict[str, str], llm: Llm) -> str | None:
     """The GEMM's precision, else the checkpoint's; a file that names neither means the LLM's published one."""
     name = (row.get("gemm_quant_mode") or row.get("precision") or "").strip().lower()
     if not name or name in ("none", "nan"):
-        return llm.native_precision
+        return "fp4" if llm.native_precision == "mxfp4" else llm.native_precision
     # gpt-oss and NVFP4 mixtures quantise their experts whatever the attention's GEMMs use.
     if llm.experts and PRECISIONS.get((row.get("moe_quant_mode") or "").strip().lower()) == "fp4":
         return "fp4"
@@ -124,14 +112,28 @@ def _kv_precision(row: dict[str, str], engine: str, llm: Llm, precision: str) ->
     return "fp8" if engine == "trtllm" and not llm.experts and precision in ("fp8", "fp4") else "bf16"
 
 
-def _tensor_parallel(row: dict[str, str], stated: int) -> int:
-    """Ranks of tensor parallelism.
+def _ranks(row: dict[str, str]) -> tuple[int, int, int]:
+    """Ranks of tensor, expert and attention data parallelism.
 
-    Public files state the product of tensor and expert ranks for some expert-parallel runs: their 64 x 8 rows repeat
-    the times of the 8 x 8 rows to the last digit, and no such node links 64 GPUs.
+    Two habits of public files are undone. Some state the product of tensor and expert ranks as tp_size although the
+    run's name says otherwise (`_tp2_ep2_` with tp_size 4; 64 x 8 rows that repeat the 8 x 8 rows to the last digit).
+    Others leave attention_dp_size blank where the experts' ranks outnumber those of tensor parallelism: the rest is
+    attention data parallelism, for every rank of a group serves both.
     """
-    experts = int(_number(row, "moe_ep_size", 1.0))
-    return stated // experts if stated > NODE_GPUS and experts > 1 and stated % experts == 0 else stated
+    tensor, experts = int(_number(row, "tp_size")), int(_number(row, "moe_ep_size", 1.0))
+    data = int(_number(row, "attention_dp_size", 0.0))
+    named = NAMED_RANKS.search(row.get("id") or "")
+    if named and int(named["ep"]) == experts > 1:
+        if data > 1:
+            data = experts
+        else:
+            tensor = int(named["tp"])
+    elif tensor > NODE_GPUS and experts > 1 and tensor % experts == 0:
+        tensor //= experts
+    if not data:
+        group = int(_number(row, "moe_tp_size", 1.0)) * experts
+        data = group // tensor if group % tensor == 0 else 1
+    return tensor, experts, max(data, 1)
 
 
 def _run(row: dict[str, str]) -> Run | str:
@@ -141,7 +143,7 @@ def _run(row: dict[str, str]) -> Run | str:
     except InputError:
         return f"unknown LLM {row['model_path']!r}"
     try:
-        gpu = _gpu(row["system"])
+        gpu = find_gpu(row["system"].strip()).name
     except InputError:
         return f"unknown GPU {row['system']!r}"
     try:
@@ -157,21 +159,22 @@ def _run(row: dict[str, str]) -> Run | str:
             return f"{name} is not a positive number"
     if _number(row, "pp_size", 1.0) != 1.0:
         return "pipeline parallelism is not scored"
+    tensor, experts, data = _ranks(row)
     return Run(
         configuration=Configuration(
             llm=llm.name,
             gpu=gpu,
             precision=precision,
             kv_precision=_kv_precision(row, engine.name, llm, precision),
-            tensor_parallel=_tensor_parallel(row, int(needed["tp_size"])),
+            tensor_parallel=tensor,
             engine=engine.name,
-            expert_parallel=int(_number(row, "moe_ep_size", 1.0)),
+            expert_parallel=experts,
             max_num_seqs=engine.max_num_seqs,
             max_num_batched_tokens=engine.max_num_batched_tokens,
         ),
-        attention_data_parallel=int(_number(row, "attention_dp_size", 1.0)),
+        attention_data_parallel=data if llm.experts else 1,
         moe=llm.experts > 0,
-        concurrency=needed["batch_size"],
+        concurrency=needed["batch_size"] * max(_number(row, "attention_dp_size", data) / data, 1.0),
         input_tokens=needed["isl"],
         output_tokens=needed["osl"],
         tpot_s=needed["silicon_tpot_ms"] * 1e-3,

@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 from models.rows import Rows
 from models.step_time import (
     EXPERT_LAUNCHES,
+    EXPERT_POPULARITY_CV,
     EXPERT_SKEW,
+    HOP_T0_S,
+    HOST_PER_SEQUENCE_S,
     SAMPLER_PER_SEQUENCE_S,
     SAMPLER_S,
     SMALL_KERNELS_EFF_MEMORY,
@@ -28,6 +31,9 @@ def _smooth_max(work: F, memory: F, p: F) -> F:
 
 def _linear(r: dict[str, F], tokens: F, sequences: F) -> F:
     """Token-dependent seconds; rows carry unit axes so that they broadcast against tokens."""
+    stages = r["pipeline_parallel"]
+    batches = np.clip(tokens, 1, stages)
+    tokens, sequences = tokens / batches, sequences / batches
     t = tokens[..., None]
     k, n = r["gemm_k"], r["gemm_n"]
     work = 2 * t * k * n / (r["gemm_eff_compute"] * r["flops"])[..., None]
@@ -36,18 +42,22 @@ def _linear(r: dict[str, F], tokens: F, sequences: F) -> F:
     gemm = r["gemm_t0_s"][..., None] + _smooth_max(work, memory, r["gemm_p"][..., None])
     total = (r["gemm_count"] * np.where(r["gemm_count"] > 0, gemm, 0)).sum(-1)
     share = np.where(r["experts"] > 0, r["experts_per_token"] / np.maximum(r["experts"], 1), 0)
-    touched = -r["experts"] * np.expm1(tokens * np.log1p(-np.minimum(share, np.float32(0.999))))
+    v = np.float32(EXPERT_POPULARITY_CV**2)
+    touched = -r["experts"] * np.expm1(-np.log1p(v * tokens * share) / v)
+    touched = np.maximum(touched, np.minimum(r["experts_per_token"], r["experts"]) * np.minimum(tokens, 1))
     routed = tokens * r["experts_per_token"] * EXPERT_SKEW
-    expert_work = 2 * routed * r["hidden"] * r["expert_width"] / (r["gemm_eff_compute"] * r["flops"])
+    expert_work = 2 * routed * r["hidden"] * r["expert_width"] / (r["expert_eff_compute"] * r["expert_flops"])
     expert_moved = r["expert_weight_bytes"] * touched * r["hidden"] * r["expert_width"] + 4 * routed * r["hidden"]
-    expert_memory = expert_moved / (r["gemm_eff_memory"] * r["bandwidth"])
-    expert = EXPERT_LAUNCHES * r["gemm_t0_s"] + _smooth_max(expert_work, expert_memory, r["gemm_p"])
+    expert_memory = expert_moved / (r["expert_eff_memory"] * r["bandwidth"])
+    expert = EXPERT_LAUNCHES * r["expert_t0_s"] + _smooth_max(expert_work, expert_memory, r["expert_p"])
     total = total + r["moe_layers"] * expert
     small = 2 * tokens * (12 * r["hidden"] + 1.5 * r["widest_activation"])
     total = total + r["layers"] * (SMALL_KERNELS_S + small / (SMALL_KERNELS_EFF_MEMORY * r["bandwidth"]))
     ranks = r["tensor_parallel"]
     ring = r["all_reduce_t0_s"] + 4 * (ranks - 1) / ranks * tokens * r["hidden"] / r["all_reduce_bytes_per_s"]
     total = total + np.where(ranks > 1, 2 * r["layers"] * ring, 0)
+    hop = np.float32(HOP_T0_S) + 2 * tokens * r["hidden"] / r["hop_bytes_per_s"]
+    total = total + np.where(stages > 1, stages * hop, 0)
     head_work = 2 * sequences * r["hidden"] * r["head_n"] / (r["gemm_eff_compute"] * r["bf16_flops"])
     head_memory = 2 * r["hidden"] * r["head_n"] / (r["gemm_eff_memory"] * r["bandwidth"])
     total = total + r["gemm_t0_s"] + _smooth_max(head_work, head_memory + 0 * head_work, r["gemm_p"])
@@ -72,31 +82,42 @@ def evaluate_grid_numpy(
     mixed = _linear(three, batches[None, :, None] + chunk[None, None, :], batches[None, :, None])[..., None]
     efficiency = two["prefill_eff_max"] * prompts / (prompts + two["prefill_s_half"])
     window = np.where(two["window"] > 0, np.minimum(1, 2 * two["window"] / prompts), np.float32(1))
-    work = 2 * two["attention_width"] * prompts**2 * (two["full_layers"] + two["sliding_layers"] * window)
+    work = (
+        2
+        * two["attention_width"]
+        * prompts**2
+        / two["pipeline_parallel"]
+        * (two["full_layers"] + two["sliding_layers"] * window)
+    )
     layers = two["full_layers"] + two["sliding_layers"]
     attention = (layers * two["prefill_t0_s"] + work / (efficiency * two["bf16_flops"]))[:, None, :, None]
     prefill = (prompts / chunk)[None, None, :, None] * (mixed - decode) + attention
     element = four["kv_width"] * four["kv_element_bytes"]
     context = prompt + output / 2
+    kept = four["full_layers"] * context + four["sliding_layers"] * np.minimum(context, four["window"])
     read = (
-        element
-        * (four["full_layers"] * context + four["sliding_layers"] * np.minimum(context, four["window"]))
+        (element * kept + 2 * four["state_bytes"])
+        / four["pipeline_parallel"]
         / (four["decode_eff_memory"] * four["bandwidth"])
     )
-    depth = four["full_layers"] + four["sliding_layers"]
-    step = (decode + depth * four["decode_t0_s"]) + batch * read
+    depth = four["full_layers"] + four["sliding_layers"] + four["state_layers"]
+    gpu = (decode + depth * four["decode_t0_s"]) + batch * read
+    gpu, host = gpu * gpu, (np.float32(HOST_PER_SEQUENCE_S) * batch) ** 2
+    step = np.sqrt(np.sqrt(gpu * gpu + host * host))
     tpot = step + (batch - 1) / output * prefill
-    ttft = step + prefill
+    ttft = step + prefill * (1 + (four["pipeline_parallel"] - 1) * (chunk / prompts)[None, None, :, None])
 
+    stages = four["pipeline_parallel"]
     weights = (
         four["weight_bytes"] * four["linear_parameters"]
         + four["expert_weight_bytes"] * four["expert_parameters"]
-        + 2 * four["embedding_parameters"]
         + 2 * four["moe_layers"] * four["hidden"] * four["experts"]
-    )
-    taken = weights + 2 * policy.max_batched_tokens * (4 * four["hidden"] + 2 * four["widest_activation"])
-    taken = taken + 4 * four["head_n"] + policy.engine.graph_bytes
-    taken = taken + np.where(four["tensor_parallel"] > 1, np.float32(policy.engine.communication_bytes), 0)
+    ) / stages
+    weights = weights + 2 * np.where(stages > 1, four["hidden"] * four["head_n"], four["embedding_parameters"])
+    forward = 2 * policy.max_batched_tokens * (4 * four["hidden"] + 2 * four["widest_activation"]) + 4 * four["head_n"]
+    sampler = np.float32(policy.engine.sampler_bytes_per_logit) * four["head_n"] * four["tensor_parallel"]
+    taken = weights + np.maximum(forward, sampler) + policy.engine.graph_bytes
+    taken = taken + np.where(four["tensor_parallel"] * stages > 1, np.float32(policy.engine.communication_bytes), 0)
     total, margin = four["memory_bytes"], policy.headroom * four["memory_bytes"]
     if policy.engine.memory_rule == "share_of_free":
         pool = policy.utilization * (total - taken) - margin
@@ -104,6 +125,7 @@ def evaluate_grid_numpy(
         pool = policy.utilization * total - taken - margin
     blocks = np.ceil((prompt + output) / policy.engine.kv_block_tokens) * policy.engine.kv_block_tokens
     one_kv = element * (four["full_layers"] * blocks + four["sliding_layers"] * np.minimum(blocks, four["window"]))
+    one_kv = (one_kv + four["state_bytes"]) / stages
     used = (
         (total - pool) / total,
         batch * (one_kv / np.maximum(pool, 1)),

@@ -29,6 +29,10 @@ class GpuEntry(Section):
     link_gb_per_s: Positive
     link: Literal["nvlink", "xgmi", "pcie", "other"]
     tdp_w: Positive
+    also: tuple[str, ...] = Field(default=(), description="what drivers and benchmarks call it")
+    like: Name | None = Field(
+        default=None, description="measured GPU of the same generation to borrow efficiencies from"
+    )
     source: Name
     note: str = ""
 
@@ -63,7 +67,12 @@ class LlmEntry(Section):
     v_head_dim: Count = 0
     sliding_window: Count = 0
     sliding_layers: Count = 0
-    native_precision: Literal["bf16", "fp8", "fp8_block", "fp4"] = "bf16"
+    state_layers: Count = 0
+    state_in: Count = 0
+    state_out: Count = 0
+    state_bytes_per_sequence: NonNegative = 0.0
+    attention_gate: bool = False
+    native_precision: Literal["bf16", "fp8", "fp8_block", "int8", "int4", "fp4", "mxfp4"] = "bf16"
     source: Name
 
 
@@ -84,6 +93,9 @@ class EngineEntry(Section):
     graph_gib: NonNegative
     communication_gib: NonNegative
     host_overhead_ms: NonNegative
+    sampler_bytes_per_logit: NonNegative = Field(
+        default=4.0, description="peak of sampling, a sequence and vocabulary entry"
+    )
     source: Name
     note: str = ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -13,10 +13,16 @@ from configs.catalog_schema import CoefficientCatalog, EngineCatalog, EngineEntr
 from configs.errors import InputError
 from configs.validation import validated
 from configs.yaml_files import load_yaml
+from data.catalog_config import llm_from_config
 from data.records import Engine, Gpu, Llm, Source
 from data.units import GB, GIB, MIB, TFLOPS
 
 FOLDER = Path(__file__).parent / "catalog"
+VARIANT = re.compile(
+    r"-(instruct|chat|it|hf|base|thinking|original|\d{4}|bf16|fp16|fp8|fp4|nvfp4|mxfp4|int4|int8|awq|gptq|dynamic|static"
+    r"|pertensor|block|kv|w\da\d+|quantized\.\w+|v0\.\d+|tput)$"
+)
+"""Endings of published names that do not change the architecture: training stage, date, quantisation."""
 T = TypeVar("T")
 
 
@@ -25,6 +31,12 @@ def _source(sources: Mapping[str, object], key: str, where: str) -> Source:
     if found is None:
         raise InputError(where, f"a source among {', '.join(sources)}", repr(key), "Name a source of this file.")
     return Source(getattr(found, "citation", ""), getattr(found, "as_of", ""))
+
+
+def _relative(catalog: GpuCatalog, like: str | None, where: str) -> str:
+    if like is not None and like not in catalog.gpus:
+        raise InputError(where, "a GPU of this file", repr(like), "Name a GPU with measured tables.")
+    return like or ""
 
 
 @cache
@@ -43,6 +55,7 @@ def load_gpus(path: Path = FOLDER / "gpus.yaml") -> Mapping[str, Gpu]:
             tdp_w=entry.tdp_w,
             source=_source(catalog.sources, entry.source, f"{path}, gpus.{name}.source"),
             note=entry.note,
+            like=_relative(catalog, entry.like, f"{path}, gpus.{name}.like"),
         )
         for name, entry in catalog.gpus.items()
     }
@@ -87,6 +100,7 @@ def load_engines(path: Path = FOLDER / "engines.yaml") -> Mapping[str, Engine]:
             graph_bytes=entry.graph_gib * GIB,
             communication_bytes=entry.communication_gib * GIB,
             host_overhead_s=entry.host_overhead_ms * 1e-3,
+            sampler_bytes_per_logit=entry.sampler_bytes_per_logit,
             source=_source(catalog.sources, entry.source, f"{path}, engines.{name}.source"),
         )
 
@@ -110,78 +124,50 @@ def _find(known: Mapping[str, T], name: str, what: str, also: Mapping[str, str])
 
 
 def find_gpu(name: str) -> Gpu:
-    """The GPU of that name, or InputError with the closest names."""
-    return _find(load_gpus(), name, "GPU", {})
+    """The GPU of that name, however a driver or a benchmark spells it, or InputError with the closest names."""
+    also = gpu_aliases()
+    return _find(load_gpus(), name, "GPU", {**also, name: also[_spelt(name)]} if _spelt(name) in also else also)
 
 
 def find_llm(name: str) -> Llm:
-    """The LLM of that catalog name or Hugging Face id, or of a local `config.json`; else InputError."""
+    """The LLM of that catalog name or Hugging Face id, or of a local `config.json` or its folder; else InputError.
+
+    Ids of quantised or fine-tuned checkpoints are known by the architecture they name: `x/Llama-3.1-70B-Instruct-AWQ`.
+    """
     if name.endswith(".json"):
         return llm_from_config(Path(name))
-    return _find(load_llms(), name, "LLM", llm_aliases())
+    if name not in load_llms() and (Path(name) / "config.json").is_file():
+        return llm_from_config(Path(name) / "config.json")
+    aliases = dict(llm_aliases())
+    if name not in aliases and plain_name(name) in _plain_llms():
+        aliases[name] = _plain_llms()[plain_name(name)]
+    return _find(load_llms(), name, "LLM", aliases)
+
+
+def plain_name(name: str) -> str:
+    """A published name without its organisation, training stage, date and quantisation, in lower case."""
+    plain = name.rsplit("/", 1)[-1].lower().removeprefix("meta-").replace("_", "-")
+    while (shorter := VARIANT.sub("", plain)) != plain:
+        plain = shorter
+    return plain
+
+
+@cache
+def _plain_llms() -> Mapping[str, str]:
+    return {plain_name(known): name for known, name in [*((n, n) for n in load_llms()), *llm_aliases().items()]}
+
+
+def _spelt(name: str) -> str:
+    return re.sub(r"[\s_-]+", "-", name.strip().lower())
+
+
+@cache
+def gpu_aliases(path: Path = FOLDER / "gpus.yaml") -> Mapping[str, str]:
+    """Lower-case spelling, as drivers and benchmarks have it -> catalog name."""
+    catalog = validated(GpuCatalog, load_yaml(path), str(path))
+    return {_spelt(also): name for name, entry in catalog.gpus.items() for also in (name, *entry.also)}
 
 
 def find_engine(name: str) -> Engine:
     """The engine of that name, or InputError with the closest names."""
     return _find(load_engines(), name, "engine", {})
-
-
-def llm_from_config(path: Path) -> Llm:
-    """An LLM from a Hugging Face `config.json`.
-
-    Understands dense and mixture-of-experts decoders with grouped-query or multi-head latent attention and
-    sliding-window layers. Raises InputError naming the field that is missing or cannot be understood.
-    """
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(str(path), "a Hugging Face config.json", "no such file", "Check the path.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(str(path), "JSON", str(error), "Download the file again.") from None
-    if not isinstance(raw, dict):
-        raise InputError(str(path), "a JSON object", type(raw).__name__, "Name the model's config.json.")
-    raw = raw.get("text_config", raw)
-
-    def number(*keys: str, default: int | None = None) -> int:
-        for key in keys:
-            if raw.get(key) is not None:
-                return int(raw[key])
-        if default is None:
-            raise InputError(f"{path}, {keys[0]}", "a whole number", "nothing", "Is this a decoder-only LLM's config?")
-        return default
-
-    layers, hidden, heads = number("num_hidden_layers"), number("hidden_size"), number("num_attention_heads")
-    experts = number("num_local_experts", "n_routed_experts", "num_experts", default=0)
-    intermediate = number("intermediate_size", default=0)
-    nope, rope = number("qk_nope_head_dim", default=0), number("qk_rope_head_dim", default=0)
-    latent = number("kv_lora_rank", default=0)
-    types = raw.get("layer_types") or []
-    window = number("sliding_window", default=0) if raw.get("use_sliding_window", True) else 0
-    sliding = sum("sliding" in str(kind) for kind in types) if types else (layers if window else 0)
-    quantization = (raw.get("quantization_config") or {}).get("quant_method", "")
-    return Llm(
-        name=path.parent.name or path.stem,
-        layers=layers,
-        hidden=hidden,
-        heads=heads,
-        kv_heads=number("num_key_value_heads", default=heads),
-        head_dim=nope + rope if latent else number("head_dim", default=hidden // heads),
-        intermediate=intermediate,
-        vocab=number("vocab_size"),
-        tie_embeddings=bool(raw.get("tie_word_embeddings", False)),
-        max_positions=number("max_position_embeddings", default=0),
-        experts=experts,
-        experts_per_token=number("num_experts_per_tok", "num_experts_per_token", default=0),
-        shared_experts=number("n_shared_experts", "num_shared_experts", default=0),
-        moe_intermediate=number("moe_intermediate_size", default=intermediate) if experts else 0,
-        dense_layers=number("first_k_dense_replace", default=0),
-        q_lora_rank=number("q_lora_rank", default=0),
-        kv_lora_rank=latent,
-        qk_nope_head_dim=nope,
-        qk_rope_head_dim=rope,
-        v_head_dim=number("v_head_dim", default=0),
-        sliding_window=window if sliding else 0,
-        sliding_layers=sliding if window else 0,
-        native_precision={"fp8": "fp8_block", "mxfp4": "fp4"}.get(quantization, "bf16"),
-        source=Source(str(path), "as read"),
-    )

@@ -47,6 +47,8 @@ class Gpu:
     tdp_w: float
     source: Source
     note: str = ""
+    like: str = ""
+    """A measured GPU of its generation, whose efficiencies it borrows where it has none of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,11 @@ class Llm:
     sliding_layers: int = 0
     state_layers: int = 0
     state_bytes_per_sequence: float = 0.0
+    state_in: int = 0
+    """Columns of a state layer's input projections, and rows of its output projection."""
+    state_out: int = 0
+    attention_gate: bool = False
+    """Whether the query projection is twice as wide, the other half gating the output (Qwen3-Next)."""
     native_precision: str = "bf16"
     note: str = ""
 
@@ -100,6 +107,8 @@ class Engine:
     source: Source
     memory_rule: Literal["share_of_total", "share_of_free"] = "share_of_total"
     host_overhead_s: float = 0.0
+    sampler_bytes_per_logit: float = 4.0
+    """Peak memory of sampling, for every sequence and vocabulary entry."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -215,6 +224,8 @@ class Capacity:
     method: str
     provenance: Provenance
     excuse: Excuse | None = None
+    knee_band: float = float("nan")
+    """Relative half-width of the knee's 90 % confidence band over seeds; nan where it was not simulated."""
 
 
 @dataclass(frozen=True, slots=True)

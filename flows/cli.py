@@ -108,6 +108,54 @@ def size(
         raise typer.Exit(EXIT_INFEASIBLE)
 
 
+@app.command(epilog="Example: `fleetcast ingest trace.csv logs/*.jsonl.gz --out traffic`")
+def ingest(
+    files: Annotated[list[str], typer.Argument(help="Traces, request logs or metric exports; patterns are expanded.")],
+    out: Annotated[Path, typer.Option(help="The dataset folder: made, or added to.")],
+    mapping: Annotated[Path | None, typer.Option(help="YAML that names the columns of a request log.")] = None,
+    start: Annotated[str | None, typer.Option(help="The day of time 0 where times are relative.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="Zone of times that carry none.", show_default="UTC")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for every row: llm, service, tenant, ...")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read traffic of any known format into a dataset, and say what became of every row."""
+    from flows import ingest as ingestion
+
+    answers = ingestion.run(files, out, mapping, start, time_zone, label or ())
+    if as_json:
+        sys.stdout.write(ingestion.as_json(answers))
+    else:
+        ingestion.show(Console(width=None if sys.stdout.isatty() else 120), answers)
+    if any(one.error is not None for one in answers):
+        raise typer.Exit(EXIT_BAD_INPUT)
+
+
+@app.command(epilog="Example: `fleetcast trace burstgpt-2026 --number costs.0.cash_usd`")
+def trace(
+    run: Annotated[str | None, typer.Argument(help="A run, or the beginning of its name; none lists the runs.")] = None,
+    number: Annotated[
+        str | None, typer.Option(help="A place in its plan.json, e.g. purchases.0.usd_per_gpu_h.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Lead from a run, or one of its numbers, to the inputs, code and catalog entries that made it."""
+    from flows.ledger import open_ledger
+    from flows.trace import show_runs, show_trace, trace_json
+    from flows.trace import trace as trace_run
+
+    console, ledger = Console(width=None if sys.stdout.isatty() else 120), open_ledger()
+    if run is None:
+        from data.ledger.read import runs
+
+        show_runs(console, runs(ledger))
+        return
+    found = trace_run(ledger, run, number)
+    if as_json:
+        sys.stdout.write(trace_json(found))
+    else:
+        show_trace(console, found)
+
+
 @app.command(epilog="Example: `fleetcast loadtest results/ --gpu H100-SXM --llm Llama-3.1-8B --out calibration`")
 def loadtest(
     files: Annotated[list[Path], typer.Argument(help="Result files, or folders of them.", show_default=False)],

@@ -12,6 +12,7 @@ from prefect.utilities.annotations import quote
 
 from configs.loading import load_scenario
 from flows import steps
+from flows.ledger import record_plan
 from flows.progress import Stopwatch, report
 from flows.run_folder import whole_folder
 
@@ -67,4 +68,6 @@ def plan_flow(
     final = Path(out) / f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}"
     with whole_folder(final) as scratch:
         bundle = write_task(opaque(made), scratch)
+        # Before the folder gets its name: a run folder that can be seen is one that the ledger knows.
+        record_plan(made, bundle, scratch, final.name)
     return steps.Finished(final, bundle)

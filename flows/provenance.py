@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("fleetcast", "jax", "jaxlib", "pyomo", "highspy", "statsmodels", "pandas", "numpy", "prefect")
+ROOMS = ("configs", "data", "forecast", "models", "optimizer", "reconcile", "reports", "flows")
 
 
 def file_sha256(path: Path) -> str:
@@ -39,3 +40,15 @@ def fingerprint(scenario: Mapping[str, Any], inputs: Mapping[str, str], packages
     """Twelve hexadecimal digits that are equal exactly when scenario, inputs and versions are."""
     text = json.dumps([scenario, dict(inputs), dict(packages)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def source_sha256() -> str:
+    """One hash over every Python file of the product: which code it was, installed or in a checkout."""
+    import data
+
+    root = Path(data.__file__).parent.parent
+    digest = hashlib.sha256()
+    for room in ROOMS:
+        for path in sorted((root / room).rglob("*.py")):
+            digest.update(f"{path.relative_to(root).as_posix()}\0{file_sha256(path)}\n".encode())
+    return digest.hexdigest()

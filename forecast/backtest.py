@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from data.forecast_records import Accuracy
-from data.records import FloatArray
+from data.records import BoolArray, FloatArray, IntArray
 from data.units import HOURS_PER_WEEK
 from forecast.accuracy import bias, covered, mase, pinball, wape
+from forecast.calendar import as_sundays, holiday_hours, without_holidays
 from forecast.clean import filled
 from forecast.members import combined, four_week_mean, seasonal_naive
 from forecast.paths import level_sigma, simulate
-from forecast.residuals import ErrorBank, bank_from_windows
+from forecast.residuals import ErrorBank, bank_from_windows, day_numbers
 
 LEVELS = (0.8, 0.95)
 PATHS = 300
@@ -27,19 +28,27 @@ CEILING = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One past origin: what was forecast and what came; arrays [hours], weekend [days]."""
+    """One past origin: what was forecast and what came; arrays [hours], quiet and date [days].
+
+    actual is what came, holidays included: they are scored, though no model learns from them. ordinary is the same
+    with holidays unobserved: what the error bank learns from.
+    """
 
     history: FloatArray
     actual: FloatArray
+    ordinary: FloatArray
     forecast: FloatArray
     naive: FloatArray
     four_week: FloatArray
-    weekend: FloatArray
+    quiet: BoolArray
+    date: IntArray
 
 
-def weekend_days(future: pd.DatetimeIndex) -> FloatArray:
-    """Whether each 24-hour block of a horizon starts on a weekend day; shape [ceil(hours / 24)]."""
-    return np.asarray(future[::24].day_of_week >= 5)
+def quiet_days(future: pd.DatetimeIndex, country: str | None = None) -> BoolArray:
+    """Whether each 24-hour block of a horizon starts on a weekend day or a holiday; shape [ceil(hours / 24)]."""
+    starts = future[::24]
+    weekend = np.asarray(starts.day_of_week >= 5)
+    return weekend if country is None else weekend | holiday_hours(starts, country)
 
 
 def window_hours(length: int, horizon_days: int) -> int:
@@ -47,10 +56,11 @@ def window_hours(length: int, horizon_days: int) -> int:
     return min(horizon_days, max(length // 24 // 3, 1)) * 24
 
 
-def rolling_windows(observed: pd.Series, count: int, horizon_days: int) -> list[Window]:
+def rolling_windows(observed: pd.Series, count: int, horizon_days: int, country: str | None = None) -> list[Window]:
     """Up to `count` windows ending at the end of history, spaced evenly; training keeps at least half of the rest.
 
-    Each window's history is filled on its own, from what was known then.
+    Each window's history is filled on its own, from what was known then, without the holidays of `country`; its actual
+    hours keep them.
     """
     length = len(observed)
     hours = window_hours(length, horizon_days)
@@ -61,19 +71,22 @@ def rolling_windows(observed: pd.Series, count: int, horizon_days: int) -> list[
     span = min(last - least, (count - 1) * hours)
     cuts = sorted({last - round(span * i / max(count - 1, 1)) // 24 * 24 for i in range(count)})
     windows = []
+    clean = without_holidays(observed, country)
     for cut in cuts:
-        past, actual = observed.iloc[:cut], observed.iloc[cut : cut + hours]
-        history, _ = filled(past)
+        actual = observed.iloc[cut : cut + hours]
+        history, _ = filled(clean.iloc[:cut])
         future = pd.DatetimeIndex(actual.index)
         point, _, _ = combined(history, future)
         windows.append(
             Window(
                 history.to_numpy(),
                 actual.to_numpy(dtype=np.float64),
-                point,
-                seasonal_naive(history, future),
-                four_week_mean(history, future),
-                weekend_days(future),
+                clean.iloc[cut : cut + hours].to_numpy(dtype=np.float64),
+                as_sundays(point, future, country),
+                seasonal_naive(filled(observed.iloc[:cut])[0], future),
+                as_sundays(four_week_mean(history, future), future, country),
+                quiet_days(future, country),
+                day_numbers(future),
             )
         )
     return windows
@@ -81,7 +94,7 @@ def rolling_windows(observed: pd.Series, count: int, horizon_days: int) -> list[
 
 def bank_of(windows: list[Window], scale: float) -> ErrorBank:
     """The error bank of the combined forecast over some windows."""
-    return bank_from_windows([(w.actual, w.forecast, w.weekend) for w in windows], scale)
+    return bank_from_windows([(w.ordinary, w.forecast, w.quiet, w.date) for w in windows], scale)
 
 
 def _point(name: str, windows: list[Window], forecasts: list[FloatArray]) -> dict[str, float]:
@@ -119,7 +132,7 @@ def score(windows: list[Window], method: str, scale: float, rng: np.random.Gener
         hours = len(w.actual)
         sigma = np.array([level_sigma(bank, hours, hours)])
         ceiling = np.array([CEILING * w.history.max()])
-        paths = simulate(w.forecast[None, :], [bank], w.weekend, sigma, 0.0, 0.0, ceiling, PATHS, rng)[0]
+        paths = simulate(w.forecast[None, :], [bank], w.quiet, sigma, 0.0, 0.0, ceiling, PATHS, rng)[0]
         losses.append(pinball(w.actual, np.quantile(paths, 0.95, axis=0), 0.95))
         seen = ~np.isnan(w.actual)
         for level in LEVELS:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 from statsmodels.tsa.ar_model import AutoReg
 from statsmodels.tsa.deterministic import DeterministicProcess, Fourier
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
@@ -75,7 +76,8 @@ def autoregression(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
     terms = [Fourier(period=24, order=6), Fourier(period=HOURS_PER_WEEK, order=10)]
     process = DeterministicProcess(index, constant=True, additional_terms=terms, drop=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # collinear Fourier terms at shared frequencies are dropped by design
+        # By design: the week's seventh harmonic is the day's first; the pseudo-inverse shares their weight.
+        warnings.filterwarnings("ignore", category=SingularMatrixWarning)
         fit = AutoReg(recent.asfreq("h"), lags=[1, 2, 24, 168], trend="n", deterministic=process).fit()
         forecast = fit.forecast(len(future))
     return _guarded(np.square(np.maximum(np.asarray(forecast), 0.0)), history)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -12,12 +14,10 @@ from data.frames import KEYS
 from data.history import TrafficHistory
 from data.records import SeriesKey
 from data.units import HOURS_PER_WEEK
-from forecast.backtest import weekend_days
+from forecast.backtest import quiet_days
 from forecast.paths import simulate
 from forecast.scenarios import demand_from_paths, whole_months
-from forecast.single import Prepared, prepare
-
-LEAST_HOURS = 24
+from forecast.single import Prepared, prepared_or_fallback, up_to
 
 
 def horizon(last: pd.Timestamp, months: int) -> pd.DatetimeIndex:
@@ -32,8 +32,10 @@ def horizon(last: pd.Timestamp, months: int) -> pd.DatetimeIndex:
     return pd.date_range(start, end, freq="h", inclusive="left")
 
 
-def grade(accuracy: tuple[Accuracy, ...], hours: int) -> tuple[str, str]:
+def grade(accuracy: tuple[Accuracy, ...], hours: int, empty: bool = False) -> tuple[str, str]:
     """A to D, and the reason with its consequence."""
+    if empty:
+        return "D", "no traffic in history: nothing to forecast from; give a level of your own"
     if hours < HOURS_PER_WEEK:
         return "D", f"only {hours} h of history: no season is visible; the interval rests on a stated prior"
     if not accuracy:
@@ -52,44 +54,40 @@ def grade(accuracy: tuple[Accuracy, ...], hours: int) -> tuple[str, str]:
 def forecast(history: TrafficHistory, policy: ForecastPolicy, seed: int) -> Forecast:
     """Quantiles of every series, their accuracy on history, and the demand scenarios of the plan.
 
-    All series share the last observed hour. Raises InputError where a series has under a day of observations.
+    A series that is too short, ends early or fails falls back, and its degradations say so; none stops the others.
+    Raises InputError where no series has an observed hour.
     """
     frame = history.frame
     last = frame["ts"].max()
     future = horizon(last, policy.horizon_months)
     months = whole_months(future)
-    weekend = weekend_days(future)
+    quiet = quiet_days(future, policy.holidays_country)
     rng = np.random.default_rng(seed)
     keys: list[SeriesKey] = []
     ready: list[Prepared] = []
     lengths: list[int] = []
+    empty: list[bool] = []
+    if not frame["requests"].notna().any():
+        raise InputError("traffic history", "an observed hour", "none in any series", "Add history.")
     for name, one in frame.groupby(KEYS):
         key = SeriesKey(*map(str, name))
-        observed = one.set_index("ts")["requests"].asfreq("h")
-        seen = int(observed.notna().sum())
-        if seen < LEAST_HOURS:
-            raise InputError(f"history of {key}", f"{LEAST_HOURS} observed hours", f"{seen}", "Add history.")
-        if observed.index[-1] != last:
-            raise InputError(
-                f"history of {key}", f"history up to {last:%Y-%m-%d %H:%M} UTC, as the other series",
-                f"history that ends {observed.index[-1]:%Y-%m-%d %H:%M}", "Export all series to the same hour.",
-            )  # fmt: skip
+        observed, late = up_to(one.set_index("ts")["requests"].asfreq("h"), last)
         keys.append(key)
-        lengths.append(len(observed))
-        ready.append(
-            prepare(
-                observed, future, policy.backtest_windows, policy.backtest_horizon_days, rng, policy.holidays_country
-            )
-        )  # fmt: skip
+        lengths.append(int(observed.notna().sum()))
+        empty.append(not bool((observed > 0.0).any()))
+        one_ready = prepared_or_fallback(
+            observed, future, policy.backtest_windows, policy.backtest_horizon_days, rng, policy.holidays_country
+        )
+        ready.append(replace(one_ready, degradations=(*late, *one_ready.degradations)))
     paths = simulate(
-        np.stack([one.point for one in ready]), [one.bank for one in ready], weekend,
+        np.stack([one.point for one in ready]), [one.bank for one in ready], quiet,
         np.array([one.sigma for one in ready]), policy.growth_per_month, policy.growth_per_month_sd,
         np.array([one.ceiling for one in ready]), policy.paths, rng,
     )  # fmt: skip
     series = []
     for i, key in enumerate(keys):
         accuracy = ready[i].accuracy
-        letter, reason = grade(accuracy, lengths[i])
+        letter, reason = grade(accuracy, lengths[i], empty[i])
         levels = list(policy.quantiles)
         totals = np.stack([np.quantile(paths[i][:, m.start : m.stop].sum(axis=1), levels) for m in months])
         peaks = np.stack([np.quantile(paths[i][:, m.start : m.stop].max(axis=1), levels) for m in months])

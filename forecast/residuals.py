@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from data.records import FloatArray
+from data.records import BoolArray, FloatArray, IntArray
 
 FLOOR_SHARE = 0.02
 """Forecasts below this share of the mean are raised to it: relative errors of near zero mean nothing."""
@@ -19,15 +20,23 @@ FLOOR_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class ErrorBank:
-    """days: [n, 24] relative square-root errors of whole days, level removed; weekend: [n]; origin: [n], which window.
+    """days: [n, 24] relative square-root errors of whole days, level removed; quiet: [n], weekend or holiday;
+    date: [n], number of the calendar day (blocks of 24 hours since 1970, see `day_numbers`); origin: [n], which window.
 
-    level: log of actual over forecast total of each window, shape [windows].
+    level: log of actual over forecast total of each window, shape [windows]; level_date: [windows], its first day.
     """
 
     days: FloatArray
-    weekend: FloatArray
-    origin: FloatArray
+    quiet: BoolArray
+    date: IntArray
+    origin: IntArray
     level: FloatArray
+    level_date: IntArray
+
+
+def day_numbers(index: pd.DatetimeIndex) -> IntArray:
+    """The calendar day of each 24-hour block of an hourly index, as days since 1970; shape [ceil(hours / 24)]."""
+    return np.asarray(index[::24].tz_convert("UTC").tz_localize(None).to_numpy("datetime64[D]").astype(np.int64))
 
 
 def relative_errors(actual: FloatArray, forecast: FloatArray, scale: float) -> FloatArray:
@@ -44,23 +53,29 @@ def level_error(actual: FloatArray, forecast: FloatArray) -> float:
     return float(np.clip(np.log(max(total, 1e-9) / expected), -3.0, 3.0))
 
 
-def bank_from_windows(windows: list[tuple[FloatArray, FloatArray, FloatArray]], scale: float) -> ErrorBank:
-    """A bank from (actual [h], forecast [h], weekend by day [h / 24]) of every window; days with NaN are skipped.
+def bank_from_windows(windows: list[tuple[FloatArray, FloatArray, BoolArray, IntArray]], scale: float) -> ErrorBank:
+    """A bank from (actual [h], forecast [h], quiet [h / 24], date [h / 24]) of every window; days with NaN are skipped.
 
     Windows start at midnight of the series' clock or anywhere else: hour j of a day in the bank is hour j of the
     window's day, and paths are drawn on the same grid.
     """
-    days, weekend, origin, level = [], [], [], []
-    for number, (actual, forecast, is_weekend) in enumerate(windows):
+    days, quiet, dates, origin, level = [], [], [], [], []
+    for number, (actual, forecast, is_quiet, date) in enumerate(windows):
         shift = level_error(actual, forecast)
         level.append(shift)
         error = relative_errors(actual, forecast * np.exp(shift), scale)
-        for day, flag in enumerate(is_weekend):
+        for day, flag in enumerate(is_quiet):
             block = error[day * 24 : (day + 1) * 24]
             if len(block) == 24 and not np.isnan(block).any():
                 days.append(block)
-                weekend.append(flag)
+                quiet.append(flag)
+                dates.append(date[day])
                 origin.append(number)
     return ErrorBank(
-        np.asarray(days).reshape(-1, 24), np.asarray(weekend), np.asarray(origin), np.asarray(level, dtype=np.float64)
+        days=np.asarray(days, dtype=np.float64).reshape(-1, 24),
+        quiet=np.asarray(quiet, dtype=np.bool_),
+        date=np.asarray(dates, dtype=np.int64),
+        origin=np.asarray(origin, dtype=np.int64),
+        level=np.asarray(level, dtype=np.float64),
+        level_date=np.asarray([one[3][0] for one in windows], dtype=np.int64),
     )

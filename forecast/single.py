@@ -18,6 +18,7 @@ from forecast.paths import PRIOR_LEVEL, level_sigma
 from forecast.residuals import ErrorBank
 
 SIGMA_MOST = 1.0
+LEAST_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,9 @@ def prepare(
     rng scores the backtest too; None skips that (the error bank needs no scores). country: whose public holidays are
     left out of history and forecast as Sundays.
     """
-    observed = without_holidays(observed, country)
-    complete, _ = filled(observed)
+    complete, _ = filled(without_holidays(observed, country))
     scale = float(complete.mean())
-    past = rolling_windows(observed, windows, window_days)
+    past = rolling_windows(observed, windows, window_days, country)
     point, method, degraded = combined(complete, future)
     bank = bank_of(past, scale)
     sigma = level_sigma(bank, window_hours(len(observed), window_days), len(future))
@@ -64,4 +64,44 @@ def prepare(
         sigma=min(sigma, SIGMA_MOST),
         ceiling=CEILING * float(complete.max()),
         accuracy=() if rng is None else score(past, method, scale, rng),
+    )
+
+
+def up_to(observed: pd.Series, last: pd.Timestamp) -> tuple[pd.Series, tuple[str, ...]]:
+    """The series on every hour up to `last`, the hours it lacks unobserved, and what to say of it."""
+    short = int((last - observed.index[-1]) / pd.Timedelta(hours=1))
+    if short == 0:
+        return observed, ()
+    whole = observed.reindex(pd.date_range(observed.index[0], last, freq="h"))
+    return whole, (f"history ends {short} h before the other series: those hours count as unobserved",)
+
+
+def prepared_or_fallback(
+    observed: pd.Series,
+    future: pd.DatetimeIndex,
+    windows: int,
+    window_days: int,
+    rng: np.random.Generator | None,
+    country: str | None = None,
+) -> Prepared:
+    """`prepare`, or the mean of what was observed under a wide prior where that cannot be done."""
+    seen = int(observed.notna().sum())
+    if seen >= LEAST_HOURS:
+        try:
+            return prepare(observed, future, windows, window_days, rng, country)
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError, IndexError) as error:
+            why = f"fell back to the mean of history: {type(error).__name__}: {error}"
+    elif seen:
+        why = f"only {seen} observed hours: their mean, under a wide prior"
+    else:
+        why = "no observed hour: nothing is forecast; give a level of your own"
+    level = float(observed.mean()) if seen else 0.0
+    return Prepared(
+        point=np.full(len(future), level),
+        method="mean of history",
+        degradations=(why,),
+        bank=bank_of([], level),
+        sigma=SIGMA_MOST,
+        ceiling=CEILING * float(observed.max()) if seen else 0.0,
+        accuracy=(),
     )

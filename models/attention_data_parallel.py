@@ -12,24 +12,24 @@ import jax.numpy as jnp
 from models.rows import Rows
 
 
-def spread_experts(attention: Rows, experts: Rows, ranks: jax.Array) -> Rows:
-    """Rows whose load is one rank's share.
+def spread_experts(attention: Rows, experts: Rows, replicas: jax.Array) -> Rows:
+    """Rows whose load is one attention replica's share.
 
-    attention: rows at tensor parallelism 1; experts: the same configurations with tensor and expert parallelism equal
-    to `ranks` (shape [rows]). Each rank's experts see the tokens of every rank; tokens travel out and back once a
-    layer, where tensor parallelism reduces twice.
+    attention: rows of one attention replica at its own tensor parallelism; experts: the same configurations with
+    `replicas` (shape [rows]) times as many ranks. Each rank's experts see the tokens of every replica; tokens travel
+    out and back once a layer, where tensor parallelism reduces twice.
     """
     joined = attention._replace(
         moe_layers=experts.moe_layers,
         experts=experts.experts,
-        experts_per_token=experts.experts_per_token * ranks,
+        experts_per_token=experts.experts_per_token * replicas,
         expert_width=experts.expert_width,
         expert_parameters=experts.expert_parameters,
-        tensor_parallel=ranks,
+        tensor_parallel=experts.tensor_parallel,
         all_reduce_t0_s=experts.all_reduce_t0_s,
-        all_reduce_bytes_per_s=experts.all_reduce_bytes_per_s / jnp.maximum(ranks / 2.0, 1.0),
+        all_reduce_bytes_per_s=experts.all_reduce_bytes_per_s / jnp.maximum(replicas / 2.0, 1.0),
     )
-    use = ranks > 1
+    use = replicas > 1
 
     def pick(new: jax.Array, old: jax.Array) -> jax.Array:
         return jnp.where(use.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)

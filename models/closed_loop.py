@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from models.rows import Rows
-from models.step_time import decode_attention_s, linear_time_s, prefill_attention_s
+from models.step_time import behind_host, decode_attention_s, linear_time_s, pipeline_fill, prefill_attention_s
 
 
 class ClosedLoop(NamedTuple):
@@ -51,7 +51,7 @@ def closed_loop(rows: Rows, load: ClosedLoop) -> ClosedLoopTime:
     """Times of every row under its own closed loop."""
     n = jnp.clip(load.concurrency, 1.0, jnp.maximum(load.sequences_that_fit, 1.0))
     context = load.input_tokens + load.output_tokens / 2.0
-    decode = linear_time_s(rows, n, n) + decode_attention_s(rows, n, n * context)
+    decode = behind_host(linear_time_s(rows, n, n) + decode_attention_s(rows, n, n * context), n)
     # A mixed iteration reads the weights once for both: a prefill costs what its chunks add to decode steps.
     chunk = jnp.maximum(jnp.minimum(load.token_budget, load.input_tokens), 1.0)
     added = (linear_time_s(rows, n + chunk, n) - linear_time_s(rows, n, n)) / chunk * load.input_tokens
@@ -59,4 +59,4 @@ def closed_loop(rows: Rows, load: ClosedLoop) -> ClosedLoopTime:
     interference = (n - 1.0) / jnp.maximum(load.output_tokens, 1.0) * (added + attention)
     chunks = jnp.ceil(load.input_tokens / chunk)
     alone = chunks * linear_time_s(rows, load.input_tokens / chunks, jnp.ones_like(n)) + attention
-    return ClosedLoopTime(decode, interference, alone, n)
+    return ClosedLoopTime(decode, interference, alone * pipeline_fill(rows, chunks), n)

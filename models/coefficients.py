@@ -1,7 +1,8 @@
 """Which roofline coefficients apply to a GPU, engine and precision, and where they come from.
 
-Look-up order: the exact row; the same GPU under another engine; the median over all GPUs. Only the first two count as
-`fitted`; the last is a `roofline` guess and every result computed with it says so.
+Look-up order: the exact row; the same GPU under another engine; both again for the GPU it is `like` (same generation);
+the median over all GPUs. Only the first two count as `fitted`; the rest are `roofline` guesses, and every result
+computed with one says so.
 """
 
 from __future__ import annotations
@@ -47,14 +48,15 @@ class Coefficients:
     provenance: Provenance
 
 
-def _choose(fits: Sequence[F], gpu: str, engine: str) -> tuple[Sequence[F], bool]:
+def _choose(fits: Sequence[F], gpu: Gpu, engine: str) -> tuple[Sequence[F], bool]:
     """Rows to take the median of, and whether they are this GPU's own."""
-    own = [fit for fit in fits if fit.gpu == gpu]
-    exact = [fit for fit in own if fit.engine == engine]
-    if exact:
-        return exact, True
-    # Another engine's kernels on the same GPU are far closer than the same engine's on another GPU.
-    return (own, True) if own else (fits, False)
+    for name in (gpu.name, gpu.like):
+        own = [fit for fit in fits if fit.gpu == name]
+        exact = [fit for fit in own if fit.engine == engine]
+        if own:
+            # Another engine's kernels on the same GPU are far closer than the same engine's on another GPU.
+            return exact or own, name == gpu.name
+    return fits, False
 
 
 def _mid(fits: Sequence[F], field: str) -> float:
@@ -69,23 +71,25 @@ def coefficients(
     kv_precision: str,
     tensor_parallel: int,
 ) -> Coefficients:
-    """Coefficients of one configuration; compute_precision is bf16, fp8, fp8_block or fp4."""
-    gemm_rows = [fit for fit in catalog.gemm if fit.precision == compute_precision]
-    gemm, gemm_own = _choose(gemm_rows, gpu.name, engine)
+    """Coefficients of one configuration; compute_precision is bf16, int8, fp8, fp8_block or fp4."""
+    # No int8 tables are public: its kernels have the shape of fp8's, at the rate of the GPU's int8 cores.
+    tabled = "fp8" if compute_precision == "int8" else compute_precision
+    gemm_rows = [fit for fit in catalog.gemm if fit.precision == tabled]
+    gemm, gemm_own = _choose(gemm_rows, gpu, engine)
     # TensorRT-LLM's fp8 tables include quantise and launch time that the engine hides behind its graph: its bf16
     # launch cost is what a step pays.
     t0 = _mid(gemm, "t0_us")
     if engine == "trtllm" and compute_precision != "bf16":
-        bf16, _ = _choose([fit for fit in catalog.gemm if fit.precision == "bf16"], gpu.name, engine)
+        bf16, _ = _choose([fit for fit in catalog.gemm if fit.precision == "bf16"], gpu, engine)
         t0 = min(t0, _mid(bf16, "t0_us"))
     decode_rows = [fit for fit in catalog.decode_attention if fit.kv_precision == kv_precision]
-    decode, decode_own = _choose(decode_rows, gpu.name, engine)
-    prefill, prefill_own = _choose(catalog.prefill_attention, gpu.name, engine)
-    own = gemm_own and decode_own and prefill_own
+    decode, decode_own = _choose(decode_rows, gpu, engine)
+    prefill, prefill_own = _choose(catalog.prefill_attention, gpu, engine)
+    own = gemm_own and decode_own and prefill_own and tabled == compute_precision
     ring_t0_s, ring_bytes_per_s = 0.0, float("inf")
     if tensor_parallel > 1:
         sized = [fit for fit in catalog.all_reduce if fit.tensor_parallel == min(tensor_parallel, 8)]
-        ring, ring_own = _choose(sized, gpu.name, engine)
+        ring, ring_own = _choose(sized, gpu, engine)
         if ring_own:
             ring_t0_s, ring_bytes_per_s = _mid(ring, "t0_us") * MICRO, _mid(ring, "bus_gb_per_s") * GB
         else:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from models.rows import Rows
-from models.step_time import decode_attention_s, linear_time_s, prefill_attention_s
+from models.step_time import behind_host, decode_attention_s, linear_time_s, pipeline_fill, prefill_attention_s
 
 BATCHES = 48
 """Points of the batch grid, spaced geometrically from 1 to max_num_seqs."""
@@ -62,7 +62,8 @@ def _at(rows: Rows, load: Load, n: jax.Array, budget: jax.Array) -> tuple[jax.Ar
     tail = n + _wide(load.z) * jnp.sqrt(n)
 
     def decode(batch: jax.Array) -> jax.Array:
-        return linear_time_s(rows, batch, batch) + decode_attention_s(rows, batch, batch * _wide(load.kv_tokens_mean))
+        gpu = linear_time_s(rows, batch, batch) + decode_attention_s(rows, batch, batch * _wide(load.kv_tokens_mean))
+        return behind_host(gpu, batch)
 
     # Prefill runs in chunks of the budget: its price is the time that a full chunk adds to a decode step.
     chunk = jnp.maximum(jnp.minimum(budget, computed), 1.0)
@@ -76,7 +77,10 @@ def _at(rows: Rows, load: Load, n: jax.Array, budget: jax.Array) -> tuple[jax.Ar
     tail_work = _wide(load.computed_tail) / jnp.maximum(computed, 1.0)
     busy = jnp.minimum(finishing * prefill / step, 0.98)
     wait = busy / (1.0 - busy) * prefill * (1.0 + _wide(load.z))
-    ttft = wait + step + prefill * tail_work
+    # Between the chunks of one prompt an otherwise busy pipeline does other work; an idle one waits to be filled.
+    chunks = jnp.ceil(_wide(load.computed_tail) / chunk)
+    fill = 1.0 + (pipeline_fill(rows, chunks) - 1.0) * (1.0 - busy)
+    ttft = wait + step + prefill * tail_work * fill
     # A request with few output tokens cannot average a prefill out: one whole foreign prefill lands on its TPOT.
     interference = jnp.minimum(finishing * per_request, 1.0) * prefill / jnp.maximum(per_request, 2.0)
     return step, jnp.maximum(tail_step, step + interference), ttft

@@ -22,44 +22,59 @@ class Memory(NamedTuple):
     activations: jax.Array
     graphs: jax.Array
     communication: jax.Array
+    adapters: jax.Array
     headroom: jax.Array
     pool: jax.Array
     total: jax.Array
 
 
 def memory(
-    rows: Rows, engine: Engine, utilization: float, headroom: float, max_batched_tokens: int, max_seqs: int
+    rows: Rows,
+    engine: Engine,
+    utilization: float,
+    headroom: float,
+    max_batched_tokens: int,
+    max_seqs: int,
+    adapters: int = 0,
+    adapter_rank: int = 16,
 ) -> Memory:
     """Memory terms of every row.
 
-    utilization: share of the GPU (or of what is free) the engine takes; headroom: approved share left on top.
-    Embedding, head and router stay in bf16 whatever the weights are.
+    utilization: share of the GPU (or of what is free) the engine takes; headroom: approved share left on top, for
+    fragmentation too. adapters: LoRA adapters resident at once, on every dense projection at adapter_rank in bf16.
+    Embedding, head and router stay in bf16 whatever the weights are. Of pipeline stages the fullest counts.
     """
-    weights = (
+    layers = (
         rows.weight_bytes * rows.linear_parameters
         + rows.expert_weight_bytes * rows.expert_parameters
-        + 2.0 * rows.embedding_parameters
         + 2.0 * rows.moe_layers * rows.hidden * rows.experts
     )
+    # Of pipeline stages the first holds the embedding and the last the head; one stage holds both, once if tied.
+    ends = jnp.where(rows.pipeline_parallel > 1, rows.hidden * rows.head_n, rows.embedding_parameters)
+    weights = layers / rows.pipeline_parallel + 2.0 * ends
     # Peak of a profiling step at the token budget: residual stream, normed copy and the widest GEMM output in bf16,
-    # twice for the allocator's overlap; plus float32 logits of every sequence.
-    activations = 2.0 * max_batched_tokens * (4.0 * rows.hidden + 2.0 * rows.widest_activation)
-    activations = activations + 4.0 * max_seqs * rows.head_n
+    # twice for the allocator's overlap, and float32 logits; or of the sampler after it, if that is larger.
+    forward = 2.0 * max_batched_tokens * (4.0 * rows.hidden + 2.0 * rows.widest_activation)
+    forward = forward + 4.0 * max_seqs * rows.head_n
+    sampler = engine.sampler_bytes_per_logit * max_seqs * rows.head_n * rows.tensor_parallel
+    activations = jnp.maximum(forward, sampler)
     graphs = jnp.full_like(weights, engine.graph_bytes)
-    communication = jnp.where(rows.tensor_parallel > 1, engine.communication_bytes, 0.0)
+    communication = jnp.where(rows.tensor_parallel * rows.pipeline_parallel > 1, engine.communication_bytes, 0.0)
+    low_rank = (rows.gemm_count * (rows.gemm_k + rows.gemm_n)).sum(-1) / rows.pipeline_parallel
+    lora = 2.0 * adapters * adapter_rank * low_rank
     margin = headroom * rows.memory_bytes
-    taken = weights + activations + graphs + communication
+    taken = weights + activations + graphs + communication + lora
     if engine.memory_rule == "share_of_free":
         pool = utilization * (rows.memory_bytes - taken) - margin
     else:
         pool = utilization * rows.memory_bytes - taken - margin
-    return Memory(weights, activations, graphs, communication, margin, pool, rows.memory_bytes)
+    return Memory(weights, activations, graphs, communication, lora, margin, pool, rows.memory_bytes)
 
 
 def kv_bytes(rows: Rows, tokens: jax.Array, block_tokens: int) -> jax.Array:
     """KV bytes on one rank of one sequence of `tokens` tokens, rounded up to blocks; shape [rows, ...].
 
-    Sliding-window layers keep at most their window.
+    Sliding-window layers keep at most their window, state layers a constant; a pipeline stage holds its layers only.
     """
     tail = (1,) * (tokens.ndim - 1)
 
@@ -69,4 +84,5 @@ def kv_bytes(rows: Rows, tokens: jax.Array, block_tokens: int) -> jax.Array:
     blocks = jnp.ceil(tokens / block_tokens) * block_tokens
     windowed = jnp.minimum(blocks, wide(rows.window))
     element = wide(rows.kv_width * rows.kv_element_bytes)
-    return element * (wide(rows.full_layers) * blocks + wide(rows.sliding_layers) * windowed)
+    growing = element * (wide(rows.full_layers) * blocks + wide(rows.sliding_layers) * windowed)
+    return (growing + wide(rows.state_bytes)) / wide(rows.pipeline_parallel)

@@ -14,18 +14,27 @@ import numpy as np
 
 from configs.catalog_schema import CoefficientCatalog
 from data.records import Configuration, Engine, Gpu, Llm, Provenance
-from models.coefficients import coefficients
+from models.coefficients import Coefficients, coefficients
 from models.shapes import shapes
 
+WEIGHT_ONLY_EFF_COMPUTE = 0.6
+WEIGHT_ONLY_EFF_MEMORY = 0.85
+"""Assumptions (2026-11): kernels that dequantise in registers (Marlin, Triton) issue mma.sync, about 0.6 of the rate of
+Hopper's wgmma, and stream narrower loads than plain GEMMs do; both relative to the bf16 GEMM's efficiencies."""
 WEIGHT_BYTES: Mapping[str, float] = {
-    # Scales included: one bf16 scale per 128 weights (int4), one fp8 scale per 16 (fp4), per channel or block (fp8).
+    # Scales included: one bf16 scale per 128 weights (int4), one fp8 scale per 16 (nvfp4), one exponent per 32 (mxfp4),
+    # per channel or block (fp8).
     "bf16": 2.0,
     "fp8": 1.0,
     "fp8_block": 1.0 + 4 / 128**2,
     "int8": 1.0,
     "int4": 0.53,
     "fp4": 0.5625,
+    "mxfp4": 0.53125,
 }
+NODE_GPUS = 8
+NETWORK_BYTES_PER_S = 50e9
+"""Assumption (2026-11): one 400 Gbit/s network port a GPU between nodes, as in HGX and DGX reference designs."""
 KV_BYTES: Mapping[str, float] = {"bf16": 2.0, "fp8": 1.0}
 
 
@@ -47,10 +56,15 @@ class Rows(NamedTuple):
     full_layers: jax.Array
     sliding_layers: jax.Array
     window: jax.Array
+    state_layers: jax.Array
+    state_bytes: jax.Array
     kv_width: jax.Array
     kv_element_bytes: jax.Array
     attention_width: jax.Array
     tensor_parallel: jax.Array
+    pipeline_parallel: jax.Array
+    hop_bytes_per_s: jax.Array
+    """From one pipeline stage to the next, one rank."""
     linear_parameters: jax.Array
     expert_parameters: jax.Array
     embedding_parameters: jax.Array
@@ -63,6 +77,11 @@ class Rows(NamedTuple):
     gemm_eff_compute: jax.Array
     gemm_eff_memory: jax.Array
     gemm_p: jax.Array
+    expert_flops: jax.Array
+    expert_t0_s: jax.Array
+    expert_eff_compute: jax.Array
+    expert_eff_memory: jax.Array
+    expert_p: jax.Array
     decode_t0_s: jax.Array
     decode_eff_memory: jax.Array
     prefill_t0_s: jax.Array
@@ -76,17 +95,39 @@ class Rows(NamedTuple):
 def compute_precision(precision: str, gpu: Gpu) -> str | None:
     """The precision GEMMs run in: weight-only formats multiply in bf16; None where the GPU cannot run it.
 
-    fp8 weights need fp8 tensor cores; int4 and fp4 without fp4 tensor cores are dequantised (Marlin-style).
+    fp8 and int8 weights need tensor cores of their own; int4, and fp4 without fp4 tensor cores, are dequantised
+    (Marlin-style) and multiplied in bf16.
     """
     if precision in ("bf16", "int4"):
         return "bf16"
     if precision in ("fp8", "fp8_block"):
         return precision if "fp8" in gpu.dense_flops else None
-    if precision == "fp4":
+    if precision in ("fp4", "mxfp4"):
         return "fp4" if "fp4" in gpu.dense_flops else "bf16"
     if precision == "int8":
-        return "fp8" if "int8" in gpu.dense_flops else None
+        return "int8" if "int8" in gpu.dense_flops else None
     return None
+
+
+def layer_precisions(precision: str, llm: Llm) -> tuple[str, str]:
+    """Storage precision of dense layers and of experts.
+
+    4-bit float checkpoints of mixtures quantise the experts and keep attention in bf16 (gpt-oss, NVFP4 recipes); `fp4`
+    of an LLM published in mxfp4 is mxfp4.
+    """
+    fine = "mxfp4" if precision == "fp4" and llm.native_precision == "mxfp4" else precision
+    return ("bf16" if precision == "fp4" and llm.experts else fine), fine
+
+
+def _padding(llm: Llm, tensor_parallel: int, expert_parallel: int) -> float:
+    """Growth of mxfp4 experts that kernels store in whole tiles: the hidden size in multiples of 256, a rank's share of
+    the intermediate size in multiples of 128 (vLLM's mxfp4 layer; gpt-oss-120b loads at 66.0 GiB, not 60.7)."""
+
+    def up(size: float, tile: int) -> float:
+        return -(-size // tile) * tile / size
+
+    ranks = max(tensor_parallel // max(expert_parallel, 1), 1)
+    return up(llm.hidden, 256) * up(llm.moe_intermediate / ranks, 128) if llm.experts else 1.0
 
 
 def build_rows(
@@ -102,49 +143,68 @@ def build_rows(
     """
     columns: dict[str, list[object]] = {name: [] for name in Rows._fields}
     provenance: list[Provenance] = []
+    known: dict[tuple[str, str, str, int], Coefficients] = {}
+
+    def fitted(gpu: Gpu, compute: str, kv_precision: str, tensor_parallel: int) -> Coefficients:
+        key = (gpu.name, compute, kv_precision, tensor_parallel)
+        if key not in known:
+            known[key] = coefficients(catalog, gpu, engine.name, compute, kv_precision, tensor_parallel)
+        return known[key]
+
     for one in configurations:
         llm, gpu = llms[one.llm], gpus[one.gpu]
         shape = shapes(llm, one.tensor_parallel, one.expert_parallel)
-        compute = compute_precision(one.precision, gpu) or "bf16"
-        rates = {"fp8_block": "fp8"}
-        flops = gpu.dense_flops[rates.get(compute, compute)]
-        fit = coefficients(catalog, gpu, engine.name, compute, one.kv_precision, one.tensor_parallel)
-        provenance.append(fit.provenance)
-        weight = WEIGHT_BYTES[one.precision]
-        # Checkpoints in fp4 quantise the experts only and keep attention in bf16 (gpt-oss, NVFP4 recipes).
-        dense_weight = 2.0 if one.precision == "fp4" and shape.moe_layers else weight
+        dense, expert = layer_precisions(one.precision, llm)
+        compute, expert_compute = (compute_precision(kind, gpu) or "bf16" for kind in (dense, expert))
+        padded = _padding(llm, one.tensor_parallel, one.expert_parallel) if expert == "mxfp4" else 1.0
+        weight_only = compute == "bf16" and dense != "bf16"
+        expert_only = expert_compute == "bf16" and expert != "bf16"
+        rate = {"fp8_block": "fp8"}
+        fit, expert_fit = (
+            fitted(gpu, kind, one.kv_precision, one.tensor_parallel) for kind in (compute, expert_compute)
+        )
+        provenance.append(expert_fit.provenance if shape.moe_layers and fit.provenance == "fitted" else fit.provenance)
         values: dict[str, object] = {
             "gemm_count": shape.gemm_count,
             "gemm_k": shape.gemm_k,
             "gemm_n": shape.gemm_n,
-            "weight_bytes": dense_weight,
-            "expert_weight_bytes": weight,
+            "weight_bytes": WEIGHT_BYTES[dense],
+            "expert_weight_bytes": WEIGHT_BYTES[expert],
             "layers": llm.layers,
             "hidden": llm.hidden,
             "head_n": shape.head_n,
             "moe_layers": shape.moe_layers,
             "experts": shape.experts,
             "experts_per_token": shape.experts_per_token,
-            "expert_width": shape.expert_width,
+            "expert_width": padded * shape.expert_width,
             "full_layers": shape.full_layers,
             "sliding_layers": llm.sliding_layers,
             "window": llm.sliding_window,
+            "state_layers": llm.state_layers,
+            "state_bytes": shape.state_bytes,
             "kv_width": shape.kv_width,
             "kv_element_bytes": KV_BYTES[one.kv_precision],
             "attention_width": shape.attention_width,
             "tensor_parallel": one.tensor_parallel,
+            "pipeline_parallel": one.pipeline_parallel,
+            "hop_bytes_per_s": gpu.link_bytes_per_s if one.gpus <= NODE_GPUS else NETWORK_BYTES_PER_S,
             "linear_parameters": shape.linear_parameters,
-            "expert_parameters": shape.expert_parameters,
+            "expert_parameters": padded * shape.expert_parameters,
             "embedding_parameters": shape.embedding_parameters,
             "widest_activation": float(max(shape.gemm_n.max(), shape.expert_width * max(shape.experts_per_token, 1))),
-            "flops": flops,
+            "flops": gpu.dense_flops[rate.get(compute, compute)],
             "bf16_flops": gpu.dense_flops["bf16"],
             "bandwidth": gpu.memory_bandwidth_bytes_per_s,
             "memory_bytes": gpu.memory_bytes,
             "gemm_t0_s": fit.gemm_t0_s,
-            "gemm_eff_compute": fit.gemm_eff_compute,
-            "gemm_eff_memory": fit.gemm_eff_memory,
+            "gemm_eff_compute": fit.gemm_eff_compute * (WEIGHT_ONLY_EFF_COMPUTE if weight_only else 1.0),
+            "gemm_eff_memory": fit.gemm_eff_memory * (WEIGHT_ONLY_EFF_MEMORY if weight_only else 1.0),
             "gemm_p": fit.gemm_p,
+            "expert_flops": gpu.dense_flops[rate.get(expert_compute, expert_compute)],
+            "expert_t0_s": expert_fit.gemm_t0_s,
+            "expert_eff_compute": expert_fit.gemm_eff_compute * (WEIGHT_ONLY_EFF_COMPUTE if expert_only else 1.0),
+            "expert_eff_memory": expert_fit.gemm_eff_memory * (WEIGHT_ONLY_EFF_MEMORY if expert_only else 1.0),
+            "expert_p": expert_fit.gemm_p,
             "decode_t0_s": fit.decode_t0_s,
             "decode_eff_memory": fit.decode_eff_memory,
             "prefill_t0_s": fit.prefill_t0_s,

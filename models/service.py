@@ -11,9 +11,12 @@ from configs.catalog_schema import CoefficientCatalog
 from data.records import Capacity, CapacityTable, Engine, Excuse, Gpu, LengthSample, Llm
 from models.simulator.engine import Limits
 from models.simulator.knee import Knees, find_knees
+from models.simulator.load import ClassLoad
 from models.step_cost import step_cost
 
-MARGIN = 1.6
+MARGINS = (1.6, 1.4)
+"""How much better another configuration must look for one to be dropped: by the estimate, and by one seed, whose knee
+is within 15 % (two standard deviations) of the mean."""
 
 
 def simulated(
@@ -26,6 +29,7 @@ def simulated(
     lengths: Mapping[tuple[str, str], LengthSample],
     operating_point: float,
     requests: int = 1000,
+    seeds: int = 4,
     seed: int = 0,
 ) -> CapacityTable:
     """The table with the knees of every feasible row of `pairs` (LLM, class) found by simulation.
@@ -40,39 +44,48 @@ def simulated(
     ]
     if not wanted:
         return table
-    outclassed = _outclassed([table.rows[i] for i in wanted])
-    chosen = [i for i, worse in zip(wanted, outclassed, strict=True) if worse is None]
-    rows = [table.rows[i] for i in chosen]
-    samples = [lengths[row.configuration.llm, row.request_class] for row in rows]
-    budget = np.array([row.configuration.max_num_batched_tokens for row in rows])
-    seqs = np.array([row.configuration.max_num_seqs for row in rows])
-    context = [float((s.weight * (s.input_tokens + s.output_tokens / 2)).sum() / s.weight.sum()) for s in samples]
-    cost = step_cost([row.configuration for row in rows], llms, gpus, engine, coefficients, context)
-    knees = find_knees(
-        cost,
-        samples,
-        Limits(
-            seqs, budget, np.array([row.kv_capacity_tokens for row in rows]), np.full(len(rows), engine.kv_block_tokens)
-        ),
-        [row.slo for row in rows],
-        np.array([row.knee_rps for row in rows]),
-        operating_point,
-        requests=requests,
-        seed=seed,
-    )
-    method = f"continuous-batching simulation, {requests:,} requests"
     found = list(table.rows)
-    for i, worse in zip(wanted, outclassed, strict=True):
-        if worse is not None:
-            found[i] = replace(table.rows[i], knee_rps=0.0, operating_rps=0.0, output_tokens_per_s=0.0, excuse=worse)
-    for lane, i in enumerate(chosen):
-        found[i] = _row(table.rows[i], knees, lane, method)
+
+    def drop_outclassed(margin: float, of: str) -> None:
+        worse = _outclassed([found[i] for i in wanted], margin, of)
+        for i, excuse in zip(tuple(wanted), worse, strict=True):
+            if excuse is not None:
+                found[i] = replace(found[i], knee_rps=0.0, operating_rps=0.0, output_tokens_per_s=0.0, excuse=excuse)
+                wanted.remove(i)
+
+    def simulate(count: int, near: bool) -> None:
+        rows = [found[i] for i in wanted]
+        samples = [lengths[row.configuration.llm, row.request_class] for row in rows]
+        context = [float((s.weight * (s.input_tokens + s.output_tokens / 2)).sum() / s.weight.sum()) for s in samples]
+        budget = np.array([row.configuration.max_num_batched_tokens for row in rows])
+        seqs = np.array([row.configuration.max_num_seqs for row in rows])
+        kv_tokens = np.array([row.kv_capacity_tokens for row in rows])
+        knees = find_knees(
+            step_cost([row.configuration for row in rows], llms, gpus, engine, coefficients, context),
+            [(ClassLoad(row.request_class, 1.0, one, row.slo),) for row, one in zip(rows, samples, strict=True)],
+            Limits(seqs, budget, kv_tokens, np.full(len(rows), engine.kv_block_tokens)),
+            np.array([row.knee_rps for row in rows]),
+            operating_point,
+            requests=requests,
+            seeds=count,
+            seed=seed,
+            near=near,
+        )
+        for lane, i in enumerate(wanted):
+            found[i] = _row(found[i], knees, lane, f"continuous-batching simulation, {count} x {requests:,} requests")
+
+    # Each stage spends simulation only on what the stage before could not tell apart.
+    drop_outclassed(MARGINS[0], "the estimate")
+    simulate(1, near=False)
+    wanted = [i for i in wanted if found[i].excuse is None]
+    drop_outclassed(MARGINS[1], "one simulation")
+    if wanted and seeds > 1:
+        simulate(seeds, near=True)
     return replace(table, rows=tuple(found))
 
 
-def _outclassed(rows: Sequence[Capacity]) -> list[Excuse | None]:
-    """Which rows another of the same LLM, class and GPU beats by more than MARGIN in the estimate, a replica no larger:
-    the estimate is good enough to tell such a difference, so no simulation is spent on them."""
+def _outclassed(rows: Sequence[Capacity], margin: float, of: str) -> list[Excuse | None]:
+    """Which rows another of the same LLM, class and GPU beats by more than `margin` a GPU, with a replica no larger."""
     found: list[Excuse | None] = []
     for row in rows:
         one = row.configuration
@@ -86,8 +99,8 @@ def _outclassed(rows: Sequence[Capacity]) -> list[Excuse | None]:
         ]
         best = max(rivals, key=lambda other: other.knee_rps / other.configuration.gpus)
         rate = best.knee_rps / best.configuration.gpus
-        advice = f"{best.configuration.label} carries over {MARGIN:g} times as much a GPU by the estimate"
-        found.append(Excuse("outclassed", rate, mine, "req/s a GPU", advice) if rate > MARGIN * mine else None)
+        advice = f"{best.configuration.label} carries over {margin:g} times as much a GPU by {of}"
+        found.append(Excuse("outclassed", rate, mine, "req/s a GPU", advice) if rate > margin * mine else None)
     return found
 
 
@@ -103,6 +116,7 @@ def _row(row: Capacity, knees: Knees, lane: int, method: str) -> Capacity:
     return replace(
         row,
         knee_rps=knee,
+        knee_band=float(knees.band[lane]),
         operating_rps=float(knees.operating_rps[lane]),
         ttft_s=float(knees.ttft_s[lane]),
         tpot_s=float(knees.tpot_s[lane]),

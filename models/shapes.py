@@ -14,7 +14,8 @@ import numpy as np
 from data.records import FloatArray, Llm
 
 GEMM_SLOTS = 8
-"""qkv (or its latent parts), output projection, MLP up and down, shared-expert up and down; unused slots are 0."""
+"""qkv (or its latent parts), output projection, the same of state layers, MLP up and down, shared-expert up and down;
+unused slots are 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Shapes:
     expert_width: float
     """Parameters of one expert / hidden, on one rank's tensor-parallel share."""
     full_layers: float
+    state_bytes: float
+    """Recurrent state of one sequence on this rank, all its layers."""
     kv_width: float
     """Key and value elements a token a layer on this rank."""
     attention_width: float
@@ -41,7 +44,7 @@ class Shapes:
 
 
 def attention_parameters(llm: Llm) -> float:
-    """Parameters of one layer's attention projections."""
+    """Parameters of one layer's attention projections; state layers have their own."""
     if llm.kv_lora_rank:
         query = (
             llm.hidden * llm.q_lora_rank + llm.q_lora_rank * llm.heads * llm.head_dim
@@ -51,7 +54,7 @@ def attention_parameters(llm: Llm) -> float:
         latent = llm.hidden * (llm.kv_lora_rank + llm.qk_rope_head_dim)
         expand = llm.kv_lora_rank * llm.heads * (llm.qk_nope_head_dim + llm.v_head_dim)
         return float(query + latent + expand + llm.heads * llm.v_head_dim * llm.hidden)
-    return float(llm.hidden * llm.head_dim * (2 * llm.heads + 2 * llm.kv_heads))
+    return float(llm.hidden * llm.head_dim * ((3 if llm.attention_gate else 2) * llm.heads + 2 * llm.kv_heads))
 
 
 def moe_layers(llm: Llm) -> int:
@@ -66,7 +69,9 @@ def total_parameters(llm: Llm) -> float:
     mlp = (llm.layers - routed) * 3.0 * llm.hidden * llm.intermediate
     moe = routed * ((llm.experts + llm.shared_experts) * expert + llm.hidden * llm.experts)
     embeddings = llm.vocab * llm.hidden * (1.0 if llm.tie_embeddings else 2.0)
-    return llm.layers * attention_parameters(llm) + mlp + moe + embeddings
+    attention = (llm.layers - llm.state_layers) * attention_parameters(llm)
+    state = llm.state_layers * llm.hidden * float(llm.state_in + llm.state_out)
+    return attention + state + mlp + moe + embeddings
 
 
 def active_parameters(llm: Llm) -> float:
@@ -98,10 +103,15 @@ def shapes(llm: Llm, tensor_parallel: int, expert_parallel: int = 1) -> Shapes:
         attention_width = llm.heads * (llm.kv_lora_rank + llm.qk_rope_head_dim / 2) / tp
     else:
         kv_heads = max(llm.kv_heads / tp, 1.0)
-        slots.append((llm.layers, llm.hidden, llm.head_dim * (llm.heads / tp + 2 * kv_heads)))
-        slots.append((llm.layers, llm.heads * llm.head_dim / tp, llm.hidden))
+        attending = llm.layers - llm.state_layers
+        query_heads = llm.heads * (2 if llm.attention_gate else 1)
+        slots.append((attending, llm.hidden, llm.head_dim * (query_heads / tp + 2 * kv_heads)))
+        slots.append((attending, llm.heads * llm.head_dim / tp, llm.hidden))
         kv_width = 2.0 * kv_heads * llm.head_dim
         attention_width = llm.heads * llm.head_dim / tp
+    if llm.state_layers:
+        slots.append((llm.state_layers, llm.hidden, llm.state_in / tp))
+        slots.append((llm.state_layers, llm.state_out / tp, llm.hidden))
     if dense:
         slots.append((dense, llm.hidden, 2 * llm.intermediate / tp))
         slots.append((dense, llm.intermediate / tp, llm.hidden))
@@ -126,6 +136,7 @@ def shapes(llm: Llm, tensor_parallel: int, expert_parallel: int = 1) -> Shapes:
         experts_per_token=llm.experts_per_token / ep if routed else 0.0,
         expert_width=3.0 * llm.moe_intermediate * ep / tp if routed else 0.0,
         full_layers=float(llm.layers - llm.sliding_layers - llm.state_layers),
+        state_bytes=llm.state_bytes_per_sequence / tp,
         kv_width=kv_width,
         attention_width=attention_width,
     )

@@ -30,15 +30,17 @@ def _parts(rows: Rows, tokens: jax.Array, context: jax.Array) -> tuple[jax.Array
     linear = linear_time_s(rows, grid, jnp.zeros_like(grid))
     one, many = jnp.ones((lanes,), jnp.float32), jnp.full((lanes,), 64.0, jnp.float32)
     per_head = (linear_time_s(rows, many, many) - linear_time_s(rows, many, one)) / 63.0
-    at_context = decode_attention_s(rows, one, context)
-    base = decode_attention_s(rows, one, jnp.zeros_like(context))
+    # Of many requests, so that every pipeline stage has some.
+    at_context = decode_attention_s(rows, many, many * context)
+    base = decode_attention_s(rows, 1e-9 * one, jnp.zeros_like(context))
+    at_start = decode_attention_s(rows, many, jnp.zeros_like(context))
     # Up to the window every layer's KV counts; beyond it the sliding layers' share of a mean context is what is read.
-    per_kv = (at_context - base) / jnp.maximum(context, 1.0)
+    per_kv = (at_context - at_start) / jnp.maximum(many * context, 1.0)
     prefill_base = prefill_attention_s(rows, jnp.full_like(one, 1e-9), context)
     per_work = (prefill_attention_s(rows, context**2 / 2.0, context) - prefill_base) / jnp.maximum(
         context**2 / 2.0, 1.0
     )
-    return linear, base, per_head, per_kv, prefill_base, per_work
+    return linear, base, per_head + (at_start - base) / many, per_kv, prefill_base, per_work
 
 
 def step_cost(

@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from data.records import Engine, FloatArray, IntArray
 from models.memory import kv_bytes, memory
 from models.rows import Rows
-from models.step_time import decode_attention_s, linear_time_s, prefill_attention_s
+from models.step_time import behind_host, decode_attention_s, linear_time_s, pipeline_fill, prefill_attention_s
 
 LIMITS = ("", "memory", "kv_cache", "tpot", "ttft")
 """What SweepPoints.limit indexes: the first limit a point breaks; 0 is feasible."""
@@ -96,7 +96,8 @@ def _grid(rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy) -> Swe
     prompts = jnp.broadcast_to(loads.input_tokens, (lanes, loads.input_tokens.size))
     attention = prefill_attention_s(rows, prompts**2 / 2.0, prompts)[:, None, :, None]
     chunks = (loads.input_tokens / chunk)[None, None, :, None]
-    decode, prefill = _kept((decode, chunks * (mixed - decode) + attention))
+    fill = pipeline_fill(rows, prompts / chunk)[:, None, :, None]
+    decode, prefill, fill = _kept((decode, chunks * (mixed - decode) + attention, fill))
 
     mem = memory(rows, policy.engine, policy.utilization, policy.headroom, policy.max_batched_tokens, 1)
     shape = (lanes, batch.shape[1], prompt.shape[2], output.shape[3])
@@ -104,13 +105,14 @@ def _grid(rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy) -> Swe
     one_kv = kv_bytes(rows, longest, policy.engine.kv_block_tokens) / jnp.maximum(mem.pool, 1.0)[:, None, None]
     # Decode attention is linear in the batch: one request's share on the axes of its lengths, then times the batch.
     context = jnp.broadcast_to((prompt + output / 2.0)[:, 0], (lanes, *shape[2:]))
-    base = decode_attention_s(rows, jnp.ones_like(context), jnp.zeros_like(context))
-    one_read = decode_attention_s(rows, jnp.ones_like(context), context) - base
+    base = decode_attention_s(rows, jnp.full_like(context, 1e-9), jnp.zeros_like(context))
+    many = jnp.full_like(context, 64.0)
+    one_read = (decode_attention_s(rows, many, many * context) - base) / many
     one_kv, one_read, steady = _kept((one_kv, one_read, decode + wide(base[:, 0, 0])))
 
-    step = steady + batch * one_read[:, None]
+    step = behind_host(steady + batch * one_read[:, None], batch)
     tpot = step + (batch - 1.0) / output * prefill
-    ttft = step + prefill
+    ttft = step + prefill * fill
     used = (
         wide((mem.total - mem.pool) / mem.total),
         batch * one_kv[:, None],

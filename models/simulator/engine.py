@@ -1,16 +1,13 @@
 """An iteration-level simulator of one replica under first-come first-served chunked prefill, vectorized over lanes.
 
-A decoding request advances one token an iteration, so the iteration in which it ends is known when its prefill ends:
-no table of running requests is needed, only two rings of "how many end, and how much KV they free" by iteration. A lane
-takes one of two steps at a time: grant prefill tokens to the head of the queue within the current iteration, or close
-the iteration and advance the clock by its cost. All lanes step together; none waits for another's grants.
-
-The clock counts int32 ticks, so that times neither drift nor lose digits however long a lane runs.
+The loop itself is models/simulator/kernel.py. Its clock counts int32 ticks, so that times neither drift nor lose digits
+however long a lane runs.
 """
 
 from __future__ import annotations
 
-from functools import partial
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
@@ -18,10 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.records import BoolArray, FloatArray, IntArray, StepCost
+from models.simulator.cost import mixed_factor, take, uniform
+from models.simulator.kernel import run
 
-GRID_TOKENS = 8
-"""Spacing of the resampled linear-cost table."""
 TICKS = 2**30
+LANES = 1024
+"""Lanes that step together: more gain nothing on a core."""
+MOST_ITERATIONS = 1 << 24
+LOG_BYTES = 1 << 29
+"""Memory of one group's iteration log."""
 
 
 class Requests(NamedTuple):
@@ -32,6 +34,12 @@ class Requests(NamedTuple):
     cached_tokens: IntArray
     output_tokens: IntArray
 
+    def lanes(self, index: IntArray) -> Requests:
+        """Some lanes, as often as the index names them."""
+        return Requests(
+            self.arrival_s[index], self.input_tokens[index], self.cached_tokens[index], self.output_tokens[index]
+        )
+
 
 class Limits(NamedTuple):
     """Engine limits, shape [lanes]: sequences, tokens an iteration, KV tokens that fit, block size in tokens."""
@@ -40,6 +48,12 @@ class Limits(NamedTuple):
     token_budget: IntArray
     kv_tokens: FloatArray
     block_tokens: IntArray
+
+    def lanes(self, index: IntArray) -> Limits:
+        """Some lanes, as often as the index names them."""
+        return Limits(
+            self.max_num_seqs[index], self.token_budget[index], self.kv_tokens[index], self.block_tokens[index]
+        )
 
 
 class Outcome(NamedTuple):
@@ -58,203 +72,6 @@ class Outcome(NamedTuple):
     makespan_s: FloatArray
 
 
-class _Cost(NamedTuple):
-    """StepCost in ticks: linear [lanes, grid, 2] value and rise at multiples of GRID_TOKENS, the rest [lanes]."""
-
-    linear: jax.Array
-    d0: jax.Array
-    d1: jax.Array
-    d2: jax.Array
-    p0: jax.Array
-    p1: jax.Array
-    p2: jax.Array
-    mixed: jax.Array
-
-
-class _State(NamedTuple):
-    """Per lane; ring [lanes, slots, 2] holds how many requests end at an iteration and the KV they free, upcoming its
-    next row; log [lanes, requests + iterations] the iteration of each first token, then the tick each iteration closed.
-    """
-
-    step: jax.Array
-    clock: jax.Array
-    iteration: jax.Array
-    head: jax.Array
-    prefilled: jax.Array
-    granted: jax.Array
-    work: jax.Array
-    running: jax.Array
-    kv: jax.Array
-    joining: jax.Array
-    joining_kv: jax.Array
-    ring: jax.Array
-    upcoming: jax.Array
-    log: jax.Array
-    pressed: jax.Array
-    running_time: jax.Array
-    kv_time: jax.Array
-    busy: jax.Array
-
-
-def _mixed(cost: StepCost) -> FloatArray:
-    """The mixed-iteration factor of every lane."""
-    ones = np.ones(cost.linear_s.shape[0])
-    return ones if cost.mixed_decode_factor is None else np.asarray(cost.mixed_decode_factor)
-
-
-def _uniform(cost: StepCost, most_tokens: int, tick_s: float) -> _Cost:
-    """The cost on a uniform grid from 0 to beyond most_tokens, in ticks."""
-    lanes = cost.linear_s.shape[0]
-    grid = np.arange(0, most_tokens + 2 * GRID_TOKENS, GRID_TOKENS, dtype=np.float64)
-    tokens = np.asarray(cost.tokens, dtype=np.float64)
-    slope = (cost.linear_s[:, -1] - cost.linear_s[:, -2]) / (tokens[-1] - tokens[-2])
-    table = np.stack([np.interp(grid, tokens, cost.linear_s[lane]) for lane in range(lanes)])
-    beyond = grid > tokens[-1]
-    table[:, beyond] = cost.linear_s[:, -1:] + slope[:, None] * (grid[beyond] - tokens[-1])
-
-    def ticks(values: FloatArray) -> jax.Array:
-        return jnp.asarray(np.broadcast_to(np.asarray(values) / tick_s, (lanes,)).astype(np.float32))
-
-    pieces = np.stack([table[:, :-1], np.diff(table, axis=1)], axis=2)
-    return _Cost(
-        jnp.asarray((pieces / tick_s).astype(np.float32)),
-        ticks(cost.decode_base_s),
-        ticks(cost.decode_per_seq_s),
-        ticks(cost.decode_per_kv_token_s),
-        ticks(cost.prefill_base_s),
-        ticks(cost.prefill_per_token_s),
-        ticks(cost.prefill_per_attention_s),
-        jnp.asarray(_mixed(cost).astype(np.float32)),
-    )
-
-
-@partial(jax.jit, static_argnames=("ring", "most_iterations", "pad"))
-def _run(
-    cost: _Cost,
-    table: jax.Array,
-    limits: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
-    *,
-    ring: int,
-    most_iterations: int,
-    pad: bool,
-) -> _State:
-    """All lanes until each has admitted and finished its requests or used its iterations.
-
-    table: [lanes, requests, 4] int32 of arrival tick, input, cached and output tokens. Every step makes one gather or
-    scatter of a row per array, and reads the ring after it has written it: XLA would copy it whole otherwise.
-    """
-    lanes, requests = table.shape[:2]
-    lane = jnp.arange(lanes)
-    max_seqs, budget, capacity, block = limits
-    never = np.iinfo(np.int32).max
-
-    def alive(s: _State) -> jax.Array:
-        idle = (s.head >= requests) & (s.running + s.joining == 0)
-        return ~idle & (s.iteration < most_iterations)
-
-    def body(s: _State) -> _State:
-        live = alive(s)
-        waiting = s.head < requests
-        row = table.at[lane, s.head].get(mode="clip")
-        due = jnp.where(waiting, row[:, 0], never)
-        p_total, p_cached, out = row[:, 1], row[:, 2], row[:, 3]
-        room = budget - s.running - s.granted
-        fresh = s.prefilled == 0
-        # Block rounding costs half a block a sequence on average; a fresh request needs its whole prompt at once.
-        held = s.kv + (s.running + s.joining) * (block // 2).astype(jnp.float32) + s.joining_kv
-        blocks = jnp.ceil((p_total + 1) / block) * block
-        fits = held + blocks <= capacity
-        # One request alone is admitted whatever it needs: it would wait for ever otherwise; pressure is counted.
-        alone = s.running + s.joining == 0
-        admissible = ~fresh | ((s.running + s.joining < max_seqs) & (fits | alone))
-        grant = live & waiting & (due <= s.clock) & (room > 0) & admissible
-
-        # Grant: as many prompt tokens as the iteration has room for.
-        left = p_total - p_cached - s.prefilled
-        tokens = jnp.where(grant, jnp.minimum(room, left), 0)
-        done_before = (p_cached + s.prefilled).astype(jnp.float32)
-        work = s.work + tokens * (done_before + 0.5 * tokens)
-        completes = grant & (tokens == left)
-        granted = s.granted + tokens
-        head = s.head + completes
-        prefilled = jnp.where(completes, 0, s.prefilled + tokens)
-        joining = s.joining + completes
-        joining_kv = s.joining_kv + jnp.where(completes, (p_total + 1).astype(jnp.float32), 0.0)
-
-        # Close: only lanes that granted nothing. An empty iteration jumps to the next arrival instead.
-        close = live & ~grant
-        total = s.running + s.granted
-        empty = total == 0
-        jump = close & empty
-        n, k = s.running.astype(jnp.float32), s.kv
-        where = total.astype(jnp.float32) / GRID_TOKENS
-        where = jnp.ceil(where) if pad else where
-        low = jnp.floor(where).astype(jnp.int32)
-        piece = cost.linear.at[lane, low].get(mode="clip")
-        linear = piece[:, 0] + piece[:, 1] * (where - low)
-        decode = (cost.d0 + cost.d1 * n + cost.d2 * k) * jnp.where(s.granted > 0, cost.mixed, 1.0)
-        seconds = linear + jnp.where(s.running > 0, decode, 0.0)
-        prefill = cost.p0 + cost.p1 * s.granted + cost.p2 * s.work
-        seconds = seconds + jnp.where(s.granted > 0, prefill, 0.0)
-        duration = jnp.where(close & ~empty, jnp.maximum(jnp.round(seconds).astype(jnp.int32), 1), 0)
-        clock = jnp.where(jump, jnp.maximum(due, s.clock), s.clock + duration)
-        ran = close & ~empty
-        iteration = s.iteration + ran
-        running = jnp.where(ran, s.running + s.joining - s.upcoming[:, 0].astype(jnp.int32), s.running)
-        kv = jnp.where(ran, s.kv + n + s.joining_kv - s.upcoming[:, 1], s.kv)
-        passed = duration.astype(jnp.float32)
-        pressed = s.pressed + (ran & (held > capacity))
-        # One write a step: a completed prefill books its end, a closed iteration clears the slot it has consumed.
-        freed = jnp.stack([jnp.ones_like(n), (p_total + out).astype(jnp.float32)], axis=1)
-        slot = jnp.where(completes, s.iteration + out, iteration) % ring
-        change = jnp.where(completes[:, None], freed, jnp.where(ran[:, None], -s.upcoming, 0.0))
-        bookings = s.ring.at[lane, slot].add(change)
-        place = jnp.where(completes, s.head, requests + s.iteration)
-        place = jnp.where(completes | ran, place, requests + most_iterations)
-        log = s.log.at[lane, place].set(jnp.where(completes, s.iteration, clock), mode="drop")
-        return _State(
-            s.step + 1,
-            clock,
-            iteration,
-            head,
-            prefilled,
-            jnp.where(ran, 0, granted),
-            jnp.where(ran, 0.0, work),
-            running,
-            kv,
-            jnp.where(ran, 0, joining),
-            jnp.where(ran, 0.0, joining_kv),
-            bookings,
-            bookings[lane, (iteration + 1) % ring],
-            log,
-            pressed,
-            s.running_time + passed * (n + s.joining),
-            s.kv_time + passed * k,
-            s.busy + passed,
-        )
-
-    def zeros(dtype: type) -> jax.Array:
-        return jnp.zeros(lanes, dtype=dtype)
-
-    start = _State(
-        jnp.int32(0), zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32),
-        zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32),
-        jnp.zeros((lanes, ring, 2), jnp.float32), jnp.zeros((lanes, 2), jnp.float32),
-        jnp.full((lanes, requests + most_iterations), -1, jnp.int32), zeros(jnp.int32), zeros(jnp.float32),
-        zeros(jnp.float32), zeros(jnp.float32),
-    )  # fmt: skip
-    return jax.lax.while_loop(lambda s: alive(s).any(), body, start)
-
-
-def _lanes(cost: StepCost, index: IntArray) -> StepCost:
-    """Some lanes of a cost."""
-    return StepCost(
-        cost.tokens, cost.linear_s[index], cost.decode_base_s[index], cost.decode_per_seq_s[index],
-        cost.decode_per_kv_token_s[index], cost.prefill_base_s[index], cost.prefill_per_token_s[index],
-        cost.prefill_per_attention_s[index], _mixed(cost)[index],
-    )  # fmt: skip
-
-
 def simulate(
     cost: StepCost,
     requests: Requests,
@@ -266,34 +83,67 @@ def simulate(
 
     pad: a step costs what the next multiple of GRID_TOKENS tokens costs, as engines that pad batches do.
     most_iterations bounds memory (4 bytes a lane-iteration): lanes that need more come back unfinished with nan times.
-    By default lanes get 16,384 iterations, and those that need more are run again with up to eight times as many until
-    what one sequence at a time would need, at most 1,048,576. Cost grows linearly in lanes and in the steps (iterations
-    + granted chunks) of the slowest lane.
+    By default lanes of like length run together, LANES at a time and one group a core, with as many iterations as
+    their requests can need, at most MOST_ITERATIONS, and within LOG_BYTES of memory a core. Cost grows linearly in
+    lanes and in their steps (iterations + granted chunks).
     """
     if most_iterations is not None:
         return _simulate(cost, requests, limits, most_iterations, pad)
-    need = int((np.maximum(requests.output_tokens, 1).sum(axis=1) + requests.output_tokens.shape[1] * 4).max())
-    most = min(need, 16_384)
-    found = _simulate(cost, requests, limits, most, pad)
-    while not found.finished.all() and most < min(need, 1_048_576):
-        most = min(most * 8, need, 1_048_576)
-        left = np.flatnonzero(~found.finished)
-        # Padded to a power of two, so that few shapes are ever compiled.
-        index = np.resize(left, 1 << int(len(left) - 1).bit_length())
-        again = _simulate(
-            _lanes(cost, index), Requests(
-                requests.arrival_s[index], requests.input_tokens[index], requests.cached_tokens[index],
-                requests.output_tokens[index],
-            ),
-            Limits(
-                limits.max_num_seqs[index], limits.token_budget[index], limits.kv_tokens[index],
-                limits.block_tokens[index],
-            ),
-            most, pad,
-        )  # fmt: skip
-        for old, new in zip(found, again, strict=True):
-            old[left] = new[: len(left)]
-    return found
+    lanes = requests.arrival_s.shape[0]
+    need = _iterations(cost, requests, limits)
+    # Few shapes are ever compiled: groups of one size where memory allows, iterations in powers of two.
+    cores = max(len(jax.devices()), (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1)
+    size = min(LANES, -(-lanes // cores // 32) * 32) if lanes >= 64 else lanes
+    groups = _groups(need, size)
+
+    def part(group: tuple[IntArray, int, int]) -> tuple[IntArray, Outcome]:
+        members, size, most = group
+        index = np.resize(members, size)
+        while True:
+            found = _simulate(take(cost, index), requests.lanes(index), limits.lanes(index), most, pad)
+            if found.finished.all() or most >= MOST_ITERATIONS:
+                return members, found
+            most = min(most * 8, MOST_ITERATIONS)
+
+    whole: list[np.ndarray | None] = [None] * len(Outcome._fields)
+    with ThreadPoolExecutor(max_workers=min(cores, len(groups))) as pool:
+        for group, found in pool.map(part, groups):
+            for field, values in enumerate(found):
+                if whole[field] is None:
+                    whole[field] = np.empty((lanes, *values.shape[1:]), dtype=values.dtype)
+                whole[field][group] = values[: len(group)]  # type: ignore[index]
+    return Outcome(*whole)  # type: ignore[arg-type]
+
+
+def _groups(need: IntArray, size: int) -> list[tuple[IntArray, int, int]]:
+    """Lanes that run together, how many with padding, and the iterations they get; the hungriest lanes go last, and
+    fewer of them together, so that a group's log stays within LOG_BYTES."""
+    order = np.argsort(need, kind="stable")
+    most = np.clip(2 ** np.ceil(np.log2(np.maximum(need, 1))), 1024, MOST_ITERATIONS).astype(np.int64)
+    groups = []
+    begin = 0
+    while begin < len(order):
+        end = min(begin + size, len(order))
+        while end - begin > 1 and (end - begin) * 4 * most[order[end - 1]] > LOG_BYTES:
+            end = begin + (end - begin) // 2
+        members = order[begin:end]
+        padded = size if end - begin > size // 2 else end - begin
+        groups.append((members, padded, int(most[members[-1]])))
+        begin = end
+    return groups
+
+
+def _iterations(cost: StepCost, requests: Requests, limits: Limits) -> IntArray:
+    """About how many iterations each lane takes, [lanes]: no more than one request at a time would, nor than the
+    shortest iterations fit into the time that the work takes."""
+    output = np.maximum(requests.output_tokens, 1).sum(axis=1)
+    prompt = np.maximum(requests.input_tokens - requests.cached_tokens, 1)
+    chunks = np.ceil(prompt / np.asarray(limits.token_budget)[:, None]).sum(axis=1)
+    shortest = cost.linear_s[:, 0] + cost.decode_base_s
+    in_time = requests.arrival_s.max(axis=1) / np.maximum(shortest, 1e-9) + 2.0 * requests.output_tokens.max(axis=1)
+    together = output / np.asarray(limits.max_num_seqs)
+    most = np.minimum(output + chunks, in_time + together + chunks)
+    return np.asarray(np.maximum(most, 1.0), dtype=np.int64)
 
 
 def _simulate(
@@ -312,7 +162,7 @@ def _simulate(
     ring = 1 << int(longest + 2).bit_length()
     most_tokens = int(np.max(limits.token_budget) + np.max(limits.max_num_seqs))
     # The clock must reach the last arrival and then drain; one request at a time bounds the drain from above.
-    mixed = np.maximum(_mixed(cost), 1.0)
+    mixed = np.maximum(mixed_factor(cost), 1.0)
     slow = cost.linear_s[:, 0] + mixed * (cost.decode_base_s + cost.decode_per_seq_s)
     per_token = np.max(np.diff(cost.linear_s, axis=1) / np.diff(cost.tokens), axis=1)
     chunks = np.ceil((prompt - cached) / np.asarray(limits.token_budget)[:, None]).sum(axis=1)
@@ -326,8 +176,8 @@ def _simulate(
     )
     tick_s = float(max((arrival.max(axis=1) + drain).max(), 1e-3)) / TICKS
     state = jax.device_get(
-        _run(
-            _uniform(cost, most_tokens, tick_s),
+        run(
+            uniform(cost, most_tokens, tick_s),
             jnp.asarray(np.stack([np.rint(arrival / tick_s), prompt, cached, output], axis=2).astype(np.int32)),
             (
                 jnp.asarray(np.asarray(limits.max_num_seqs, dtype=np.int32)),

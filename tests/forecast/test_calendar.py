@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from configs.errors import InputError
+from forecast.backtest import rolling_windows
 from forecast.calendar import as_sundays, holiday_hours, without_holidays
 from forecast.single import prepare
 
@@ -43,3 +44,14 @@ def test_no_country_changes_nothing_and_an_unknown_one_is_an_error() -> None:
     assert without_holidays(values, None) is values
     with pytest.raises(InputError, match="ISO 3166"):
         without_holidays(values, "XX")
+
+
+def test_holidays_that_came_are_scored_though_no_model_learns_from_them() -> None:
+    index = pd.date_range("2026-10-05", periods=8 * 168, freq="h", tz="UTC")
+    values = pd.Series(100.0, index=index)
+    thanksgiving = holiday_hours(index, "US") & np.asarray(index.month == 11) & np.asarray(index.day == 26)
+    values[thanksgiving] = 5.0
+    window = rolling_windows(values, 1, 14, "US")[-1]
+    assert not np.isnan(window.actual).any()
+    assert (window.actual == 5.0).sum() == 24
+    assert np.isnan(window.ordinary).sum() == 24

@@ -120,7 +120,7 @@ def test_series_that_share_a_shock_stay_correlated() -> None:
         (np.full(30, 5.0), "D"),
         (seasonal(1), "C"),
         (seasonal(2), "C"),
-        (np.zeros(24 * 40), "A"),
+        (np.zeros(24 * 40), "D"),
         (np.random.default_rng(0).pareto(0.6, 24 * 60) * 10, "D"),
     ],
 )
@@ -138,12 +138,34 @@ def test_gaps_are_not_zeros() -> None:
     assert gap == pytest.approx(whole, rel=0.06)
 
 
-def test_too_little_is_refused() -> None:
-    values = np.full(60, np.nan)
-    values[:20] = 3.0
-    values[-1] = 1.0
-    with pytest.raises(InputError, match="24 observed hours"):
-        forecast(history(a=values), POLICY, 1)
+def test_no_observed_hour_at_all_is_refused() -> None:
+    with pytest.raises(InputError, match="an observed hour"):
+        forecast(history(a=np.full(60, np.nan)), POLICY, 1)
+
+
+def test_a_series_that_cannot_be_forecast_falls_back_and_the_others_do_not_notice() -> None:
+    good = seasonal(8)
+    alone = forecast(history(z=good), POLICY, 1).series[0]
+    late = np.concatenate([good[:-50], np.full(50, np.nan)])[:-50]
+    found = {
+        one.key.request_class: one for one in forecast(history(few=good[:20], late=late, z=good), POLICY, 1).series
+    }
+    assert found["z"].method == alone.method
+    assert not found["z"].degradations
+    assert found["few"].grade == "D"
+    assert any("20 observed hours" in text for text in found["few"].degradations)
+    assert any("50 h before" in text for text in found["late"].degradations)
+
+
+def test_a_failing_method_is_named_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise np.linalg.LinAlgError("no convergence")
+
+    monkeypatch.setattr("forecast.single.rolling_windows", broken)
+    found = forecast(history(a=seasonal(8)), POLICY, 1).series[0]
+    assert any("no convergence" in text for text in found.degradations)
+    assert found.grade == "D"
+    assert np.isfinite(found.hourly).all()
 
 
 AWFUL = st.one_of(

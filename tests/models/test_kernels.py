@@ -15,7 +15,7 @@ from data.records import Configuration, Gpu, Llm
 from models.coefficients import coefficients
 from models.memory import kv_bytes, memory
 from models.rows import WEIGHT_BYTES, Rows, build_rows, compute_precision
-from models.step_time import step_time_s
+from models.step_time import behind_host, expert_load, step_time_s
 from tests.models.oracle import dense_gqa_step_s
 
 ENGINE = find_engine("vllm")
@@ -108,8 +108,18 @@ def test_tensor_parallel_ranks_share_the_weights() -> None:
 def test_memory_adds_up() -> None:
     rows = rows_of(configuration("Llama-3.1-8B", "A100-80GB-SXM"))
     mem = memory(rows, ENGINE, 0.9, 0.02, 8192, 256)
-    parts = mem.weights + mem.activations + mem.graphs + mem.communication + mem.headroom + mem.pool
+    parts = mem.weights + mem.activations + mem.graphs + mem.communication + mem.adapters + mem.headroom + mem.pool
     assert float(parts[0]) == pytest.approx(0.9 * float(mem.total[0]), rel=1e-5)
+    assert float(mem.adapters[0]) == 0.0
+
+
+def test_adapters_weigh_their_low_rank_products() -> None:
+    rows = rows_of(configuration("Llama-3.1-8B", "A100-80GB-SXM"))
+    # Rank 16 on q, k, v (fused), o, gate and up (fused), down: 20.4 M parameters an adapter over 32 layers.
+    each = 32 * 16 * ((4096 + 6144) + (4096 + 4096) + (4096 + 28672) + (14336 + 4096))
+    none, four = (memory(rows, ENGINE, 0.9, 0.0, 8192, 256, adapters=n) for n in (0, 4))
+    assert float(four.adapters[0]) == pytest.approx(4 * 2 * each)
+    assert float(none.pool[0] - four.pool[0]) == pytest.approx(4 * 2 * each, rel=1e-3)
 
 
 def test_kv_matches_its_closed_form_and_rounds_to_blocks() -> None:
@@ -132,6 +142,15 @@ def test_unknown_hardware_is_a_roofline_guess_and_says_so() -> None:
     assert coefficients(catalog, find_gpu("MI300X"), "vllm", "bf16", "bf16", 8).provenance == "roofline"
 
 
+def test_a_relative_lends_its_efficiencies_but_not_its_name() -> None:
+    catalog = load_coefficients()
+    own = coefficients(catalog, find_gpu("L40S"), "vllm", "bf16", "bf16", 2)
+    lent = coefficients(catalog, find_gpu("L4"), "vllm", "bf16", "bf16", 2)
+    assert lent.gemm_eff_memory == own.gemm_eff_memory
+    assert lent.decode_t0_s == own.decode_t0_s
+    assert (own.provenance, lent.provenance) == ("fitted", "roofline")
+
+
 def tiny() -> Llm:
     return replace(find_llm("Llama-3.1-8B"), name="tiny", layers=2)
 
@@ -144,3 +163,41 @@ def test_layers_add_up() -> None:
     fixed = 2 * two - four
     # What does not scale with layers is the head (1.05 GB at about 2.9 TB/s), the sampler and the host.
     assert fixed == pytest.approx(0.36e-3 + 0.03e-3 + ENGINE.host_overhead_s, rel=0.1)
+
+
+def test_the_host_limits_small_llms_at_large_batches() -> None:
+    gpu_s = jnp.asarray([1e-3, 10e-3, 1.0])
+    sequences = jnp.asarray([500.0, 500.0, 500.0])
+    got = np.asarray(behind_host(gpu_s, sequences))
+    assert got == pytest.approx([20.0e-3, 20.3e-3, 1.0], rel=0.01)
+    assert np.all(got >= np.maximum(gpu_s, 40e-6 * sequences))
+
+
+def test_experts_touched_lie_between_one_token_and_all() -> None:
+    rows = rows_of(configuration("Qwen3-30B-A3B", "H100-SXM"))
+    tokens = jnp.asarray([[1.0, 2.0, 8.0, 64.0, 1e6]])
+    columns = Rows(*(leaf[:, None] for leaf in rows))
+    touched = np.asarray(expert_load(columns, tokens)[1])[0]
+    assert touched[0] == pytest.approx(8.0)
+    assert np.all(np.diff(touched) > 0)
+    # Unequal popularity touches fewer experts than 128 (1 - (1 - 8/128)^T), never more than all.
+    equal = 128 * (1 - (1 - 8 / 128) ** np.asarray(tokens)[0])
+    assert np.all(touched[1:4] < equal[1:4])
+    assert touched[-1] == pytest.approx(128.0, rel=1e-3)
+
+
+@pytest.mark.parametrize("gpu", ["H100-SXM", "B200-SXM"])
+def test_fp4_mixtures_quantise_experts_only_and_use_the_cores_there_are(gpu: str) -> None:
+    rows = rows_of(configuration("gpt-oss-120b", gpu, "fp4"))
+    assert float(rows.weight_bytes[0]) == 2.0
+    assert float(rows.expert_weight_bytes[0]) == 17 / 32  # mxfp4: 4 bits and one 8-bit exponent for 32 weights
+    assert float(rows.flops[0]) == pytest.approx(load_gpus()[gpu].dense_flops["bf16"])
+    kind = "fp4" if gpu == "B200-SXM" else "bf16"
+    assert float(rows.expert_flops[0]) == pytest.approx(load_gpus()[gpu].dense_flops[kind])
+
+
+def test_int8_runs_where_its_cores_are() -> None:
+    # Ampere multiplies int8 but not fp8.
+    rows = rows_of(configuration("Llama-3.1-8B", "A100-80GB-SXM", "int8"))
+    assert float(rows.flops[0]) == pytest.approx(624e12)
+    assert compute_precision("int8", find_gpu("MI300X")) == "int8"

@@ -18,6 +18,24 @@ from models.shapes import active_parameters, shapes, total_parameters
         ("DeepSeek-R1", 671.0),
         ("Qwen3-235B-A22B", 235.1),
         ("gpt-oss-120b", 116.8),
+        ("gpt-oss-20b", 20.9),
+        ("Llama-2-7B", 6.74),
+        ("Llama-2-70B", 68.98),
+        ("Llama-4-Scout", 107.77),  # the text decoder: the published 109 B count the vision tower
+        ("Llama-4-Maverick", 400.71),
+        ("Mistral-Nemo-12B", 12.25),
+        ("Mistral-Small-24B", 23.57),
+        ("Mixtral-8x7B", 46.70),
+        ("Phi-3-mini", 3.82),
+        ("Phi-3.5-MoE", 41.87),
+        ("phi-4", 14.66),
+        ("Qwen2.5-0.5B", 0.494),
+        ("Qwen2.5-72B", 72.71),
+        ("Qwen3-32B", 32.76),
+        ("Qwen3-Next-80B-A3B", 79.67),
+        ("GLM-4.5", 352.8),
+        ("GLM-4.5-Air", 106.85),
+        ("Kimi-K2", 1026.4),
     ],
 )
 def test_published_parameter_counts(name: str, billions: float) -> None:
@@ -25,7 +43,8 @@ def test_published_parameter_counts(name: str, billions: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "billions"), [("DeepSeek-R1", 37.0), ("Qwen3-235B-A22B", 22.0), ("gpt-oss-120b", 5.1)]
+    ("name", "billions"),
+    [("DeepSeek-R1", 37.0), ("Qwen3-235B-A22B", 22.0), ("gpt-oss-120b", 5.1), ("Qwen3-Next-80B-A3B", 3.875)],
 )
 def test_published_active_counts(name: str, billions: float) -> None:
     # Published counts differ on whether embeddings are counted: gpt-oss's leaves out 0.58 B of them.
@@ -44,6 +63,7 @@ def test_ranks_add_up_to_the_whole(name: str) -> None:
             continue
         many = shapes(llm, tp)
         assert many.linear_parameters * tp == pytest.approx(one.linear_parameters)
+        assert many.state_bytes * tp == pytest.approx(one.state_bytes)
         assert many.expert_parameters * tp == pytest.approx(one.expert_parameters)
         assert many.kv_width * tp == pytest.approx(one.kv_width)
 

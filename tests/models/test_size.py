@@ -20,7 +20,7 @@ def test_everything_is_accounted_for(gpu: str, tp: int) -> None:
     found = breakdown("Llama-3.1-8B", gpu, "bf16", tp)
     parts = (
         found.weight_bytes + found.activation_bytes + found.graph_bytes + found.communication_bytes
-        + found.headroom_bytes + found.left_to_others_bytes + found.kv_pool_bytes
+        + found.adapter_bytes + found.headroom_bytes + found.left_to_others_bytes + found.kv_pool_bytes
     )  # fmt: skip
     assert parts == pytest.approx(found.total_bytes)
     assert found.left_to_others_bytes == pytest.approx(0.1 * found.total_bytes, rel=1e-4)
@@ -46,3 +46,19 @@ def test_what_does_not_load_says_so() -> None:
 def test_one_request_goes_no_further_than_the_llm() -> None:
     assert breakdown("Llama-3.1-8B", "H200-SXM", "bf16", 1).largest_context_tokens == 131_072
     assert breakdown("Llama-3.1-8B", "L4", "bf16", 1).largest_context_tokens < 60_000
+
+
+def test_approved_context_falls_with_concurrency_and_fits_exactly() -> None:
+    found = breakdown("Llama-3.1-8B", "A100-80GB-SXM", "bf16", 1)
+    contexts = [tokens for _, tokens in found.largest_context_at_concurrency]
+    assert contexts == sorted(contexts, reverse=True)
+    assert found.largest_context_at_concurrency[0] == (1, found.largest_context_tokens)
+    for requests, tokens in found.largest_context_at_concurrency[2:]:
+        assert requests * tokens * 131_072 <= found.kv_pool_bytes < requests * (tokens + 16) * 131_072
+
+
+def test_windows_let_contexts_grow_further() -> None:
+    # Of gpt-oss-120b's 36 layers half keep 128 tokens: twice the context of a cache that keeps everything.
+    found = breakdown("gpt-oss-120b", "H100-SXM", "fp4", 2)
+    requests, tokens = found.largest_context_at_concurrency[2]
+    assert requests * 18 * 2 * 4 * 64 * 2 * (tokens + 128) == pytest.approx(found.kv_pool_bytes, rel=1e-3)

@@ -28,7 +28,7 @@ LOADS = LoadGrid(
 
 def grid() -> tuple[Rows, Budget]:
     configurations = [
-        Configuration(llm, gpu, precision, "bf16", tp, "vllm")
+        Configuration(llm, gpu, precision, "bf16", tp, "vllm", pipeline_parallel=2 if tp == 1 and gpu == "L40S" else 1)
         for llm in ("Llama-3.1-8B", "Llama-3.1-70B", "gpt-oss-120b", "DeepSeek-R1")
         for gpu in ("L40S", "H100-SXM")
         for precision in ("bf16", "int4")

@@ -1,0 +1,175 @@
+"""Reading the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import groupby
+
+import numpy as np
+from sqlalchemy import Connection, Engine, func, select
+
+from configs.errors import InputError
+from data.ledger import tables
+from data.ledger.connect import reading
+from data.ledger.content import get, unpack
+from data.ledger.records import Actual, Correction, CorrectionLine, RunLine, Vintage, series_key
+from data.records import SeriesKey
+
+SERIES_AT_ONCE = 20
+"""Series read in one go: bounds memory, and a database answers few large questions faster than many small ones."""
+
+
+def runs(engine: Engine, scenario: str | None = None, kind: str | None = None) -> tuple[RunLine, ...]:
+    """Runs in the order of their recording, without their entries."""
+    table = tables.run.c
+
+    def work(connection: Connection) -> tuple[RunLine, ...]:
+        query = select(tables.run).order_by(table.recorded_at, table.id)
+        query = query if scenario is None else query.where(table.scenario == scenario)
+        query = query if kind is None else query.where(table.kind == kind)
+        return tuple(RunLine(**row, entries={}) for row in connection.execute(query).mappings())
+
+    return reading(engine, work)
+
+
+def find_run(engine: Engine, name: str) -> RunLine:
+    """The run with this id, or the only one whose id starts so, with its entries. InputError otherwise."""
+
+    def work(connection: Connection) -> RunLine:
+        table, wanted = tables.run.c, name.rstrip("/").rsplit("/", 1)[-1]
+        query = select(tables.run).where(func.substr(table.id, 1, len(wanted)) == wanted).order_by(table.recorded_at)
+        found = connection.execute(query).mappings().all()
+        exact = [row for row in found if row["id"] == wanted]
+        if len(exact) != 1 and len(found) != 1:
+            last = connection.execute(select(table.id).order_by(table.recorded_at.desc()).limit(5)).scalars().all()
+            got = f"{len(found)} runs: {', '.join(row['id'] for row in found[:5])}" if found else "none"
+            known = f"Runs recorded last: {', '.join(last)}." if last else "The ledger is empty: make a plan first."
+            raise InputError(f"run {name!r}", "the id of one recorded run, or its beginning", got, known)
+        row = (exact or found)[0]
+        entries = connection.execute(select(tables.entry).where(tables.entry.c.run_id == row["id"])).mappings()
+        return RunLine(**row, entries={(e["role"], e["name"]): e["sha256"] for e in entries})
+
+    return reading(engine, work)
+
+
+def content(engine: Engine, sha256: str) -> bytes:
+    """A content by its hash, verified."""
+    return reading(engine, lambda connection: get(connection, [sha256])[sha256])
+
+
+def newest_actuals(connection: Connection, scenario: str, labels: list[str]) -> dict[str, Actual]:
+    """What is known of these series, by label, from the first to the last recorded month."""
+    table = tables.actual.c
+    query = (
+        select(table.series, table.month, table.sha256)
+        .where(table.scenario == scenario, table.series.in_(labels))
+        .order_by(table.series, table.month, table.version)
+    )
+    chunks: dict[str, dict[str, str]] = {}
+    for label, month, key in connection.execute(query):
+        chunks.setdefault(label, {})[month] = key
+    contents = get(connection, [key for months in chunks.values() for key in months.values()])
+    found = {}
+    for label, months in chunks.items():
+        first = np.datetime64(min(months), "M")
+        stop = np.datetime64(max(months), "M") + np.timedelta64(1, "M")
+        start = first.astype("datetime64[h]")
+        hours = np.full(int((stop.astype("datetime64[h]") - start).astype(int)), np.nan)
+        for month, key in months.items():
+            shift = int((np.datetime64(month, "M").astype("datetime64[h]") - start).astype(int))
+            values = unpack(contents[key])[1]["requests"]
+            hours[shift : shift + len(values)] = values
+        seen = np.flatnonzero(~np.isnan(hours))
+        found[label] = Actual(series_key(label), np.datetime64(start + int(seen[0])), hours[seen[0] : seen[-1] + 1])
+    return found
+
+
+def series_of(engine: Engine, scenario: str) -> tuple[SeriesKey, ...]:
+    """Series that have a vintage."""
+    table = tables.vintage.c
+    query = select(table.series).where(table.scenario == scenario).distinct().order_by(table.series)
+    return reading(engine, lambda connection: tuple(map(series_key, connection.execute(query).scalars())))
+
+
+def said_and_done(engine: Engine, scenario: str) -> Iterator[tuple[SeriesKey, tuple[Vintage, ...], Actual | None]]:
+    """Every series with all its vintages, oldest first, and what happened; a few series in memory at a time.
+
+    Where two runs issued a vintage from the same hour, the one recorded last is taken: what was planned from."""
+    table = tables.vintage.c
+    query = select(table.series).where(table.scenario == scenario).distinct().order_by(table.series)
+    labels = reading(engine, lambda connection: connection.execute(query).scalars().all())
+
+    def batch(connection: Connection, wanted: list[str]) -> list[tuple[str, list[Vintage], Actual | None]]:
+        rows = connection.execute(
+            select(table.series, table.run_id, table.issued_from, table.sha256)
+            .join(tables.run, tables.run.c.id == table.run_id)
+            .where(table.scenario == scenario, table.series.in_(wanted))
+            .order_by(table.series, table.issued_from, tables.run.c.recorded_at)
+        ).all()
+        contents = get(connection, [row.sha256 for row in rows])
+        known = newest_actuals(connection, scenario, wanted)
+        found = []
+        for label, group in groupby(rows, key=lambda row: str(row.series)):
+            latest = {row.issued_from: row for row in group}
+            key = series_key(label)
+            vintages = [Vintage.unpacked(row.run_id, key, contents[row.sha256]) for row in latest.values()]
+            found.append((label, vintages, known.get(label)))
+        return found
+
+    for start in range(0, len(labels), SERIES_AT_ONCE):
+        wanted = list(labels[start : start + SERIES_AT_ONCE])
+        for label, vintages, actual in reading(engine, lambda connection, wanted=wanted: batch(connection, wanted)):  # type: ignore[misc]
+            yield series_key(label), tuple(vintages), actual
+
+
+def corrections(engine: Engine, scenario: str | None = None) -> tuple[CorrectionLine, ...]:
+    """All corrections with their latest review, in the order of their proposal."""
+    table, reviews = tables.correction, tables.review.c
+
+    def work(connection: Connection) -> tuple[CorrectionLine, ...]:
+        query = select(table).order_by(table.c.recorded_at, table.c.id)
+        query = query if scenario is None else query.where(table.c.scenario == scenario)
+        rows = connection.execute(query).mappings().all()
+        latest = {
+            row["correction_id"]: row
+            for row in connection.execute(select(tables.review).order_by(reviews.version)).mappings()
+        }
+        contents = get(connection, [row["sha256"] for row in rows])
+        found = []
+        for row in rows:
+            seen = latest.get(row["id"])
+            verdict = ("open", "", "") if seen is None else (seen["verdict"], seen["reviewer"], seen["note"])
+            one = Correction(**json.loads(contents[row["sha256"]]))
+            found.append(CorrectionLine(row["id"], one, row["proposed_by"], row["recorded_at"], *verdict))
+        return tuple(found)
+
+    return reading(engine, work)
+
+
+def verify(engine: Engine) -> tuple[str, ...]:
+    """What is wrong with a ledger; nothing for a sound one. Every content is read and compared with its hash, and every
+    run with its manifest."""
+
+    def work(connection: Connection) -> tuple[str, ...]:
+        faults: list[str] = []
+        for key in connection.execute(select(tables.blob.c.sha256)).scalars().all():
+            try:
+                get(connection, [key])
+            except Exception as error:  # noqa: BLE001 - any damage is what is looked for here
+                faults.append(f"blob {key[:12]}: {error}")
+        for row in connection.execute(select(tables.run)).mappings().all():
+            manifest = json.loads(get(connection, [row["manifest"]])[row["manifest"]])
+            entries = connection.execute(
+                select(tables.entry.c.role, tables.entry.c.name, tables.entry.c.sha256).where(
+                    tables.entry.c.run_id == row["id"]
+                )
+            )
+            vintages = connection.execute(
+                select(tables.vintage.c.series, tables.vintage.c.sha256).where(tables.vintage.c.run_id == row["id"])
+            )
+            if sorted(map(list, entries)) != manifest["entries"] or sorted(map(list, vintages)) != manifest["vintages"]:
+                faults.append(f"run {row['id']}: its rows are not those of its manifest")
+        return tuple(faults)
+
+    return reading(engine, work)

@@ -1,0 +1,89 @@
+"""From the columns of a source to canonical fields: by mapping, by known format, or by usual names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from configs.errors import InputError
+from configs.mapping import LogMapping
+from data.readers.detect import Found
+from data.readers.fields import USUAL_NAMES
+
+DEFAULT_START = date(2024, 1, 1)
+"""A Monday: where relative times begin unless the user says otherwise."""
+
+KNOWN: Mapping[str, Mapping[str, object]] = {
+    "azure": {"timestamp": "TIMESTAMP", "input_tokens": "ContextTokens", "output_tokens": "GeneratedTokens"},
+    "burstgpt": {
+        "timestamp": "Timestamp", "timestamp_unit": "s", "input_tokens": "Request tokens",
+        "output_tokens": "Response tokens", "llm": "Model", "service": "Log Type", "duration_s": "Elapsed time",
+    },
+    "mooncake": {
+        "timestamp": "timestamp", "timestamp_unit": "ms", "input_tokens": "input_length",
+        "output_tokens": "output_length",
+    },
+}  # fmt: skip
+"""Columns of published traces. Azure: https://github.com/Azure/AzurePublicDataset (2023 and 2024 share their header;
+2024 writes offsets). BurstGPT: https://github.com/HPMLL/BurstGPT (files 1 and 2 without, file 3 with session and
+elapsed time; no response token means the request failed). Mooncake: https://github.com/kvcache-ai/Mooncake (arrival in
+ms; hash_ids name prefix blocks of 512 tokens)."""
+
+FIELDS = tuple(USUAL_NAMES)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Field -> index of its column in the source; the mapping in force; notes on what was assumed."""
+
+    columns: Mapping[str, int]
+    mapping: LogMapping
+    notes: tuple[str, ...]
+
+
+def resolve(where: str, found: Found, mapping: LogMapping | None) -> Resolved:
+    """Which column feeds which field. Raises InputError for a column that is not there, and for a log without a time
+    or token column; it lists the columns that are there."""
+    chosen = mapping or LogMapping()
+    if mapping is None or not any(getattr(mapping, field) for field in FIELDS):
+        known = dict(KNOWN.get(found.format, {}))
+        if known.get("duration_s") not in found.columns:
+            known.pop("duration_s", None)
+        known = {key: value for key, value in known.items() if key not in chosen.constants}
+        chosen = chosen.model_copy(update=known)
+    columns: dict[str, int] = {}
+    lower = {name.lower(): at for at, name in reversed(list(enumerate(found.columns)))}
+    guessed = []
+    for field in FIELDS:
+        named = getattr(chosen, field)
+        if named is not None:
+            if named not in found.columns:
+                if found.layout == "jsonl":
+                    # A key that no sampled line has may still come later; absent keys read as empty.
+                    raise_missing = field in ("timestamp", "input_tokens", "output_tokens")
+                else:
+                    raise_missing = True
+                if raise_missing:
+                    _missing(where, f"the column {named!r} for {field}", found)
+                continue
+            columns[field] = found.columns.index(named)
+        elif field not in chosen.constants and found.format == "request_log":
+            for usual in USUAL_NAMES[field]:
+                at = lower.get(usual, lower.get(f"usage.{usual}", lower.get(f"attributes.{usual}")))
+                if at is not None:
+                    columns[field] = at
+                    guessed.append(f"{field} from {found.columns[at]!r}")
+                    break
+    for field in ("timestamp", "input_tokens", "output_tokens"):
+        if field not in columns:
+            _missing(where, f"a column for {field}", found)
+    notes = [f"columns taken by their usual names: {', '.join(guessed)}"] if guessed else []
+    return Resolved(columns, chosen, tuple(notes))
+
+
+def _missing(where: str, what: str, found: Found) -> None:
+    shown = ", ".join(map(repr, found.columns[:30]))
+    raise InputError(
+        where, what, f"the columns {shown}", "Name it in a mapping file (`--mapping`, see docs/ingest.md)."
+    )

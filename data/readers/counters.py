@@ -1,0 +1,80 @@
+"""Samples of a counter into counts on a fixed grid: resets, gaps, jitter and uneven steps included."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.records import FloatArray
+
+WIDTHS_S = (1.0, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21_600.0, 86_400.0)
+GAP_STEPS = 1.5
+"""A distance of more than this many steps between two samples is a gap."""
+BRIDGED_STEPS = 5.5
+"""Up to here the increase over a gap is spread evenly over it; beyond, its time is unknown and stays unobserved."""
+
+RESET = "a counter reset: counted from 0, as Prometheus does"
+BRIDGED = "after a short gap: its increase is spread evenly over the gap"
+AFTER_GAP = "after a long gap: what was counted within it is not placed in time"
+
+
+@dataclass(frozen=True, slots=True)
+class Binned:
+    """Counts (or mean readings) by grid interval: start_s [n] (multiples of width_s since 1970), value [n]; repairs by
+    kind, samples repaired, and what fell into long gaps and partly covered ends."""
+
+    start_s: FloatArray
+    value: FloatArray
+    repairs: Counter[str]
+    repaired: int
+    unplaced: float
+
+
+def grid_width(steps: Sequence[float]) -> float:
+    """The grid interval of an export: the smallest usual width that is not below its median step (1 % tolerance)."""
+    step = float(np.median(steps)) if len(steps) else 60.0
+    return next((width for width in WIDTHS_S if width >= 0.99 * step), WIDTHS_S[-1])
+
+
+def binned_counter(t: FloatArray, v: FloatArray, step: float, width: float) -> Binned:
+    """The increase of a counter by grid interval.
+
+    t: sample times, ascending, seconds [n]; v: readings [n], finite and not negative. The increase between two samples
+    is spread evenly over the time between them; an interval counts only where samples cover all of it, so that an
+    export's ends do not pass for quiet intervals.
+    """
+    repairs: Counter[str] = Counter()
+    if len(t) < 2:
+        return Binned(np.empty(0), np.empty(0), repairs, 0, 0.0)
+    rise = np.diff(v)
+    reset = rise < 0
+    rise = np.where(reset, v[1:], rise)
+    span = np.diff(t)
+    gap = span > GAP_STEPS * step
+    long = span > BRIDGED_STEPS * step
+    repairs.update({RESET: int(reset.sum()), BRIDGED: int((gap & ~long).sum()), AFTER_GAP: int(long.sum())})
+    repaired = int((reset | gap).sum())
+    unplaced = float(rise[long].sum())
+    first = np.floor(t[0] / width) * width
+    n = int(np.ceil((t[-1] - first) / width))
+    edges = first + width * np.arange(n + 1)
+    known = ~long
+    # Cumulative count and cumulative covered time at any moment: linear between samples, flat over long gaps.
+    total = np.concatenate([[0.0], np.cumsum(np.where(known, rise, 0.0))])
+    covered = np.concatenate([[0.0], np.cumsum(np.where(known, span, 0.0))])
+    value = np.diff(np.interp(edges, t, total))
+    seconds = np.diff(np.interp(edges, t, covered))
+    whole = seconds >= width * (1.0 - 1e-6)
+    unplaced += float(value[~whole].sum())
+    return Binned(edges[:-1][whole], value[whole], +repairs, repaired, unplaced)
+
+
+def binned_gauge(t: FloatArray, v: FloatArray, width: float) -> Binned:
+    """The mean reading by grid interval."""
+    start = np.floor(t / width) * width
+    edges, index = np.unique(start, return_inverse=True)
+    mean = np.bincount(index, weights=v) / np.bincount(index)
+    return Binned(edges, mean, Counter(), 0, 0.0)

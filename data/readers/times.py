@@ -1,0 +1,90 @@
+"""Arrival times as SQL: text or numbers, absolute or relative, with and without an offset, across clock changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from configs.mapping import LogMapping
+from data.readers.columns import DEFAULT_START
+from data.readers.session import ident, literal
+
+UNIT_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_NUMBER_TYPES = ("INT", "DOUBLE", "FLOAT", "DECIMAL", "HUGE")
+_OFFSET = r"(Z|[+-]\d{2}(:?\d{2})?)$"
+_SHORTEST_ZONED = 17  # 2026-01-01T00:00Z; a date alone ends in digits after a minus sign too
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSql:
+    """SQL of the arrival (TIMESTAMP, UTC; NULL where it is no time that exists), of `this hour occurs twice`, and of
+    `this row has no offset`."""
+
+    ts: str
+    twice: str = "false"
+    no_offset: str = "false"
+
+
+def native(type_name: str) -> str:
+    """text, number, timestamp or timestamptz: how a column of this DuckDB type is read."""
+    upper = type_name.upper()
+    if upper.startswith("TIMESTAMP WITH TIME ZONE"):
+        return "timestamptz"
+    if upper.startswith(("TIMESTAMP", "DATETIME")):
+        return "timestamp"
+    return "number" if any(word in upper for word in _NUMBER_TYPES) and "[" not in upper else "text"
+
+
+def number(field: str, kind: str) -> str:
+    """A double, or NULL. Underscores are not digits, whatever the database thinks."""
+    name = ident(field)
+    if kind == "number":
+        return f"CAST({name} AS DOUBLE)"
+    return f"CASE WHEN NOT contains({name}, '_') THEN TRY_CAST({name} AS DOUBLE) END"
+
+
+def start_s(mapping: LogMapping) -> float:
+    """The declared (or default) time zero of relative times, seconds since 1970."""
+    day = mapping.start or DEFAULT_START
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+
+
+def time_sql(mapping: LogMapping, kind: str, unit: str) -> TimeSql:
+    """The SQL for the column `timestamp` of a relation, written as `unit` (text, s, relative ms, ...)."""
+    name = ident("timestamp")
+    if unit != "text":
+        scale = UNIT_S[unit.removeprefix("relative ")] * 1e6
+        origin = start_s(mapping) * 1e6 if unit.startswith("relative") else 0.0
+        micros = f"(({number('timestamp', kind)}) * {scale!r} + {origin!r})"
+        return TimeSql(
+            f"CASE WHEN {micros} BETWEEN 0 AND 5e15 THEN make_timestamp(CAST(round({micros}) AS BIGINT)) END"
+        )
+    if kind == "timestamptz":
+        return TimeSql(f"({name} AT TIME ZONE 'UTC')")
+    # Words such as `now` and `infinity` are times to the database, not to us.
+    sane = "true" if kind == "timestamp" else f"(ltrim({name})[1] BETWEEN '0' AND '9')"
+    aware = f"TRY_CAST({name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
+    if mapping.time_zone == "UTC":
+        parsed = f"CAST({name} AS TIMESTAMP)" if kind == "timestamp" else aware
+        return TimeSql(f"CASE WHEN {sane} THEN {parsed} END")
+    zoned = "false"
+    if kind == "text":
+        zoned = f"(regexp_matches(trim({name}), '{_OFFSET}') AND length(trim({name})) >= {_SHORTEST_ZONED})"
+    zone = literal(mapping.time_zone)
+    local = f"TRY_CAST({name} AS TIMESTAMP)"
+    utc = f"(({local} AT TIME ZONE {zone}) AT TIME ZONE 'UTC')"
+
+    def back(shift: str = "") -> str:
+        return f"((({utc} {shift}) AT TIME ZONE 'UTC') AT TIME ZONE {zone})"
+
+    # A local time that does not come back was skipped by a clock change; one that also comes back from an hour earlier
+    # or later occurs twice.
+    earlier = f"{back('- INTERVAL 1 HOUR')} = {local}"
+    later = f"{back('+ INTERVAL 1 HOUR')} = {local}"
+    first = f"CASE WHEN {earlier} THEN {utc} - INTERVAL 1 HOUR ELSE {utc} END"
+    naive = f"CASE WHEN {back()} = {local} THEN {first} END"
+    return TimeSql(
+        ts=f"CASE WHEN {sane} THEN CASE WHEN {zoned} THEN {aware} ELSE {naive} END END",
+        twice=f"(NOT {zoned} AND ({earlier} OR {later}))",
+        no_offset=f"(NOT {zoned})",
+    )

@@ -1,0 +1,72 @@
+"""Step costs as the simulators scan over them: on a uniform grid, in clock ticks, one lane each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data.records import FloatArray, IntArray, StepCost
+
+GRID_TOKENS = 8
+"""Spacing of the resampled linear-cost table."""
+TABLE_STEP = 256
+"""Tokens by which the table grows."""
+
+
+class Cost(NamedTuple):
+    """StepCost in ticks: linear [lanes, grid, 2] value and rise at multiples of GRID_TOKENS, the rest [lanes]."""
+
+    linear: jax.Array
+    d0: jax.Array
+    d1: jax.Array
+    d2: jax.Array
+    p0: jax.Array
+    p1: jax.Array
+    p2: jax.Array
+    mixed: jax.Array
+
+
+def mixed_factor(cost: StepCost) -> FloatArray:
+    """The mixed-iteration factor of every lane."""
+    ones = np.ones(cost.linear_s.shape[0])
+    return ones if cost.mixed_decode_factor is None else np.asarray(cost.mixed_decode_factor)
+
+
+def uniform(cost: StepCost, most_tokens: int, tick_s: float) -> Cost:
+    """The cost on a uniform grid from 0 to beyond most_tokens, in ticks."""
+    lanes = cost.linear_s.shape[0]
+    # Rounded up, so that few shapes are ever compiled.
+    end = -(-(most_tokens + 2 * GRID_TOKENS) // TABLE_STEP) * TABLE_STEP
+    grid = np.arange(0, end, GRID_TOKENS, dtype=np.float64)
+    tokens = np.asarray(cost.tokens, dtype=np.float64)
+    slope = (cost.linear_s[:, -1] - cost.linear_s[:, -2]) / (tokens[-1] - tokens[-2])
+    table = np.stack([np.interp(grid, tokens, cost.linear_s[lane]) for lane in range(lanes)])
+    beyond = grid > tokens[-1]
+    table[:, beyond] = cost.linear_s[:, -1:] + slope[:, None] * (grid[beyond] - tokens[-1])
+
+    def ticks(values: FloatArray) -> jax.Array:
+        return jnp.asarray(np.broadcast_to(np.asarray(values) / tick_s, (lanes,)).astype(np.float32))
+
+    pieces = np.stack([table[:, :-1], np.diff(table, axis=1)], axis=2)
+    return Cost(
+        jnp.asarray((pieces / tick_s).astype(np.float32)),
+        ticks(cost.decode_base_s),
+        ticks(cost.decode_per_seq_s),
+        ticks(cost.decode_per_kv_token_s),
+        ticks(cost.prefill_base_s),
+        ticks(cost.prefill_per_token_s),
+        ticks(cost.prefill_per_attention_s),
+        jnp.asarray(mixed_factor(cost).astype(np.float32)),
+    )
+
+
+def take(cost: StepCost, index: IntArray) -> StepCost:
+    """Some lanes of a cost, as often as the index names them."""
+    return StepCost(
+        cost.tokens, cost.linear_s[index], cost.decode_base_s[index], cost.decode_per_seq_s[index],
+        cost.decode_per_kv_token_s[index], cost.prefill_base_s[index], cost.prefill_per_token_s[index],
+        cost.prefill_per_attention_s[index], mixed_factor(cost)[index],
+    )  # fmt: skip

@@ -1,0 +1,79 @@
+"""What is asked of a replica: classes mixed in their shares, drawn request by request, and when they arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.records import FloatArray, IntArray, LengthSample, SloTarget
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLoad:
+    """A request class on a replica: its share of the requests, its lengths and its SLO."""
+
+    name: str
+    share: float
+    lengths: LengthSample
+    slo: SloTarget
+
+
+Mix = tuple[ClassLoad, ...]
+"""The classes of one lane."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Requests of every lane, [lanes, requests]: tokens and the index of the class in the lane's mix; unit_s [seeds,
+    requests] arrival times at one request a second. Lane i draws with seed i % seeds."""
+
+    input_tokens: IntArray
+    cached_tokens: IntArray
+    output_tokens: IntArray
+    which: IntArray
+    unit_s: FloatArray
+
+
+def arrivals(rng: np.random.Generator, requests: int, cv: float) -> FloatArray:
+    """Rising arrival times at one request a second, [requests]: gamma interarrivals with coefficient of variation cv
+    (1 is Poisson, above it bursts, 1 / sqrt(n) is what one of n replicas sees of a Poisson stream dealt in turn)."""
+    if cv == 1.0:
+        return np.cumsum(rng.exponential(1.0, requests))
+    shape = 1.0 / cv**2
+    return np.cumsum(rng.gamma(shape, 1.0 / shape, requests))
+
+
+def draw(mixes: Sequence[Mix], requests: int, seeds: int = 1, seed: int = 0, cv: float = 1.0) -> Drawn:
+    """Requests of every lane and seed, lane by lane and within it seed by seed: [lanes x seeds, requests].
+
+    Lengths are drawn by stratified inversion of each sample's weights along its total length, so that tails come in
+    their share; the same seed uses the same random numbers in every lane, so that lanes differ by nothing else.
+    """
+    sides: list[list[IntArray]] = []
+    streams = [np.random.default_rng((seed, index)) for index in range(seeds)]
+    uniform = [(rng.permutation(requests) + rng.random(requests)) / requests for rng in streams]
+    lot = [rng.random(requests) for rng in streams]
+    unit = np.stack([arrivals(rng, requests, cv) for rng in streams])
+    for mix in mixes:
+        shares = np.cumsum([one.share for one in mix])
+        sorted_ = [_by_length(one.lengths) for one in mix]
+        for index in range(seeds):
+            which = np.minimum(np.searchsorted(shares / shares[-1], lot[index]), len(mix) - 1)
+            lane = np.zeros((3, requests), dtype=np.int64)
+            for number, (table, cumulative) in enumerate(sorted_):
+                mine = np.flatnonzero(which == number)
+                # The class's own ranks, so that each class is stratified whatever its share.
+                rank = (np.argsort(np.argsort(uniform[index][mine])) + uniform[index][mine]) / max(len(mine), 1)
+                lane[:, mine] = table[:, np.minimum(np.searchsorted(cumulative, rank), table.shape[1] - 1)]
+            sides.append([lane[0], lane[1], lane[2], which])
+    inputs, cached, outputs, which_ = (np.stack(side) for side in zip(*sides, strict=True))
+    return Drawn(inputs, cached, outputs, which_, unit)
+
+
+def _by_length(sample: LengthSample) -> tuple[IntArray, FloatArray]:
+    """Input, cached and output tokens [3, n] by total length, and the cumulative weight."""
+    order = np.argsort(sample.input_tokens + sample.output_tokens, kind="stable")
+    table = np.stack([sample.input_tokens[order], sample.cached_tokens[order], sample.output_tokens[order]])
+    return table, np.cumsum(sample.weight[order]) / sample.weight.sum()

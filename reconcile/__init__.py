@@ -1,0 +1,1 @@
+"""What was said against what happened: pure functions from vintages and actuals to errors, causes and corrections."""

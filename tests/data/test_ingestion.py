@@ -1,0 +1,380 @@
+"""Ingestion: formats told by content, every row answered for, nothing counted twice."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from datetime import UTC, date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from configs.errors import InputError
+from configs.mapping import LogMapping, load_mapping
+from data.dataset import open_dataset
+from data.ingestion import ingest_files
+from data.readers.mooncake import leading_hits
+from tests.data.ingest_files import AZURE, content, csv_text, one, write_csv, write_jsonl, write_parquet
+
+ROWS = [(f"2026-01-05 10:00:{i % 60:02d}.{i:06d}", 100 + i, i % 7 + 1) for i in range(200)]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_layout_of_the_same_rows_is_the_same_data(tmp_path: Path) -> None:
+    text = csv_text(AZURE, ROWS)
+    made = {
+        "plain.csv": text.encode(),
+        "named.jsonl": text.encode(),
+        "packed.csv": gzip.compress(text.encode()),
+        "two_members.gz": gzip.compress(text.encode()[:500]) + gzip.compress(text.encode()[500:]),
+        "windows.csv": text.replace("\n", "\r\n").encode(),
+        "bom.csv": b"\xef\xbb\xbf" + text.encode(),
+        "utf16.csv": text.encode("utf-16"),
+        "semicolons.csv": text.replace(",", ";").encode(),
+        "blank_lines.csv": text.replace("\n", "\n\n").encode(),
+        "quoted.csv": text.replace(",101,", ',"101",').encode(),
+    }
+    wanted = None
+    for name, raw in made.items():
+        (tmp_path / name).write_bytes(raw)
+        folder = tmp_path / f"out-{name}"
+        source = one(folder, tmp_path / name).source
+        assert source is not None
+        assert (source.format, source.rows_in, source.kept) == ("azure", 200, 200), name
+        found = content(folder, "*")
+        wanted = wanted or found
+        assert found == wanted, name
+    typed = [(datetime.fromisoformat(t), i, o) for t, i, o in ROWS]
+    for path in (
+        write_jsonl(tmp_path / "rows.csv", AZURE, ROWS),
+        write_parquet(tmp_path / "rows.bin", AZURE, typed),
+    ):
+        folder = tmp_path / f"out2-{path.name}"
+        assert one(folder, path).source.format == "azure"  # type: ignore[union-attr]
+        assert content(folder, "*") == wanted, path
+
+
+def test_the_same_file_twice_changes_no_byte(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", AZURE, [*ROWS, ("never", 1, 1)])
+    folder = tmp_path / "out"
+    one(folder, path)
+    before = files(folder)
+    again = one(folder, path)
+    assert again.unchanged
+    assert files(folder) == before
+    # The same content under another name and in another wrapping adds no row.
+    packed = tmp_path / "b.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    source = one(folder, packed).source
+    assert source is not None
+    assert (source.new, source.already_present) == (0, 200)
+    assert len(content(folder, "ts")) == 200
+
+
+def test_another_mapping_for_a_file_that_is_there_is_refused(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", AZURE, ROWS)
+    one(tmp_path / "out", path)
+    (answer,) = ingest_files([path], tmp_path / "out", LogMapping(constants={"service": "chat"}))
+    assert answer.error is not None
+    assert "another one" in answer.error
+
+
+Row2 = tuple[int, int]
+TINY = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 2)), max_size=12)
+
+
+@settings(max_examples=6)
+@given(TINY, TINY, TINY)
+def test_overlaps_count_as_multisets_in_any_order(a: list[Row2], b: list[Row2], c: list[Row2]) -> None:
+    """Oracle: the union of multisets, Counter's `|`."""
+    exports = [[(f"2026-01-05 10:00:0{second}", tokens, 5) for second, tokens in rows] for rows in (a, b, c) if rows]
+    want: Counter[object] = Counter()
+    for rows in exports:
+        want |= Counter(rows)
+    for order in (exports, exports[::-1]):
+        with TemporaryDirectory() as name:
+            folder = Path(name)
+            for i, rows in enumerate(order):
+                one(folder / "out", write_csv(folder / f"{i}.csv", AZURE, rows))
+            got = (
+                content(folder / "out", "strftime(ts, '%Y-%m-%d %H:%M:%S'), input_tokens, output_tokens")
+                if exports
+                else []
+            )
+            assert Counter(got) == want
+
+
+BAD = (
+    (("yesterday", 1, 1), "timestamp: not a time that exists"),
+    (("now", 1, 1), "timestamp: not a time that exists"),
+    (("infinity", 1, 1), "timestamp: not a time that exists"),
+    (("2026-02-30 00:00:00", 1, 1), "timestamp: not a time that exists"),
+    (("1970-01-01 00:00:00", 1, 1), "timestamp: before 2000 or after 2099"),
+    (("2026-01-05 10:00:00", "", 1), "input_tokens: empty"),
+    (("2026-01-05 10:00:00", -4, 1), "input_tokens: not a whole number from 0"),
+    (("2026-01-05 10:00:00", "-1e300", 1), "input_tokens: not a whole number from 0"),
+    (("2026-01-05 10:00:00", "12.5", 1), "input_tokens: not a whole number from 0"),
+    (("2026-01-05 10:00:00", "1_0", 1), "input_tokens: not a whole number from 0"),
+    (("2026-01-05 10:00:00", "0x10", 1), "input_tokens: not a whole number from 0"),
+    (("2026-01-05 10:00:00", 5, "nan"), "output_tokens: not a whole number from 0"),
+    (("2026-01-05 10:00:00", 5, "1e400"), "output_tokens: more than 100,000,000"),
+    (("2026-01-05 10:00:00", 5, "1e30"), "output_tokens: more than 100,000,000"),
+    (("2026-01-05 10:00:00", 0, 0), "neither input nor output tokens"),
+    (("2026-01-05 10:00:00", 1), "2 fields where the header has 3"),
+    (("2026-01-05 10:00:00", 1, 2, 3), "4 fields where the header has 3"),
+    (("2026-01-05 10:00:00\x00", 1, 2), "a control character"),
+)
+
+
+def test_a_bad_row_is_rejected_with_its_reason_line_and_text(tmp_path: Path) -> None:
+    rows = [row for row, _ in BAD]
+    answer = one(tmp_path / "out", write_csv(tmp_path / "a.csv", AZURE, [ROWS[0], *rows, ROWS[1]]))
+    assert answer.source is not None
+    assert answer.source.kept == 2
+    assert answer.source.reasons == Counter(reason for _, reason in BAD)
+    assert answer.rejects is not None
+    records = map(json.loads, answer.rejects.read_text(encoding="utf-8").splitlines())
+    found = {record["line"]: record for record in records}
+    for line, (row, reason) in enumerate(BAD, start=3):
+        assert found[line]["reason"] == reason
+        assert str(row[0])[:10] in found[line]["text"]
+
+
+def test_names_are_cleaned_and_said(tmp_path: Path) -> None:
+    header = (*AZURE, "tenant")
+    names = ['=HYPERLINK("http://x")', "+1", "@SUM(A1)", "o'hara; DROP TABLE requests", "tab\tname", "-", "", "x" * 300]
+    rows = [(*ROWS[i], name) for i, name in enumerate(names)]
+    mapping = LogMapping(
+        timestamp="TIMESTAMP", input_tokens="ContextTokens", output_tokens="GeneratedTokens", tenant="tenant"
+    )
+    source = one(tmp_path / "out", write_csv(tmp_path / "a.csv", header, rows), mapping=mapping).source
+    assert source is not None
+    assert (source.kept, source.repaired) == (3, 5)
+    found = {row[0] for row in content(tmp_path / "out", "tenant")}
+    assert found == {
+        '\'=HYPERLINK("http://x")',
+        "'+1",
+        "'@SUM(A1)",
+        "o'hara; DROP TABLE requests",
+        "tabname",
+        None,
+        "x" * 200,
+    }
+
+
+def test_bytes_that_are_not_utf8_cost_a_repair_not_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "latin1.csv"
+    path.write_bytes("timestamp,input_tokens,output_tokens,tenant\n2026-01-05 10:00:00,5,6,café\n".encode("latin-1"))
+    source = one(tmp_path / "out", path).source
+    assert source is not None
+    assert (source.repaired, source.rejected) == (1, 0)
+    assert content(tmp_path / "out", "tenant") == [("caf�",)]
+
+
+def test_a_gzip_that_breaks_off_keeps_what_came_before(tmp_path: Path) -> None:
+    raw = gzip.compress(csv_text(AZURE, ROWS).encode())
+    (tmp_path / "cut.gz").write_bytes(raw[: len(raw) // 2])
+    source = one(tmp_path / "out", tmp_path / "cut.gz").source
+    assert source is not None
+    assert 20 < source.kept < 200
+    assert any("breaks off" in note for note in source.notes)
+
+
+def test_a_generic_log_by_usual_names_and_by_mapping(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    records = [
+        {
+            "created_at": 1767607200 + i,
+            "model": "Llama-3.1-8B",
+            "usage": {"prompt_tokens": 10 + i, "completion_tokens": 3},
+        }
+        for i in range(5)
+    ]
+    log.write_text("".join(json.dumps(one_record) + "\n" for one_record in records), encoding="utf-8")
+    source = one(tmp_path / "usual", log).source
+    assert source is not None
+    assert source.format == "request_log"
+    assert content(tmp_path / "usual", "ts, llm, input_tokens, output_tokens")[0] == (
+        datetime(2026, 1, 5, 10), "Llama-3.1-8B", 10, 3,
+    )  # fmt: skip
+    yaml = tmp_path / "map.yaml"
+    yaml.write_text(
+        "timestamp: when\ntimestamp_unit: ms\nstart: 2026-01-05\ninput_tokens: p\noutput_tokens: g\nstatus: code\n"
+        "status_words: {cancelled: ['418']}\nduration_s: took\nduration_unit: ms\nconstants: {region: eu-north}\n",
+        encoding="utf-8",
+    )
+    path = write_csv(
+        tmp_path / "odd.csv", ("when", "p", "g", "code", "took"),
+        [(0, 5, 6, "200", 1500), (250, 5, "", "418", 20), (500, 7, 8, "weird", -3)],
+    )  # fmt: skip
+    source = one(tmp_path / "mapped", path, mapping=load_mapping(yaml)).source
+    assert source is not None
+    assert (source.kept, source.repaired) == (2, 1)
+    assert content(tmp_path / "mapped", "epoch_ms(ts) - 1767571200000, output_tokens, status, duration_s, region") == [
+        (0, 6, "ok", 1.5, "eu-north"), (250, 0, "cancelled", 0.02, "eu-north"), (500, 8, None, None, "eu-north"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+def test_epoch_units_are_told_by_their_size(tmp_path: Path, unit: str, factor: int) -> None:
+    header = ("timestamp", "input_tokens", "output_tokens")
+    path = write_csv(tmp_path / "a.csv", header, [((1767607200 + i) * factor, 5, 6) for i in range(3)])
+    one(tmp_path / "out", path)
+    assert content(tmp_path / "out", "epoch(ts)::BIGINT")[0] == (1767607200,), unit
+
+
+def test_clock_changes(tmp_path: Path) -> None:
+    header = ("timestamp", "input_tokens", "output_tokens")
+    rows = [
+        ("2026-03-29 01:30:00", 1, 1), ("2026-03-29 02:30:00", 2, 1), ("2026-03-29 03:30:00", 3, 1),
+        ("2026-10-25 02:30:00", 4, 1), ("2026-10-25T02:30:00+01:00", 5, 1),
+    ]  # fmt: skip
+    source = one(
+        tmp_path / "out", write_csv(tmp_path / "a.csv", header, rows), mapping=LogMapping(time_zone="Europe/Paris")
+    ).source
+    assert source is not None
+    assert source.reasons == {"timestamp: not a time that exists": 1}
+    assert source.repairs["an hour that a clock change repeats: the first of the two is taken"] == 1
+    got = dict(content(tmp_path / "out", "input_tokens, ts"))
+    assert got == {
+        1: datetime(2026, 3, 29, 0, 30), 3: datetime(2026, 3, 29, 1, 30), 4: datetime(2026, 10, 25, 0, 30),
+        5: datetime(2026, 10, 25, 1, 30),
+    }  # fmt: skip
+    with pytest.raises(InputError, match="IANA zone"):
+        raise_first(tmp_path / "x", tmp_path / "a.csv", "Mars/Olympus")
+
+
+def raise_first(folder: Path, path: Path, zone: str) -> None:
+    (answer,) = ingest_files([path], folder, LogMapping(time_zone=zone))
+    assert answer.error is not None
+    raise InputError("x", answer.error, "", "")
+
+
+def test_request_ids_make_exact_repeats_rejects(tmp_path: Path) -> None:
+    header = ("timestamp", "input_tokens", "output_tokens", "request_id")
+    rows = [("2026-01-05 10:00:00", 5, 6, "a"), ("2026-01-05 10:00:00", 5, 6, "a"), ("2026-01-05 10:00:09", 5, 6, "a")]
+    source = one(tmp_path / "out", write_csv(tmp_path / "a.csv", header, rows)).source
+    assert source is not None
+    assert source.reasons == {"an id that an earlier row has, with the same content": 1}
+    assert source.new == 2
+
+
+def test_burstgpt_request_level_both_layouts(tmp_path: Path) -> None:
+    old = (
+        "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
+        "5,ChatGPT,472,18,490,Conversation log\n45,GPT-4,10,0,10,API log\n"
+    )
+    new = (
+        "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
+        "5.5,abc,2.25,ChatGPT,472,18,490,Conversation log\n"
+    )
+    (tmp_path / "old.csv").write_text(old, encoding="utf-8")
+    (tmp_path / "new.csv").write_text(new, encoding="utf-8")
+    answers = ingest_files(
+        [tmp_path / "old.csv", tmp_path / "new.csv"], tmp_path / "out", LogMapping(start=date(2026, 1, 5))
+    )
+    assert [answer.source.format for answer in answers if answer.source] == ["burstgpt", "burstgpt"]
+    assert content(tmp_path / "out", "ts, llm, service, status, duration_s") == [
+        (datetime(2026, 1, 5, 0, 0, 45), "GPT-4", "API log", "failed", None),
+        (datetime(2026, 1, 5, 0, 0, 5), "ChatGPT", "Conversation log", "ok", None),
+        (datetime(2026, 1, 5, 0, 0, 5, 500_000), "ChatGPT", "Conversation log", "ok", 2.25),
+    ]
+
+
+def test_hourly_counts(tmp_path: Path) -> None:
+    path = write_csv(
+        tmp_path / "h.csv", ("day", "hour", "chat", "api", "all"),
+        [(0, 0, 5, 1, 6), (0, 1, 7, 2, 9), (0, 1, 7, 2, 9), (0, 1, 8, 2, 10), (0, 24, 1, 1, 2), (1, 0, -1, 2, 1)],
+    )  # fmt: skip
+    answer = one(tmp_path / "out", path, mapping=LogMapping(start=date(2026, 1, 5)))
+    assert answer.source is not None
+    assert answer.source.format == "burstgpt_hourly"
+    assert answer.source.reasons == {
+        "a second row for its hour, with the same counts": 1,
+        "a second row for its hour, with other counts": 1,
+        "hour: not a whole number from 0 to 23": 1,
+        "count: not a number from 0": 1,
+    }
+    assert content(tmp_path / "out", "service, hour(ts), value", "metrics") == [
+        ("api", 0, 1.0), ("api", 1, 2.0), ("chat", 0, 5.0), ("chat", 1, 7.0),
+    ]  # fmt: skip
+    # A later export that says something else of an hour does not overwrite it, and is counted.
+    later = write_csv(tmp_path / "l.csv", ("day", "hour", "chat", "api"), [(0, 1, 7, 3), (0, 2, 1, 1)])
+    source = one(tmp_path / "out", later, mapping=LogMapping(start=date(2026, 1, 5))).source
+    assert source is not None
+    assert (source.new, source.already_present, source.conflicting) == (2, 1, 1)
+
+
+def test_mooncake_replays_prefix_blocks_in_order_of_arrival(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    records = [
+        {"timestamp": 2000, "input_length": 1600, "output_length": 5, "hash_ids": [0, 1, 9, 3]},
+        {"timestamp": 0, "input_length": 1500, "output_length": 5, "hash_ids": [0, 1, 2]},
+        {"timestamp": 3000, "input_length": 1024, "output_length": 5, "hash_ids": [0, 1]},
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    assert one(tmp_path / "out", path).source.format == "mooncake"  # type: ignore[union-attr]
+    # The first request to arrive finds nothing; the second its first two blocks; the third all but its last token.
+    assert content(tmp_path / "out", "second(ts), cached_tokens") == [(0, 0), (2, 1024), (3, 1023)]
+
+
+@given(st.lists(st.lists(st.integers(0, 5), max_size=5), max_size=12))
+def test_leading_hits_against_its_definition(requests: list[list[int]]) -> None:
+    seen: set[int] = set()
+    for i, blocks in enumerate(requests):
+        earlier = {block for other in requests[:i] for block in other}
+        want = next((k for k, block in enumerate(blocks) if block not in earlier), len(blocks))
+        assert leading_hits(blocks, seen) == want
+
+
+def test_files_that_cannot_be_read_are_answered_and_the_others_go_on(tmp_path: Path) -> None:
+    good = write_csv(tmp_path / "good.csv", AZURE, ROWS)
+    (tmp_path / "prose.txt").write_text("# A title\n\nProse.\n", encoding="utf-8")
+    (tmp_path / "empty.csv").write_text("", encoding="utf-8")
+    (tmp_path / "header.csv").write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n", encoding="utf-8")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1" + b"\x07" * 200)
+    (tmp_path / "twice.csv").write_text("timestamp,a,a\n1,2,3\n", encoding="utf-8")
+    (tmp_path / "none.csv").write_text("when,p,g\n1,2,3\n", encoding="utf-8")
+    names = ["prose.txt", "empty.csv", "header.csv", "broken.parquet", "twice.csv", "none.csv", "absent.csv"]
+    answers = ingest_files([*(tmp_path / name for name in names), good], tmp_path / "out")
+    for answer, word in zip(
+        answers[:-1],
+        ["begins with '# A title'", "empty file", "header alone", "whole Parquet", "twice", "'when'", "no such file"],
+        strict=True,
+    ):
+        assert answer.error is not None
+        assert word in answer.error
+    assert answers[-1].source is not None
+    assert [source.name for source in open_dataset(tmp_path / "out").sources] == ["good.csv"]
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+    with pytest.raises(InputError, match="a folder that holds"):
+        ingest_files([tmp_path / "thesis.txt"], tmp_path)
+    with pytest.raises(InputError, match="no match"):
+        ingest_files([str(tmp_path / "*.nothing")], tmp_path / "out")
+
+
+def test_what_an_interrupted_writer_left_is_cleared_away(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    one(folder, write_csv(tmp_path / "a.csv", AZURE, ROWS))
+    before = content(folder, "*")
+    (folder / "parts" / ".partial-1.parquet").write_bytes(b"half")
+    (folder / ".scratch-x").mkdir()
+    one(folder, write_csv(tmp_path / "b.csv", AZURE, ROWS[:3]))
+    assert content(folder, "*") == before
+    assert not [path for path in folder.rglob(".*") if path.name != ".lock"]
+
+
+def test_times_in_the_dataset_are_utc(tmp_path: Path) -> None:
+    header = ("timestamp", "input_tokens", "output_tokens")
+    one(tmp_path / "out", write_csv(tmp_path / "a.csv", header, [("2026-01-05T12:00:00+02:00", 5, 6)]))
+    assert content(tmp_path / "out", "ts") == [(datetime(2026, 1, 5, 10, tzinfo=UTC).replace(tzinfo=None),)]

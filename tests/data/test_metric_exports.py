@@ -1,0 +1,250 @@
+"""Prometheus range queries and OpenTelemetry spans: names old and new, resets, gaps, overlaps."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.ingestion import ingest_files
+from data.readers.counters import BRIDGED_STEPS, binned_counter, grid_width
+from data.readers.metric_names import NAMES, meaning, plain
+from tests.data.ingest_files import content, one
+
+T0 = 1_767_607_200.0  # 2026-01-05 10:00:00 UTC
+
+
+def export(path: Path, *series: tuple[dict[str, str], list[tuple[float, Any]]]) -> Path:
+    result = [{"metric": metric, "values": [[t, str(v)] for t, v in values]} for metric, values in series]
+    document = {"status": "success", "data": {"resultType": "matrix", "result": result}}
+    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    return path
+
+
+def counter(*values: float, start: float = T0, step: float = 60.0) -> list[tuple[float, Any]]:
+    return [(start + i * step, v) for i, v in enumerate(values)]
+
+
+VLLM = {"__name__": "vllm:request_success_total", "model_name": "Llama-3.1-8B", "instance": "a:8000"}
+
+
+def test_counters_become_counts_by_interval(tmp_path: Path) -> None:
+    path = export(
+        tmp_path / "p.json",
+        (VLLM | {"finished_reason": "stop"}, counter(100, 110, 125, 3, 8)),
+        (VLLM | {"finished_reason": "abort"}, counter(0, 1, 1, 0, 0)),
+        (VLLM | {"__name__": "vllm:num_requests_running"}, counter(4, 6, 2, 0, 1)),
+        (VLLM | {"__name__": "process_cpu_seconds_total"}, counter(1, 2, 3, 4, 5)),
+        ({"model_name": "x"}, counter(1, 2)),
+    )
+    source = one(tmp_path / "out", path).source
+    assert source is not None
+    assert (source.format, source.kind, source.rows_in) == ("prometheus", "metrics", 22)
+    assert source.reasons == {
+        "a metric that is not used": 5,
+        "a series without a name: export the metric itself, not a rate() or a sum() of it": 2,
+    }
+    assert source.repairs == {"a counter reset: counted from 0, as Prometheus does": 2}
+    rows = content(tmp_path / "out", "metric, minute(ts), value, llm", "metrics")
+    assert [(m, t, v) for m, t, v, _ in rows if m == "succeeded"] == [
+        ("succeeded", 0, 10.0), ("succeeded", 1, 15.0), ("succeeded", 2, 3.0), ("succeeded", 3, 5.0),
+    ]  # fmt: skip
+    assert sum(v for m, _, v, _ in rows if m == "cancelled") == 1.0
+    assert [v for m, _, v, _ in rows if m == "running"] == [4.0, 6.0, 2.0, 0.0, 1.0]
+    assert {llm for *_, llm in rows} == {"Llama-3.1-8B"}
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "want", "part"),
+    [
+        ("vllm:kv_cache_usage_perc", {}, "kv_usage", ""),
+        ("vllm:gpu_cache_usage_perc", {}, "kv_usage", ""),
+        ("vllm_prompt_tokens_total", {}, "input_tokens", ""),
+        ("vllm:inter_token_latency_seconds_bucket", {}, "tpot_s", "bucket"),
+        ("vllm:time_per_output_token_seconds_sum", {}, "tpot_s", "sum"),
+        ("vllm:gpu_prefix_cache_hits_total", {}, "cache_hit_tokens", ""),
+        ("vllm:request_success_total", {"finished_reason": "abort"}, "cancelled", ""),
+        ("sglang:num_requests_total", {}, "requests", ""),
+        ("sglang:cached_tokens_total", {}, "cache_hit_tokens", ""),
+        ("sglang:prompt_tokens_histogram_bucket", {}, "input_length", "bucket"),
+        ("trtllm_request_success_total", {"finished_reason": "stop"}, "succeeded", ""),
+        ("nv_inference_request_failure", {}, "failed", ""),
+        ("nv_trt_llm_request_metrics", {"request_type": "waiting"}, "waiting", ""),
+        ("nv_trt_llm_kv_cache_block_metrics", {"kv_cache_block_type": "fraction"}, "kv_usage", ""),
+        ("nv_llm_output_token_len_bucket", {}, "output_length", "bucket"),
+        ("tgi_request_input_length_bucket", {}, "input_length", "bucket"),
+        ("tgi_queue_size", {}, "waiting", ""),
+    ],
+)
+def test_names_old_and_new(name: str, labels: dict[str, str], want: str, part: str) -> None:
+    found = meaning(name, labels)
+    assert found is not None
+    assert (found[0].metric, found[1]) == (want, part)
+    assert all(plain(known) == known for known in NAMES)
+    assert meaning("nv_trt_llm_request_metrics", {"request_type": "max"}) is None
+    assert meaning("vllm:time_to_first_token_seconds", {}) is None
+
+
+def test_a_metric_under_both_names_counts_once(tmp_path: Path) -> None:
+    old, new = (
+        {**VLLM, "__name__": f"vllm:{name}"} for name in ("gpu_prefix_cache_hits_total", "prefix_cache_hits_total")
+    )
+    other = {**old, "instance": "b:8000"}
+    path = export(tmp_path / "p.json", (old, counter(0, 5)), (new, counter(0, 7)), (other, counter(0, 11)))
+    source = one(tmp_path / "out", path).source
+    assert source is not None
+    assert source.reasons == {"an older name of a metric that is there under its newer one": 2}
+    assert sorted(v for (v,) in content(tmp_path / "out", "value", "metrics")) == [7.0, 11.0]
+
+
+def test_bad_samples_are_counted_one_by_one(tmp_path: Path) -> None:
+    values = [*counter(1, 2), (T0 + 60, 9), (T0 + 180, "NaN"), (T0 + 240, "-4"), (5.0, 1), (T0 + 120, 4)]
+    path = export(tmp_path / "p.json", (VLLM, values))
+    source = one(tmp_path / "out", path).source
+    assert source is not None
+    assert source.rows_in == 7
+    assert source.reasons == {
+        "a second sample at the same time": 1,
+        "a value that is negative, absurd or no number": 2,
+        "a time before 2000 or after 2099": 1,
+    }
+    assert [v for (v,) in content(tmp_path / "out", "value", "metrics")] == [1.0, 2.0]
+
+
+def test_overlapping_exports_count_once_whatever_their_step(tmp_path: Path) -> None:
+    truth = np.cumsum(np.arange(241.0))  # a reading every 15 s for an hour
+    every = [(T0 + 15 * i, float(v)) for i, v in enumerate(truth)]
+    folder = tmp_path / "out"
+    one(folder, export(tmp_path / "a.json", (VLLM, every[:181:4])))
+    one(folder, export(tmp_path / "b.json", (VLLM, every[120::4])))
+    total = sum(v for (v,) in content(folder, "value", "metrics"))
+    assert total == pytest.approx(truth[-1])
+    # The same hour at 15 s adds nothing: its time is covered.
+    source = one(folder, export(tmp_path / "c.json", (VLLM, every))).source
+    assert source is not None
+    assert (source.new, source.already_present) == (0, 240)
+    # Half an hour more at 15 s goes on where the minutes end.
+    later = [(T0 + 3600 + 15 * i, float(truth[-1] + i)) for i in range(121)]
+    one(folder, export(tmp_path / "d.json", (VLLM, [*every[-60:], *later[1:]])))
+    assert sum(v for (v,) in content(folder, "value", "metrics")) == pytest.approx(truth[-1] + 120)
+
+
+def twin(t: list[float], v: list[float], step: float, width: float) -> dict[float, float]:
+    """The obvious way: every grid interval, every pair of samples, the share of the pair's time that falls into it."""
+    found = {}
+    first = np.floor(t[0] / width) * width
+    while first < t[-1]:
+        count = seconds = 0.0
+        for i in range(len(t) - 1):
+            span = t[i + 1] - t[i]
+            if span > BRIDGED_STEPS * step:
+                continue
+            shared = max(0.0, min(first + width, t[i + 1]) - max(first, t[i]))
+            rise = v[i + 1] - v[i] if v[i + 1] >= v[i] else v[i + 1]
+            count += rise * shared / span
+            seconds += shared
+        if seconds >= width * (1 - 1e-6):
+            found[first] = count
+        first += width
+    return found
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([13, 15, 17, 30, 60, 200]), st.integers(0, 50)), min_size=1, max_size=25),
+    st.integers(0, 200), st.sampled_from([15.0, 60.0]),
+)  # fmt: skip
+def test_binning_against_its_obvious_twin(pairs: list[tuple[int, int]], offset: int, width: float) -> None:
+    t = [T0 + offset, *(T0 + offset + float(x) for x in np.cumsum([gap for gap, _ in pairs]))]
+    v = [7.0, *(float(value) for _, value in pairs)]  # falling readings are resets
+    binned = binned_counter(np.array(t), np.array(v), 15.0, width)
+    want = twin(t, v, 15.0, width)
+    got = dict(zip(binned.start_s.tolist(), binned.value.tolist(), strict=True))
+    assert got.keys() == want.keys()
+    for start, value in want.items():
+        assert got[start] == pytest.approx(value, abs=1e-6)
+    rises = np.where(np.diff(v) < 0, v[1:], np.diff(v)).sum()
+    assert binned.value.sum() + binned.unplaced == pytest.approx(rises, abs=1e-6)
+
+
+def test_the_grid_is_a_usual_width() -> None:
+    assert [grid_width([step]) for step in (15.0, 14.9, 15.2, 61.0, 3600.0)] == [15.0, 15.0, 30.0, 300.0, 3600.0]
+
+
+def test_an_export_of_rates_or_prose_is_refused_with_advice(tmp_path: Path) -> None:
+    export(tmp_path / "rate.json", ({"model_name": "x"}, counter(1.5, 2.5)))
+    export(tmp_path / "node.json", ({"__name__": "node_load1"}, counter(1.5, 2.5)))
+    (tmp_path / "cut.json").write_text('{"status":"success","data":{"resultType":"matrix","result":[', encoding="utf-8")
+    answers = ingest_files([tmp_path / f"{name}.json" for name in ("rate", "node", "cut")], tmp_path / "out")
+    for answer, word in zip(answers, ["not a rate()", "not used", "whole JSON"], strict=True):
+        assert answer.error is not None
+        assert word in answer.error
+
+
+def otlp(*spans: dict[str, Any]) -> str:
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "assistant"}}]}
+    return json.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": list(spans)}]}]})
+
+
+def span(ident: str, tokens: dict[str, Any], **more: Any) -> dict[str, Any]:
+    pairs = [
+        {"key": key, "value": {"intValue" if isinstance(v, int) else "stringValue": str(v)}}
+        for key, v in tokens.items()
+    ]
+    start = int(T0) * 10**9
+    return {
+        "spanId": ident,
+        "startTimeUnixNano": str(start),
+        "endTimeUnixNano": str(start + 2_500_000_000),
+        "attributes": pairs,
+    } | more
+
+
+def test_spans_of_model_calls(tmp_path: Path) -> None:
+    usage = {"gen_ai.usage.input_tokens": 900, "gen_ai.usage.output_tokens": 80, "gen_ai.request.model": "m"}
+    text = "\n".join(
+        [
+            otlp(
+                span("a", usage | {"gen_ai.usage.cache_read.input_tokens": 512}),
+                span("b", {"gen_ai.usage.prompt_tokens": 70}, status={"code": 2}),
+                span("c", {"http.route": "/chat"}),
+                span("d", usage | {"gen_ai.operation.name": "invoke_agent"}),
+                span("e", {"gen_ai.usage.input_tokens": 10}),
+            ),
+            "{damaged",
+        ]
+    )
+    (tmp_path / "spans.jsonl").write_text(text + "\n", encoding="utf-8")
+    source = one(tmp_path / "out", tmp_path / "spans.jsonl").source
+    assert source is not None
+    assert (source.format, source.rows_in, source.kept) == ("opentelemetry", 6, 2)
+    assert source.reasons == {
+        "an agent or tool span: its model calls are spans of their own": 1,
+        "no token usage: not a model call": 1,
+        "not a span": 1,
+        "output_tokens: empty": 1,
+    }
+    at = datetime(2026, 1, 5, 10)
+    columns = "request_id, ts, input_tokens, output_tokens, cached_tokens, llm, service, status, duration_s"
+    assert content(tmp_path / "out", columns) == [
+        ("a", at, 900, 80, 512, "m", "assistant", "ok", 2.5),
+        ("b", at, 70, 0, None, None, "assistant", "failed", 2.5),
+    ]  # fmt: skip
+
+
+def test_flat_spans_a_line(tmp_path: Path) -> None:
+    lines = [
+        {"name": "chat", "span_id": f"{i}", "start_time": "2026-01-05T10:00:00Z", "end_time": "2026-01-05T10:00:01Z",
+         "attributes": {"gen_ai.usage.input_tokens": 5 + i, "gen_ai.usage.output_tokens": 6}}
+        for i in range(3)
+    ]  # fmt: skip
+    (tmp_path / "s.log").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    source = one(tmp_path / "out", tmp_path / "s.log").source
+    assert source is not None
+    assert (source.format, source.kept) == ("opentelemetry", 3)
+    assert content(tmp_path / "out", "input_tokens, duration_s") == [(5, 1.0), (6, 1.0), (7, 1.0)]

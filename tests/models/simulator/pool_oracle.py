@@ -1,0 +1,200 @@
+"""The same pool as a slow, obvious program: objects, lists, floats; replicas act in the order of their clocks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from tests.models.simulator.oracle import Cost
+
+
+@dataclass(eq=False)
+class Job:
+    """A request, and what became of it."""
+
+    index: int
+    arrival_s: float
+    prompt: int
+    cached: int
+    output: int
+    priority: int = 0
+    patience_s: float = math.inf
+    deadline_s: float = math.inf
+    attempts: int = 0
+    fate: str = ""
+    first_s: float = math.nan
+    end_s: float = math.nan
+    replica: int = -1
+    # of the present attempt
+    order: int = 0
+    came_s: float = 0.0
+    prefilled: int = 0
+    produced: int = 0
+    running: bool = False
+
+    def blocks(self, block: int) -> int:
+        return math.ceil((self.prompt + self.produced + 1) / block) * block
+
+
+@dataclass
+class Replica:
+    down: tuple[float, float]
+    clock: float = math.inf
+    waiting: list[Job] = field(default_factory=list)
+    filling: Job | None = None
+    running: list[Job] = field(default_factory=list)
+    done: int = 0
+    """Requests that the iteration under way will finish."""
+
+    def all(self) -> list[Job]:
+        return sorted(
+            [*self.waiting, *([self.filling] if self.filling else []), *self.running], key=lambda job: job.order
+        )
+
+    def away(self, now: float) -> bool:
+        return self.down[0] <= now < self.down[1]
+
+    def drop(self, job: Job) -> None:
+        if job in self.waiting:
+            self.waiting.remove(job)
+        elif job is self.filling:
+            self.filling = None
+        else:
+            self.running.remove(job)
+
+
+@dataclass
+class PoolOracle:
+    cost: Cost
+    max_seqs: int
+    budget: int
+    kv_tokens: float
+    block: int
+    max_queue: int
+    routing: str
+    retries: int
+    backoff_s: float
+    preempts: bool
+    abrupt: bool
+    replicas: list[Replica]
+    draws: list[float]
+    jobs: list[Job]
+    preemptions: int = 0
+    came: int = 0
+    accepted: int = 0
+    again: list[tuple[float, int, Job]] = field(default_factory=list)
+
+    def run(self) -> None:
+        ahead = list(self.jobs)
+        while True:
+            due = min([ahead[0].arrival_s] if ahead else [math.inf])
+            back = min(self.again, key=lambda entry: entry[:2], default=(math.inf, 0, None))
+            clock = min(replica.clock for replica in self.replicas)
+            if min(due, back[0]) <= clock and min(due, back[0]) < math.inf:
+                draw = self.draws[min(len(self.jobs) - len(ahead), len(self.jobs) - 1)]
+                if due <= back[0]:
+                    self.arrive(ahead.pop(0), due, draw)
+                else:
+                    self.again.remove(back)
+                    self.arrive(back[2], back[0], draw)
+            elif clock < math.inf:
+                self.iterate(next(replica for replica in self.replicas if replica.clock == clock))
+            else:
+                return
+
+    def arrive(self, job: Job, now: float, draw: float) -> None:
+        up = [replica for replica in self.replicas if not replica.away(now)]
+        turn, self.came = self.came, self.came + 1
+        if up:
+            if self.routing == "random":
+                replica = up[min(int(draw * len(up)), len(up) - 1)]
+            elif self.routing == "round_robin":
+                replica = up[turn % len(up)]
+            else:
+                replica = min(up, key=lambda one: len(one.all()) + one.done)
+        if not up or len(replica.waiting) >= self.max_queue:
+            self.fail(job, now, "rejected")
+            return
+        job.order, self.accepted = self.accepted, self.accepted + 1
+        job.came_s, job.prefilled, job.produced, job.first_s = now, 0, 0, math.nan
+        replica.waiting.append(job)
+        if replica.clock == math.inf:
+            replica.clock = now
+
+    def fail(self, job: Job, now: float, fate: str) -> None:
+        if job.attempts < self.retries:
+            self.again.append((now + self.backoff_s * 2**job.attempts, job.attempts, job))
+            job.attempts += 1
+        else:
+            job.fate, job.first_s = fate, math.nan
+
+    def iterate(self, replica: Replica) -> None:
+        now, replica.done = replica.clock, 0
+        for job in replica.all():
+            waits = math.isnan(job.first_s) and now > job.came_s + job.patience_s
+            if now > job.came_s + job.deadline_s or waits:
+                replica.drop(job)
+                self.fail(job, now, "timed_out")
+        if self.abrupt and replica.away(now):
+            for job in replica.all():
+                replica.drop(job)
+                self.fail(job, now, "lost")
+        if not replica.all():
+            replica.clock = math.inf
+            return
+        decoding = list(replica.running)
+        while self.preempts:
+            held = [*replica.running, *([replica.filling] if replica.filling else [])]
+            if sum(job.blocks(self.block) for job in held) <= self.kv_tokens or len(held) < 2:
+                break
+            victim = max(held, key=lambda job: (job.priority, job.order))
+            replica.drop(victim)
+            victim.prefilled = 0
+            replica.waiting.append(victim)
+            self.preemptions += 1
+        decoding = list(replica.running)
+        granted, work, joined = 0, 0.0, []
+        while True:
+            room = self.budget - len(decoding) - granted
+            job = replica.filling
+            if job is None:
+                if not replica.waiting:
+                    break
+                job = min(replica.waiting, key=lambda one: (one.priority, one.order))
+                held = [*decoding, *joined]
+                used = sum(one.blocks(self.block) for one in held) + job.blocks(self.block)
+                if len(held) >= self.max_seqs or (held and used > self.kv_tokens) or room <= 0:
+                    break
+                replica.waiting.remove(job)
+                replica.filling = job
+            if room <= 0:
+                break
+            need = job.prompt + job.produced - job.cached - job.prefilled
+            chunk = min(room, need)
+            work += chunk * (job.cached + job.prefilled + chunk / 2)
+            job.prefilled += chunk
+            granted += chunk
+            if chunk == need:
+                replica.filling = None
+                joined.append(job)
+                replica.running.append(job)
+        seconds = self.cost.at(len(decoding) + granted)
+        if decoding:
+            decode = self.cost.d0 + self.cost.d1 * len(decoding)
+            decode += self.cost.d2 * sum(job.prompt + job.produced for job in decoding)
+            seconds += decode * (self.cost.mixed if granted else 1.0)
+        if granted:
+            seconds += self.cost.p0 + self.cost.p1 * granted + self.cost.p2 * work
+        end = now + seconds
+        if self.abrupt and now < replica.down[0] < end:
+            replica.clock = replica.down[0]
+            return
+        replica.clock = end
+        for job in list(replica.running):
+            job.produced += 1
+            if math.isnan(job.first_s):
+                job.first_s = end
+            if job.produced >= job.output and end <= job.came_s + job.deadline_s:
+                replica.running.remove(job)
+                replica.done += 1
+                job.fate, job.end_s, job.replica = "served", end, self.replicas.index(replica)

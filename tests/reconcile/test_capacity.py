@@ -1,0 +1,46 @@
+"""Capacity errors by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from data.plan_records import Pool
+from data.records import Configuration
+from reconcile.attribution import CAUSES
+from reconcile.capacity import PoolSupply, capacity_score, more_short_than_stated, short_hours, supply
+
+ONE = Configuration("llm", "H100", "fp8", "bf16", 2, "vllm")
+
+
+def test_supply_counts_steady_and_reserve_apart() -> None:
+    pools = [
+        Pool(ONE, "us", "2026-06", 4, 1, 0, 8.0, 2.0),
+        Pool(ONE, "eu", "2026-06", 2, 1, 1, 4.0, 2.5),
+        Pool(ONE, "eu", "2026-07", 9, 1, 1, 4.0, 2.5),
+    ]
+    assert supply(pools, "llm", "2026-06") == PoolSupply(13.0, 7.0, 12, 6)
+    assert supply(pools, "other", "2026-06") == PoolSupply(0.0, 0.0, 0, 0)
+
+
+def test_hours_short_reserve_used_and_gpus_idle() -> None:
+    there = PoolSupply(10.0, 2.0, 20, 4)
+    requests = np.array([5.0, 10.0, 11.0, 13.0, np.nan, 0.0]) * 3600
+    found = capacity_score("llm", "2026-06", requests, there, 1.0, 0.95)
+    assert (found.hours, found.short_hours, found.reserve_hours) == (5, 1, 1)
+    assert found.worst_short_rps == pytest.approx(1.0)
+    assert found.carried_rps == 12.0
+    assert found.gpu_hours == 5 * 24
+    assert found.over_gpu_hours == 10 + 0 + 0 + 0 + 20
+    assert capacity_score("llm", "2026-06", requests, there, 2.0, 0.95).short_hours == 3
+    assert short_hours(requests, there, 1.0, dict.fromkeys(CAUSES, 1.0)) == 1
+    assert short_hours(requests, there, 1.0, dict.fromkeys(CAUSES, 1.0) | {"availability": 0.8}) == 3
+
+
+def test_months_that_are_short_more_often_than_stated() -> None:
+    there = PoolSupply(1.0, 0.0, 1, 0)
+    short = capacity_score("llm", "m", np.array([7200.0]), there, 1.0, 0.95)
+    fine = capacity_score("llm", "m", np.array([1800.0]), there, 1.0, 0.95)
+    assert more_short_than_stated([fine] * 12) == pytest.approx(1.0)
+    assert more_short_than_stated([short] + [fine] * 11) == pytest.approx(1 - 0.95**12)
+    assert more_short_than_stated([short] * 2) == pytest.approx(0.05**2)

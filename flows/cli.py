@@ -289,14 +289,16 @@ def loadtest(
     as_json: JsonOption = False,
 ) -> None:
     """Check load-test results, and calibrate the model to them (guidellm, aiperf, inference-perf, vllm bench)."""
+    # Read before anything heavy is imported: a wrong file is answered in a second.
+    from data.loadtests.read import read_load_tests
+
+    tests = read_load_tests(files)
     from flows.loadtest import Question, examine, write
     from flows.loadtest import as_json as load_tests_json
     from flows.show_loadtest import show_load_tests
 
-    question = Question(
-        tuple(files), llm, gpu, precision, kv_precision, tp, engine, replicas, cached_tokens, max_num_seqs
-    )
-    answers = examine(question)
+    question = Question(llm, gpu, precision, kv_precision, tp, engine, replicas, cached_tokens, max_num_seqs)
+    answers = examine(tests, question)
     written = [] if out is None else write(answers, out)
     if as_json:
         sys.stdout.write(load_tests_json(answers))

@@ -13,9 +13,8 @@ from configs.errors import InputError
 from configs.evaluation import EvaluationPolicy
 from configs.validation import validated
 from data.catalog import find_engine, find_gpu, find_llm, llm_aliases, load_coefficients, load_llms
-from data.loadtests.read import read_load_tests
 from data.loadtests.records import LoadPoint, LoadTest
-from data.records import Configuration, Llm
+from data.records import Configuration
 from models.loadtest_checks import Finding, bounds, checked, usable
 from models.loadtest_coefficients import scaled
 from models.loadtest_fit import COEFFICIENTS, LoadTestFit, Setup, fit_load_tests
@@ -29,9 +28,8 @@ KV_PRECISIONS = ("bf16", "fp8")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Result files and what served them; without a GPU they are read and checked, not fitted."""
+    """What served the load tests; without a GPU they are checked, not fitted."""
 
-    files: tuple[Path, ...]
     llm: str | None
     gpu: str | None
     precision: str
@@ -54,12 +52,8 @@ class Answer:
     notes: tuple[str, ...]
 
 
-def examine(question: Question) -> tuple[Answer, ...]:
-    """Every load test in the files, checked, and fitted where a GPU is named.
-
-    Raises InputError for files and names that are not known.
-    """
-    tests = read_load_tests(question.files)
+def examine(tests: Sequence[LoadTest], question: Question) -> tuple[Answer, ...]:
+    """Every load test checked, and fitted where a GPU is named. Raises InputError for names that are not known."""
     return tuple(_answer(test, question) for test in tests)
 
 
@@ -73,11 +67,16 @@ def _answer(test: LoadTest, question: Question) -> Answer:
     points = usable(test, findings)
     left = [p.label for p in test.points if p.label not in {q.label for q in points}]
     notes = [f"left out of the fit: {', '.join(left)}"] if left else []
+    if question.llm and test.model and _known(test.model) not in (None, one.llm):
+        notes.append(f"the files name {test.model}, the command {one.llm}")
     if setup.replicas > 1:
         notes.append(f"{setup.replicas} replicas share the load evenly")
     fit = fit_load_tests(setup, points) if points else None
     if fit is None:
-        notes.append("no plausible point is left to fit")
+        ruled_out = any(f.kind == "tpot_below_bandwidth" for f in findings)
+        notes.append(
+            "this configuration cannot have served the test" if ruled_out else "no plausible point is left to fit"
+        )
     return Answer(test, findings, setup, fit, (*notes, *(fit.notes if fit else ())))
 
 
@@ -88,7 +87,11 @@ def _setup(test: LoadTest, question: Question) -> Setup:
         raise InputError(
             "--llm", "the LLM that was tested (the files do not name it)", "nothing", "Name it with --llm."
         )
-    llm, gpu, engine = _llm(name, question.llm is None), find_gpu(question.gpu or ""), find_engine(question.engine)
+    llm, gpu, engine = (
+        find_llm(question.llm or _known(name) or name),
+        find_gpu(question.gpu or ""),
+        find_engine(question.engine),
+    )
     validated(
         EvaluationPolicy,
         {
@@ -111,13 +114,12 @@ def _setup(test: LoadTest, question: Question) -> Setup:
     return Setup(one, llm, gpu, engine, load_coefficients(), replicas, question.cached_tokens)
 
 
-def _llm(name: str, from_file: bool) -> Llm:
-    """The LLM of a name; of a file's name also without what instruction tuning adds to it, which changes no shape."""
-    if from_file and name not in load_llms() and name not in llm_aliases():
-        base = name.removesuffix("-Instruct")
-        if base in load_llms() or base in llm_aliases():
-            return find_llm(base)
-    return find_llm(name)
+def _known(name: str) -> str | None:
+    """The catalog's name of what a file calls its model; an instruction-tuned one has its base's shapes."""
+    for each in (name, name.removesuffix("-Instruct")):
+        if each in load_llms() or each in llm_aliases():
+            return llm_aliases().get(each, each)
+    return None
 
 
 def curve(fit: LoadTestFit) -> list[CurvePoint]:
@@ -205,6 +207,7 @@ def _dict(answer: Answer) -> dict[str, Any]:
             "errors": {key: dict(value) for key, value in fit.errors.items()},
             "folds": fit.folds,
             "verdict": fit.verdict,
+            "served_rps": dict(zip(("measured", "catalog", "calibrated"), fit.served_rps.tolist(), strict=True)),
             "curve": [asdict(point) for point in curve(fit)],
         }
     return found

@@ -79,6 +79,13 @@ def _show(console: Console, answer: Answer) -> None:
         )  # fmt: skip
     curve_head = ("load", "", "", "measured", "catalog", "calibrated", "left out", "error")
     console.print(_table("Service curve, ms", curve_head, table, {3, 4, 5, 6, 7}), "")
+    served = [
+        (p.label, *(f"{value:.2f}" for value in values), _percent(values[2], values[0]))
+        for p, values in zip(fit.points, fit.served_rps.T.tolist(), strict=True)
+    ]
+    console.print(
+        _table("Served requests/s", ("load", "measured", "catalog", "calibrated", "error"), served, {1, 2, 3, 4}), ""
+    )
     factors = [
         (f.name, f"{getattr(fit.factors, f.name):.3g}", f"{math.exp(sd):.2f}",
          "" if f.name in fit.identified else "not identified", MEANING[f.name])

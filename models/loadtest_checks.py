@@ -104,7 +104,12 @@ def sequence_limit(points: Sequence[LoadPoint], token_budget: int) -> float:
     for p in points:
         running = p.achieved_rps * (p.e2e_s.mean - p.ttft_s.mean)
         granted = p.achieved_rps * p.input_tokens.mean * derived_tpot_s(p)
-        if in_flight(p) > 1.5 * running and granted < 0.5 * token_budget and p.requests_ok > 3.0 * in_flight(p):
+        if (
+            running >= 1.0
+            and in_flight(p) > 1.5 * running
+            and granted < 0.5 * token_budget
+            and p.requests_ok > 3.0 * in_flight(p)
+        ):
             seen.append(running)
     return max(seen) if seen else math.inf
 
@@ -112,14 +117,17 @@ def sequence_limit(points: Sequence[LoadPoint], token_budget: int) -> float:
 def usable(test: LoadTest, findings: Sequence[Finding]) -> tuple[LoadPoint, ...]:
     """The points a model can be fitted to, as they should be simulated.
 
-    Impossible points and sums of stages are left out. A point whose client held the load back is simulated with what
+    Impossible points and sums of stages are left out; one token faster than the memory rules out the configuration, and
+    with it all points. A point whose client held the load back is simulated with what
     it did send: its own rate, or its clients' number by Little's law.
     """
-    kept = []
+    kept: list[LoadPoint] = []
+    if any(f.kind == "tpot_below_bandwidth" for f in findings):
+        return ()
     for point in test.points:
         kinds = {f.kind for f in findings if f.point == point.label}
         impossible = any(f.severity == "impossible" and f.point == point.label for f in findings)
-        if point.aggregate or impossible or point.requests_ok < 2 or math.isnan(point.ttft_s.mean):
+        if point.aggregate or impossible or not _whole(point):
             continue
         one = corrected(point)
         if "clients_capped" in kinds:
@@ -128,6 +136,17 @@ def usable(test: LoadTest, findings: Sequence[Finding]) -> tuple[LoadPoint, ...]
             one = replace(one, offered_rps=point.achieved_rps)
         kept.append(one)
     return tuple(kept)
+
+
+def _whole(p: LoadPoint) -> bool:
+    """Whether the point says what a simulation of it needs."""
+    needed = (p.achieved_rps, p.input_tokens.mean, p.output_tokens.mean, p.ttft_s.mean)
+    return p.requests_ok >= 2 and all(value > 0 for value in needed)
+
+
+def _differs(measured: float, expected: float, tolerance: float = TOLERANCE) -> bool:
+    """Whether a figure is off by more than the tolerance; not where either is not known."""
+    return expected > 0 and measured >= 0 and abs(measured / expected - 1.0) > tolerance
 
 
 def _bookkeeping(p: LoadPoint) -> list[Finding]:
@@ -153,6 +172,9 @@ def _bookkeeping(p: LoadPoint) -> list[Finding]:
     if p.requests_ok < 100:
         text = "too few requests for p99 (and below 20 for p95): those percentiles are left out"
         found.append(Finding("few_requests", "note", p.label, float(p.requests_ok), 100.0, "requests", text))
+    if p.requests_ok and not p.ttft_s.mean > 0:
+        text = "no time to first token: the test did not stream, so it says nothing of TTFT and TPOT; it is not fitted"
+        found.append(Finding("not_streamed", "suspect", p.label, NAN, NAN, "", text))
     if p.duration_s < 10.0 * p.e2e_s.mean:
         text = "the run is shorter than ten requests: its start and its end weigh in all its figures"
         found.append(Finding("short_run", "note", p.label, p.duration_s, 10.0 * p.e2e_s.mean, "s", text))
@@ -168,7 +190,7 @@ def _bookkeeping(p: LoadPoint) -> list[Finding]:
 def _identities(p: LoadPoint) -> list[Finding]:
     found = []
     derived = derived_tpot_s(p)
-    if p.tpot_s.mean > 0 and not math.isnan(derived) and abs(derived / p.tpot_s.mean - 1.0) > TOLERANCE:
+    if _differs(derived, p.tpot_s.mean):
         if p.tpot_s.mean < derived:
             text = "TTFT and token gaps do not add up to the latency: the tool counts more pieces than tokens; the fit "
             text += "uses (latency - TTFT) / (tokens - 1)"
@@ -177,7 +199,7 @@ def _identities(p: LoadPoint) -> list[Finding]:
             text += "fit uses (latency - TTFT) / (tokens - 1)"
         found.append(Finding("tpot_inconsistent", "suspect", p.label, p.tpot_s.mean, derived, "s", text))
     tokens = p.achieved_rps * p.output_tokens.mean
-    if p.output_tokens_per_s > 0 and abs(p.output_tokens_per_s / tokens - 1.0) > TOLERANCE:
+    if _differs(p.output_tokens_per_s, tokens):
         text = "output tokens/s are not requests/s times output length: failed requests' tokens, or another tokenizer"
         found.append(
             Finding("tokens_inconsistent", "suspect", p.label, p.output_tokens_per_s, tokens, "tokens/s", text)
@@ -185,7 +207,7 @@ def _identities(p: LoadPoint) -> list[Finding]:
     if p.ttft_s.mean > p.e2e_s.mean * (1.0 + 1e-6):
         text = "the first token comes after the last: fields or units are mixed up"
         found.append(Finding("ttft_after_end", "impossible", p.label, p.ttft_s.mean, p.e2e_s.mean, "s", text))
-    if p.in_flight > 0 and abs(in_flight(p) / p.in_flight - 1.0) > 2 * TOLERANCE:
+    if _differs(in_flight(p), p.in_flight, 2 * TOLERANCE):
         text = "Little's law fails: rate times latency is not the concurrency that was counted"
         found.append(Finding("little", "suspect", p.label, in_flight(p), p.in_flight, "requests", text))
     return found
@@ -215,13 +237,14 @@ def _client(p: LoadPoint, points: Sequence[LoadPoint]) -> list[Finding]:
     # A finite run ends when its last request does.
     tail = p.e2e_s.mean if not math.isnan(p.e2e_s.mean) else p.ttft_s.mean + p.tpot_s.mean * p.output_tokens.mean
     expected = p.requests_ok / (p.requests_ok / p.offered_rps + 2.0 * tail)
-    if not p.achieved_rps < expected * (0.97 - 2.0 * noise):
+    if not p.achieved_rps < expected * (0.97 - 2.0 * noise) or seen > 0.8 * p.clients:
+        # A stated number of clients that is in flight explains the shortfall.
         return []
     lowest = min(points, key=lambda other: other.achieved_rps)
     if lowest is not p and p.e2e_s.mean < FLAT * lowest.e2e_s.mean:
         text = "fewer requests than offered although latency is flat: the client, not the server, is the limit"
         return [Finding("client_slow", "suspect", p.label, p.achieved_rps, p.offered_rps, "req/s", text)]
-    twins = [o for o in points if o is not p and abs(in_flight(o) / seen - 1.0) <= TOLERANCE + 0.02]
+    twins = [o for o in points if o is not p and seen > 0 and abs(in_flight(o) / seen - 1.0) <= TOLERANCE + 0.02]
     spread = [o for o in twins if abs(o.offered_rps / p.offered_rps - 1.0) > 0.1]
     if spread or p.send_delay_s.p95 > 2.0 * p.e2e_s.mean:
         text = (

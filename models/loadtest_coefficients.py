@@ -9,8 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from configs.catalog_schema import CatalogSource, CoefficientCatalog, DecodeAttentionFit, GemmFit, PrefillAttentionFit
+from configs.catalog_schema import (
+    AllReduceFit,
+    CatalogSource,
+    CoefficientCatalog,
+    DecodeAttentionFit,
+    GemmFit,
+    PrefillAttentionFit,
+)
 from data.records import Configuration, Engine, Gpu
+from data.units import GB
 from models.coefficients import MICRO, coefficients
 from models.rows import compute_precision
 
@@ -74,7 +82,20 @@ def scaled(
         }
     )
 
-    def others(rows: Any, key: str = "", values: tuple[str, ...] = ()) -> list[Any]:
+    rings = []
+    if one.tensor_parallel > 1:
+        rings.append(
+            AllReduceFit.model_validate(
+                mine
+                | {
+                    "tensor_parallel": min(one.tensor_parallel, 8),
+                    "t0_us": fit.all_reduce_t0_s * factors.overhead / MICRO,
+                    "bus_gb_per_s": fit.all_reduce_bytes_per_s / GB,
+                }
+            )
+        )
+
+    def others(rows: Any, key: str = "", values: tuple[Any, ...] = ()) -> list[Any]:
         same = [r for r in rows if (r.gpu, r.engine) == (gpu.name, engine.name)]
         return [r for r in rows if r not in same or (key and getattr(r, key) not in values)]
 
@@ -86,6 +107,10 @@ def scaled(
             "gemm": (*others(catalog.gemm, "precision", tuple(wanted)), *gemms),
             "decode_attention": (*others(catalog.decode_attention, "kv_precision", (one.kv_precision,)), decode),
             "prefill_attention": (*others(catalog.prefill_attention), prefill),
+            "all_reduce": (
+                *others(catalog.all_reduce, "tensor_parallel", tuple(r.tensor_parallel for r in rings)),
+                *rings,
+            ),
         }
     )
     return moved, replace(engine, host_overhead_s=engine.host_overhead_s * factors.overhead)

@@ -9,7 +9,7 @@ each leave one point out, are simulated side by side (Nocedal and Wright, Numeri
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -19,10 +19,11 @@ from data.records import Configuration, Engine, FloatArray, Gpu, Llm, StepCost
 from models.loadtest_checks import sequence_limit
 from models.loadtest_coefficients import Factors, scaled
 from models.loadtest_score import errors_of, verdict_of
-from models.loadtest_simulate import Load, load_of, run
+from models.loadtest_simulate import Load, Prediction, load_of, run
 from models.memory import memory
 from models.rows import build_rows
 from models.simulator.engine import Limits
+from models.simulator.knee import PRESSURE
 from models.step_cost import step_cost
 
 COEFFICIENTS = ("compute", "bandwidth", "overhead", "request_s")
@@ -39,6 +40,8 @@ ROUNDS = 8
 FOLD_ROUNDS = 3
 """Fits without a point start from the fit with all of them."""
 MOST_FOLDS = 12
+MOST_LANES = 512
+"""Simulated at once: bounds memory (lanes times requests and iterations)."""
 IDENTIFIED = 0.8
 """A posterior narrower than this share of its prior counts as identified."""
 
@@ -74,6 +77,8 @@ class LoadTestFit:
     before: FloatArray
     after: FloatArray
     held_out: FloatArray
+    served_rps: FloatArray
+    """Requests/s that were served, [measured, before, after; points]."""
     errors: Mapping[str, Mapping[str, float]]
     max_num_seqs: int
     folds: int
@@ -103,7 +108,11 @@ def fit_load_tests(setup: Setup, points: Sequence[LoadPoint], seed: int = 0) -> 
         _, found = _descend(without, np.repeat(theta, folds, axis=0), FOLD_ROUNDS)
         for fold in range(folds):
             held[fold::folds] = found[fold, fold::folds]
-    before = problem.predict(np.zeros((1, 4)))[0]
+    both = problem.simulated(np.concatenate([np.zeros((1, len(COEFFICIENTS))), theta]))
+    full = [p.label for p, share in zip(points, both.pressure[1], strict=True) if share > PRESSURE]
+    if full:
+        notes.append(f"the KV cache overflows at {', '.join(full)}: engines preempt there, the model does not")
+    before = both.seconds[0]
     errors = {
         "before": errors_of(before, load.measured),
         "after": errors_of(after[0], load.measured),
@@ -119,6 +128,7 @@ def fit_load_tests(setup: Setup, points: Sequence[LoadPoint], seed: int = 0) -> 
         before=before,
         after=after[0],
         held_out=held,
+        served_rps=np.stack([np.array([p.achieved_rps for p in points]), *(both.served_rps * setup.replicas)]),
         errors=errors,
         max_num_seqs=int(limits.max_num_seqs[0]),
         folds=folds,
@@ -175,14 +185,20 @@ class _Problem:
 
     def predict(self, theta: FloatArray) -> FloatArray:
         """[trials, points, METRICS, STATISTICS] seconds of the trials in theta [trials, 4]."""
-        # Equal shapes compile once: short calls are padded with repeats.
-        whole = len(self.weights) * (1 + len(COEFFICIENTS))
-        index = np.resize(np.arange(len(theta)), whole)
-        factors = [_factors(row) for row in theta]
-        costs = [self._cost(f) for f in factors]
-        lanes = _stack([costs[i] for i in index])
-        found = run(lanes, self.load, self.limits, np.array([factors[i].request_s for i in index]))
-        return found[: len(theta)]
+        return self.simulated(theta).seconds
+
+    def simulated(self, theta: FloatArray) -> Prediction:
+        """Everything the simulator says of the trials in theta [trials, 4]."""
+        each = len(self.load.point)
+        # Lanes side by side are cheap up to some number; equal shapes compile once, so short calls repeat trials.
+        size = max(min(len(self.weights) * (1 + len(COEFFICIENTS)), MOST_LANES // each), 1)
+        found = []
+        for start in range(0, len(theta), size):
+            part = np.resize(theta[start : start + size], (size, theta.shape[1]))
+            factors = [_factors(row) for row in part]
+            lanes = _stack([self._cost(f) for f in factors])
+            found.append(run(lanes, self.load, self.limits, np.array([f.request_s for f in factors])))
+        return Prediction(*(np.concatenate(parts)[: len(theta)] for parts in zip(*found, strict=True)))
 
     def _cost(self, factors: Factors) -> StepCost:
         s = self.setup
@@ -265,12 +281,9 @@ def _descend(problem: _Problem, theta: FloatArray, rounds: int) -> tuple[FloatAr
 
 def _stack(costs: Sequence[StepCost]) -> StepCost:
     """Lanes of several costs after one another."""
-    first = costs[0]
     arrays = {
-        name: np.concatenate([getattr(cost, name) for cost in costs])
-        for name in (
-            "linear_s", "decode_base_s", "decode_per_seq_s", "decode_per_kv_token_s", "prefill_base_s",
-            "prefill_per_token_s", "prefill_per_attention_s",
-        )
-    }  # fmt: skip
-    return replace(first, **arrays)
+        field.name: np.concatenate([getattr(cost, field.name) for cost in costs])
+        for field in fields(StepCost)
+        if field.name != "tokens" and getattr(costs[0], field.name) is not None
+    }
+    return replace(costs[0], **arrays)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -86,29 +87,40 @@ def _seeds(requests: int) -> int:
 def _lengths(p: LoadPoint, n: int, k: int, replicas: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """Input and output tokens: the requests themselves where the file has them, else drawn from what it reports."""
     if p.rows is not None and not np.isnan(p.rows.input_tokens).any() and not np.isnan(p.rows.output_tokens).any():
-        pick = np.resize(np.arange(k % replicas, len(p.rows.input_tokens), replicas), n)
+        # In the order of their starts, NaN where unknown; to replicas in turn, as a round-robin router sends them.
+        order = np.argsort(p.rows.start_s, kind="stable")
+        pick = np.resize(order[k % replicas :: replicas], n)
         return p.rows.input_tokens[pick], p.rows.output_tokens[pick]
     return _drawn(p.input_tokens, n, rng), _drawn(p.output_tokens, n, rng)
 
 
 def _drawn(spread: Spread, n: int, rng: np.random.Generator) -> FloatArray:
-    """n stratified draws of a distribution known by some of its percentiles, moved to its mean."""
-    known = [
+    """n stratified draws of a distribution known by some of its percentiles; constant where only its mean is.
+
+    Above the median values are interpolated geometrically: tails of lengths are convex. Below it they fall towards the
+    minimum as steeply as the mean asks for: a minimum far from the bulk is one request, not a ramp.
+    """
+    mean = spread.mean
+    if math.isnan(spread.p50):
+        return np.full(n, mean if not math.isnan(mean) else 1.0)
+    upper = [(0.5, spread.p50)] + [
         (q, v)
-        for q, v in zip(
-            (0.0, 0.5, 0.9, 0.95, 0.99, 1.0),
-            (spread.low, spread.p50, spread.p90, spread.p95, spread.p99, spread.high),
-            strict=True,
-        )
+        for q, v in ((0.9, spread.p90), (0.95, spread.p95), (0.99, spread.p99), (1.0, spread.high))
         if not math.isnan(v)
     ]
-    mean = spread.mean if not math.isnan(spread.mean) else 1.0
-    if len(known) < 2:
-        return np.full(n, mean)
-    levels, values = zip(*known, strict=True)
-    drawn = np.interp((rng.permutation(n) + 0.5) / n, levels, values)
-    # A minimum far from the bulk is one request, not a ramp up to the median.
-    return np.asarray(drawn * mean / max(float(drawn.mean()), 1e-9))
+    levels, values = zip(*upper, strict=True)
+    place = (np.arange(n) + 0.5) / n
+    drawn = np.exp(np.interp(place, levels, np.log(np.maximum(values, 1.0))))
+    below = place < 0.5
+    if not math.isnan(mean) and below.any():
+        # What is missing in the mean lies below the median: fall (1 - 2q)^k has the mean fall / (k + 1).
+        missing = (drawn.mean() - mean) * n / below.sum()
+        low = spread.low if not math.isnan(spread.low) else max(spread.p50 - 2.0 * missing, 0.0)
+        fall = spread.p50 - low
+        if missing > 0 and fall > 0:
+            steep = max(fall / missing - 1.0, 0.1)
+            drawn[below] -= fall * (1.0 - 2.0 * place[below]) ** steep
+    return np.asarray(rng.permutation(drawn))
 
 
 def _arrivals(p: LoadPoint, n: int, k: int, replicas: int, rng: np.random.Generator) -> FloatArray:
@@ -117,7 +129,6 @@ def _arrivals(p: LoadPoint, n: int, k: int, replicas: int, rng: np.random.Genera
     if p.arrivals in ("closed", "at_once"):
         return np.zeros(n)
     if p.rows is not None and not np.isnan(p.rows.start_s).any():
-        # Requests went to replicas in turn, as a round-robin router sends them.
         starts = np.sort(p.rows.start_s)[k % replicas :: replicas][:n]
         if len(starts) == n:
             return np.asarray(starts - starts[0])
@@ -130,8 +141,20 @@ def _arrivals(p: LoadPoint, n: int, k: int, replicas: int, rng: np.random.Genera
     return np.asarray(np.cumsum(gaps) / rate)
 
 
-def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> FloatArray:
-    """Predicted seconds, shape [trials, points, METRICS, STATISTICS]; NaN where a lane was cut off.
+class Prediction(NamedTuple):
+    """What the simulator makes of the points, by trial.
+
+    seconds [trials, points, METRICS, STATISTICS], NaN where a lane was cut off; pressure, the share of iterations with
+    an over-full KV cache, and served_rps of one replica [trials, points].
+    """
+
+    seconds: FloatArray
+    pressure: FloatArray
+    served_rps: FloatArray
+
+
+def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> Prediction:
+    """Every point of every trial.
 
     cost has one lane a trial and point, trial by trial; limits one entry a point; request_s [trials] joins every TTFT.
     """
@@ -154,10 +177,12 @@ def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> Fl
     index = (np.arange(trials)[:, None] * points + load.point[None, :]).ravel()
     got = simulate(_lanes(cost, index), requests, many)
     found = np.full((trials, points, len(METRICS), len(STATISTICS)), np.nan)
+    pressure, served = np.zeros((trials, points)), np.full((trials, points), np.nan)
     for t in range(trials):
         for i in range(points):
             mine = np.flatnonzero(load.point == i)
             n = int(load.count[mine[0]])
+            pressure[t, i] = got.kv_pressure[t * lanes + mine].max()
             first, end = got.first_token_s[t * lanes + mine, :n], got.end_s[t * lanes + mine, :n]
             if np.isnan(end).any():
                 continue
@@ -167,24 +192,20 @@ def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> Fl
                 c = int(load.clients[mine[0]])
                 free = np.concatenate([np.zeros((len(mine), c)), np.sort(end, axis=1)[:, : n - c]], axis=1)
                 sent = np.maximum(sent, free)
+            served[t, i] = float(np.mean(n / (end.max(axis=1) - sent.min(axis=1) + request_s[t])))
             tokens = load.output_tokens[mine, :n]
             tpot = ((end - first) / np.maximum(tokens - 1, 1))[tokens > 1]
             for j, values in enumerate((first - sent + request_s[t], tpot, end - sent + request_s[t])):
                 if values.size:
                     found[t, i, j] = [values.mean(), *np.percentile(values, LEVELS)]
-    return found
+    return Prediction(found, pressure, served)
 
 
 def _lanes(cost: StepCost, index: IntArray) -> StepCost:
     """Lanes of a cost, some of them several times."""
-    return replace(
-        cost,
-        linear_s=cost.linear_s[index],
-        decode_base_s=cost.decode_base_s[index],
-        decode_per_seq_s=cost.decode_per_seq_s[index],
-        decode_per_kv_token_s=cost.decode_per_kv_token_s[index],
-        prefill_base_s=cost.prefill_base_s[index],
-        prefill_per_token_s=cost.prefill_per_token_s[index],
-        prefill_per_attention_s=cost.prefill_per_attention_s[index],
-        mixed_decode_factor=None if cost.mixed_decode_factor is None else cost.mixed_decode_factor[index],
-    )
+    arrays = {
+        field.name: getattr(cost, field.name)[index]
+        for field in fields(StepCost)
+        if field.name != "tokens" and getattr(cost, field.name) is not None
+    }
+    return replace(cost, **arrays)

@@ -65,13 +65,13 @@ def chart(points: Sequence[CurvePoint], title: str, subtitle: str) -> Any:
         x = alt.X("load:Q", title="requests/s served", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6))
         y = alt.Y("ms:Q", title=f"{metric}, ms", scale=alt.Scale(zero=True))
         if metric == "TTFT":
-            # Queues make TTFT span decades: a rule at 1 and 3 of each.
-            rules = [digit * 10.0**power for power in range(-1, 7) for digit in (1, 3)]
+            # Queues make TTFT span decades: a few rules in each.
+            low, high = mine["ms"].min() / 1.4, mine["ms"].max() * 1.4
+            digits = (1, 3) if high > 30.0 * low else (1, 2, 5)
+            rules = [digit * 10.0**power for power in range(-1, 7) for digit in digits]
+            scale = alt.Scale(type="log", domain=[low, high], nice=False)
             y = alt.Y(
-                "ms:Q",
-                title="TTFT, ms",
-                scale=alt.Scale(type="log"),
-                axis=alt.Axis(values=rules, labelExpr="datum.label"),
+                "ms:Q", title="TTFT, ms", scale=scale, axis=alt.Axis(values=[r for r in rules if low <= r <= high])
             )
         base = alt.Chart(mine).encode(x=x, y=y, color=colour, opacity=strength, detail="statistic:N")
         lines = alt.Chart(mine[mine["series"] != SERIES[3]]).mark_line(strokeWidth=1.8)

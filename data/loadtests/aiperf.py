@@ -25,7 +25,7 @@ KINDS: dict[str, Arrivals] = {
     "poisson": "poisson", "gamma": "gamma", "constant": "constant", "concurrency": "closed",
     "concurrency_burst": "closed", "request_rate": "poisson",
 }  # fmt: skip
-HEADER = "Metric,avg,min,max,sum"
+HEADER = "Metric,avg,min,max"
 
 
 def detect(value: object) -> bool:

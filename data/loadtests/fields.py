@@ -17,6 +17,8 @@ from data.records import FloatArray
 LONGEST_S = 7 * 86_400.0
 """No time in a load test is longer: a larger number is in another unit than the field says."""
 MOST = 1e12
+MOST_TOKENS = 1e7
+"""No request is longer."""
 FIX = "Run the test again, or correct the file."
 
 
@@ -121,7 +123,7 @@ def spread(
         if found is None:
             values.append(NAN)
         else:
-            values.append(seconds(found, scale) if time else found.number() * scale)
+            values.append(seconds(found, scale) if time else found.number(0.0, MOST_TOKENS) * scale)
     mean, p50, p90, p95, p99, low, high = values
     rising = [value for value in (low, p50, p90, p95, p99, high) if not math.isnan(value)]
     for left, right in itertools.pairwise(rising):

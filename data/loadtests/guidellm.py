@@ -105,24 +105,19 @@ def _point(one: Node) -> LoadPoint:
 
 
 def _rows(entries: Node | None, requests: int) -> RequestRows | None:
-    """Per-request rows; None where the report holds a sample of them only."""
+    """Per-request rows; None where the report holds a sample of them, or not every time of each."""
     if entries is None or not isinstance(entries.value, list) or not entries.value or len(entries.value) != requests:
         return None
 
     def column(*names: str, scale: float = 1.0) -> FloatArray:
-        found = []
-        for entry in entries.items():
-            node = entry.first(*names)
-            if node is None:
-                raise InputError(f"{entry.where}, {names[0]}", "a number", "nothing", "Export the report again.")
-            found.append(node.number())
-        return np.array(found, dtype=np.float64) * scale
+        found = [entry.first(*names) for entry in entries.items()]
+        return np.array([NAN if node is None else node.number() for node in found], dtype=np.float64) * scale
 
-    start, end = column("request_start_time", "start_time"), column("request_end_time", "end_time")
-    return RequestRows(
-        start_s=start - start.min(),
-        input_tokens=column("prompt_tokens"),
-        output_tokens=column("output_tokens"),
-        ttft_s=column("time_to_first_token_ms", scale=MS),
-        e2e_s=end - start,
-    )
+    timings = ("scheduler_info.request_timings", "info.timings")
+    start = column("request_start_time", "start_time", *(f"{name}.request_start" for name in timings))
+    end = column("request_end_time", "end_time", *(f"{name}.request_end" for name in timings))
+    inputs, outputs, ttft = column("prompt_tokens"), column("output_tokens"), column("time_to_first_token_ms", scale=MS)
+    whole = np.isfinite(start) & np.isfinite(end) & np.isfinite(inputs) & np.isfinite(outputs) & np.isfinite(ttft)
+    if not whole.all():
+        return None
+    return RequestRows(start - start.min(), inputs, outputs, ttft, end - start)

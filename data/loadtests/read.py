@@ -38,14 +38,15 @@ def read_load_tests(paths: Sequence[Path]) -> tuple[LoadTest, ...]:
                 try:
                     found += read_file(each)
                 except UnknownFormatError as error:
-                    skipped.append(f"{error.where} is no load-test result and was left out")
+                    skipped.append(error.where)
             if len(found) == before:
                 raise InputError(str(path), f"a folder with {KNOWN}", f"{len(inside)} other files", "Name the files.")
         else:
             found += read_file(path)
     if not found:
         raise InputError("load tests", "at least one file", "none", "Name the result files.")
-    return tuple(_merged(group, skipped) for group in _groups(found))
+    left = [f"no load-test results, left out: {', '.join(Path(name).name for name in skipped)}"] if skipped else []
+    return tuple(_merged(group, left) for group in _groups(found))
 
 
 class UnknownFormatError(InputError):
@@ -159,9 +160,21 @@ def _merged(tests: Sequence[LoadTest], skipped: Sequence[str]) -> LoadTest:
         return point.clients if math.isnan(point.offered_rps) else point.offered_rps
 
     points.sort(key=lambda p: (load(p) if not math.isnan(load(p)) else p.achieved_rps, p.achieved_rps))
+    points = _labelled(points)
     first = {field: next((getattr(t, field) for t in tests if getattr(t, field)), "") for field in ("version", "model")}
     files = tuple(name for test in tests for name in test.files)
     return LoadTest(tests[0].tool, first["version"], first["model"], tuple(points), files, tuple(notes))
+
+
+def _labelled(points: Sequence[LoadPoint]) -> list[LoadPoint]:
+    """The points under labels of their own: repeated loads are numbered."""
+    seen: dict[str, int] = {}
+    found = []
+    for point in points:
+        seen[point.label] = seen.get(point.label, 0) + 1
+        number = seen[point.label]
+        found.append(point if number == 1 else replace(point, label=f"{point.label} ({number})"))
+    return found
 
 
 def _same_run(a: LoadPoint, b: LoadPoint) -> bool:

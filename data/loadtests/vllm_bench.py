@@ -80,12 +80,20 @@ def _point(node: Node) -> LoadPoint:
     inputs, outputs = _lengths(node, "total_input_tokens", ok), _lengths(node, "total_output_tokens", ok)
     if rows is not None:
         inputs, outputs = of_values(rows.input_tokens), of_values(rows.output_tokens)
-    label = "all at once" if arrivals == "at_once" else f"{rate:g} req/s" if math.isfinite(rate) else "closed loop"
+    label = (
+        "ramp"
+        if arrivals == "unstated"
+        else "all at once"
+        if arrivals == "at_once"
+        else f"{rate:g} req/s"
+        if math.isfinite(rate)
+        else "closed loop"
+    )
     return LoadPoint(
         label=label if math.isnan(clients) else f"{label}, {clients:g} clients",
         source=node.where,
         arrivals=arrivals,
-        offered_rps=NAN if arrivals == "closed" else rate,
+        offered_rps=NAN if arrivals in ("closed", "unstated") else rate,
         clients=clients,
         achieved_rps=node.at("request_throughput").number(),
         duration_s=node.at("duration").number(0.0, LONGEST_S),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from configs.errors import InputError
 from data.catalog import find_engine, load_coefficients, load_engines
-from flows.loadtest import Question, as_json, curve, examine, write
+from data.loadtests.read import read_load_tests
+from flows.loadtest import Answer, Question, as_json, curve, examine, headline, write
+from flows.show_loadtest import show_load_tests
 from models.coefficients import coefficients
 from models.loadtest_coefficients import Factors
 from tests.data.loadtests.factory import Truth, truth, vllm, written
@@ -18,8 +22,10 @@ from tests.flows.conftest import Run
 from tests.models.loadtest_factory import GPU, LLM, served
 
 
-def ask(*files: Path, gpu: str | None = None, llm: str | None = None, precision: str = "bf16") -> Question:
-    return Question(files, llm, gpu, precision, "bf16", 1, "vllm", None, 0, 64)
+def ask(*files: Path, gpu: str | None = None, llm: str | None = None, precision: str = "bf16") -> Answer:
+    question = Question(llm, gpu, precision, "bf16", 1, "vllm", None, 0, 64)
+    (answer,) = examine(read_load_tests(files), question)
+    return answer
 
 
 def saved(folder: Path) -> list[Path]:
@@ -35,18 +41,27 @@ def saved(folder: Path) -> list[Path]:
     return paths
 
 
-def test_files_are_checked_without_a_gpu_and_json_is_strict(fleetcast: Run, tmp_path: Path) -> None:
-    path = written(tmp_path, vllm(truth(failed=4)))
-    done = fleetcast("loadtest", str(path), "--json")
-    assert done.returncode == 0, done.stderr
+def no_constants(name: str) -> None:
+    raise AssertionError(name)
 
-    def no_constants(name: str) -> None:
-        raise AssertionError(name)
 
-    (found,) = json.loads(done.stdout, parse_constant=no_constants)
+def test_files_are_checked_without_a_gpu_and_json_is_strict(tmp_path: Path) -> None:
+    answer = ask(written(tmp_path, vllm(truth(failed=4))))
+    (found,) = json.loads(as_json([answer]), parse_constant=no_constants)
     assert found["points"][0]["requests_failed"] == 4
     assert {f["kind"] for f in found["findings"]} >= {"failures"}
     assert found["fit"] is None
+
+
+@pytest.mark.slow
+def test_the_command_prints_json_alone_or_tables(fleetcast: Run, tmp_path: Path) -> None:
+    path = str(written(tmp_path, vllm(truth(failed=4))))
+    done = fleetcast("loadtest", path, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout, parse_constant=no_constants)[0]["fit"] is None
+    done = fleetcast("loadtest", path)
+    assert done.returncode == 0
+    assert "failures" in done.stdout
 
 
 @pytest.mark.slow
@@ -59,7 +74,7 @@ def test_a_damaged_file_ends_with_2(fleetcast: Run, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_fit_is_written_as_picture_and_catalog(tmp_path: Path) -> None:
-    (answer,) = examine(ask(*saved(tmp_path), gpu=GPU.name))
+    answer = ask(*saved(tmp_path), gpu=GPU.name)
     assert answer.fit is not None
     assert answer.setup is not None
     assert answer.fit.errors["after"]["tpot"] < 0.05
@@ -76,26 +91,38 @@ def test_a_fit_is_written_as_picture_and_catalog(tmp_path: Path) -> None:
     host = load_engines(out / "engines.yaml")["vllm"].host_overhead_s
     assert host == pytest.approx(find_engine("vllm").host_overhead_s * factors.overhead, rel=1e-3)
     assert json.loads((out / "loadtest.json").read_text(encoding="utf-8"))[0]["fit"]["verdict"] == answer.fit.verdict
+    screen = io.StringIO()
+    show_load_tests(Console(file=screen, width=120), [answer], [out / "loadtest.json"])
+    for text in (headline(answer)[:40], "Service curve, ms", "overhead", "Verdict:", "15 req/s", "loadtest.json"):
+        assert text in screen.getvalue()
     points = curve(answer.fit)
     assert len(points) == 4
     assert all(not math.isnan(p.measured_ms) and p.calibrated_ms > 0 for p in points)
 
 
+def test_another_llm_than_the_files_name_is_noted(tmp_path: Path) -> None:
+    t = truth(200)
+    fast = Truth(t.start, t.inputs, t.outputs, t.ttft, t.ttft + 1e-3 * t.outputs)
+    text = vllm(fast).replace('"model_id": "m"', '"model_id": "meta-llama/Llama-3.2-3B-Instruct"')
+    answer = ask(written(tmp_path, text), gpu=GPU.name, llm=LLM.name)
+    assert any("the files name meta-llama/Llama-3.2-3B-Instruct" in note for note in answer.notes)
+
+
 def test_implausible_points_are_not_fitted(tmp_path: Path) -> None:
     t = truth(200)
     fast = Truth(t.start, t.inputs, t.outputs, t.ttft, t.ttft + 1e-3 * t.outputs)
-    (answer,) = examine(ask(written(tmp_path, vllm(fast)), gpu=GPU.name, llm=LLM.name))
+    answer = ask(written(tmp_path, vllm(fast)), gpu=GPU.name, llm=LLM.name)
     assert answer.fit is None
     assert {f.kind for f in answer.findings if f.severity == "impossible"} == {"tpot_below_bandwidth"}
-    assert any("no plausible point" in note for note in answer.notes)
+    assert any("cannot have served" in note for note in answer.notes)
     assert json.loads(as_json([answer]))[0]["fit"] is None
 
 
 def test_names_that_are_not_known_are_errors(tmp_path: Path) -> None:
     path = written(tmp_path, vllm(truth()))
     with pytest.raises(InputError, match="LLM 'm'"):
-        examine(ask(path, gpu=GPU.name))
+        ask(path, gpu=GPU.name)
     with pytest.raises(InputError, match="GPU 'H9'"):
-        examine(ask(path, gpu="H9", llm=LLM.name))
+        ask(path, gpu="H9", llm=LLM.name)
     with pytest.raises(InputError, match="precisions"):
-        examine(ask(path, gpu=GPU.name, llm=LLM.name, precision="fp3"))
+        ask(path, gpu=GPU.name, llm=LLM.name, precision="fp3")

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
@@ -17,6 +17,7 @@ from data.loadtests.records import LoadPoint, Spread
 from data.records import Configuration
 from models.loadtest_checks import Bounds, bounds, checked, corrected, derived_tpot_s, in_flight, sequence_limit, usable
 from models.loadtest_coefficients import Factors
+from models.loadtest_simulate import load_of
 from models.rows import build_rows
 from models.shapes import active_parameters, total_parameters
 from tests.models.loadtest_factory import GPU, LLM, ONE, load_test, served
@@ -74,6 +75,7 @@ CASES: dict[str, Callable[[LoadPoint], LoadPoint]] = {
     "rate_exceeded": lambda p: replace(p, offered_rps=0.5 * p.offered_rps),
     "cancelled": lambda p: replace(p, complete=False),
     "aggregate": lambda p: replace(p, aggregate=True),
+    "not_streamed": lambda p: replace(p, ttft_s=Spread(), tpot_s=Spread()),
     "client_slow": lambda p: replace(p, offered_rps=2.0 * p.offered_rps),
 }
 
@@ -86,7 +88,7 @@ def test_each_mistake_is_found_and_measured(kind: str) -> None:
     finding = found[kind]
     assert finding.point == wrong.label
     assert finding.meaning
-    if finding.kind != "aggregate":
+    if not math.isnan(finding.measured):
         assert finding.measured != finding.bound
     assert kind not in {f.kind for f in checked(load_test(good(2.0), good()), limits_of())}
 
@@ -110,6 +112,13 @@ def test_a_closed_loop_keeps_its_clients_busy_or_is_doubted() -> None:
     assert "client_slow" in {f.kind for f in idle}
     crowded = {f.kind: f for f in checked(load_test(replace(p, clients=16.0)))}
     assert crowded["little"].severity == "impossible"
+
+
+def test_a_stated_limit_of_clients_explains_a_shortfall() -> None:
+    p = replace(good(0.0, 32), arrivals="poisson", offered_rps=400.0, clients=32.0, rows=None)
+    assert {f.kind for f in checked(load_test(good(2.0), p))} <= {"short_run"}
+    slow = replace(p, clients=math.nan, send_delay_s=Spread(p95=20.0 * p.e2e_s.mean))
+    assert {f.kind for f in checked(load_test(good(2.0), slow))} & {"client_slow", "clients_capped"}
 
 
 def test_a_burst_cannot_beat_its_arithmetic() -> None:
@@ -146,9 +155,15 @@ def test_a_slow_client_is_simulated_with_what_it_sent() -> None:
 
 
 def test_impossible_points_and_sums_are_not_fitted() -> None:
-    test = load_test(good(2.0), *(CASES[kind](good()) for kind in ("tpot_below_bandwidth", "aggregate")))
+    test = load_test(good(2.0), *(CASES[kind](good()) for kind in ("ttft_below_compute", "aggregate")))
     points = usable(test, checked(test, limits_of()))
     assert [p.label for p in points] == [good(2.0).label]
+
+
+def test_one_token_faster_than_the_memory_rules_the_configuration_out() -> None:
+    test = load_test(good(2.0), CASES["tpot_below_bandwidth"](replace(good(), rows=None)))
+    assert usable(test, checked(test, limits_of())) == ()
+    assert len(usable(test, checked(test))) == 2
 
 
 @given(st.floats(0.3, 3.0))
@@ -160,6 +175,48 @@ def test_a_tpot_that_contradicts_the_latency_is_put_right(factor: float) -> None
         assert found.tpot_s.p99 / found.tpot_s.p50 == pytest.approx(p.tpot_s.p99 / p.tpot_s.p50)
     else:
         assert found == p
+
+
+VALUES = st.sampled_from([math.nan, 0.0, 1e-9, 0.01, 1.0, 250.0, 1e6])
+SPREADS = st.builds(Spread, VALUES, VALUES, VALUES, VALUES, VALUES, VALUES, VALUES)
+POINTS = st.builds(
+    LoadPoint,
+    label=st.sampled_from(["a", "b", "c"]),
+    source=st.just("x"),
+    arrivals=st.sampled_from(["poisson", "gamma", "constant", "at_once", "closed", "unstated"]),
+    offered_rps=VALUES | st.just(math.inf),
+    clients=VALUES,
+    achieved_rps=VALUES,
+    duration_s=VALUES,
+    requests_ok=st.integers(0, 3000),
+    requests_failed=st.integers(0, 3),
+    input_tokens=SPREADS,
+    output_tokens=SPREADS,
+    ttft_s=SPREADS,
+    tpot_s=SPREADS,
+    e2e_s=SPREADS,
+    requests_planned=VALUES,
+    output_tokens_per_s=VALUES,
+    send_delay_s=SPREADS,
+    in_flight=VALUES,
+)
+
+
+@settings(max_examples=80)
+@given(st.lists(POINTS, min_size=1, max_size=4), st.integers(1, 3))
+def test_no_figures_break_the_checks_and_what_is_left_can_be_simulated(points: list[LoadPoint], replicas: int) -> None:
+    test = load_test(*points)
+    found = checked(test, Bounds(4e-3, 1e-5), 10.0, replicas)
+    for finding in found:
+        assert finding.severity in ("impossible", "suspect", "note")
+    left = usable(test, found)
+    assert sequence_limit(left, 2048) > 0
+    if left:
+        load = load_of(left, replicas, 16)
+        assert np.isfinite(load.arrival_s).all()
+        assert (np.diff(load.arrival_s, axis=1) >= 0).all()
+        assert (load.input_tokens > load.cached_tokens).all()
+        assert (load.output_tokens >= 1).all()
 
 
 def test_the_engines_limit_shows_where_requests_wait_for_a_slot() -> None:

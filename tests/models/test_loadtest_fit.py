@@ -12,6 +12,7 @@ import pytest
 from configs.catalog_schema import CoefficientCatalog
 from configs.validation import validated
 from data.catalog import find_engine, find_gpu, load_coefficients
+from data.loadtests.fields import of_values
 from data.loadtests.records import LoadPoint, Spread
 from data.records import Configuration
 from models.coefficients import coefficients
@@ -45,6 +46,7 @@ def test_the_fit_finds_the_servers_speed() -> None:
     assert fit.errors["held_out"]["tpot"] < 0.06
     assert fit.errors["held_out"]["ttft"] < 0.15
     assert {"overhead", "request_s"} <= set(fit.identified)
+    assert fit.served_rps[2] == pytest.approx(fit.served_rps[0], rel=0.08)
     assert not fit.verdict.startswith("poor")
 
 
@@ -112,6 +114,19 @@ def test_medians_and_borrowed_launch_costs_are_scaled_as_they_are_looked_up(
     assert after.prefill_eff_max == pytest.approx(0.9 * before.prefill_eff_max)
 
 
+@pytest.mark.parametrize("gpu", ["H100-SXM", "L4"])
+def test_the_ring_of_tensor_parallelism_pays_the_overhead_too(gpu: str) -> None:
+    one = Configuration("Llama-3.1-8B", gpu, "bf16", "bf16", 2, "vllm")
+    catalog, _ = scaled(load_coefficients(), find_engine("vllm"), find_gpu(gpu), one, Factors(overhead=2.0))
+    before = coefficients(load_coefficients(), find_gpu(gpu), "vllm", "bf16", "bf16", 2)
+    after = coefficients(catalog, find_gpu(gpu), "vllm", "bf16", "bf16", 2)
+    assert after.all_reduce_t0_s == pytest.approx(2.0 * before.all_reduce_t0_s)
+    assert after.all_reduce_bytes_per_s == pytest.approx(before.all_reduce_bytes_per_s)
+    kept = {r.tensor_parallel for r in catalog.all_reduce if (r.gpu, r.engine) == (gpu, "vllm")}
+    old = {r.tensor_parallel for r in load_coefficients().all_reduce if (r.gpu, r.engine) == (gpu, "vllm")}
+    assert kept == old | {2}
+
+
 def test_shares_stay_shares() -> None:
     catalog, _ = scaled(load_coefficients(), find_engine("vllm"), GPU, ONE, Factors(5.0, 5.0, 1.0, 0.0))
     found = coefficients(catalog, GPU, "vllm", "bf16", "bf16", 1)
@@ -135,6 +150,24 @@ def test_loads_are_those_of_the_points() -> None:
     n = drawn.count[0]
     assert drawn.output_tokens[0, :n].mean() == pytest.approx(spread.output_tokens.mean, rel=0.02)
     assert n / drawn.arrival_s[0, n - 1] == pytest.approx(spread.offered_rps, rel=0.02)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lengths_have_the_median_the_tail_and_the_mean_that_are_reported(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shapes = (
+        np.where(rng.random(2000) < 0.02, rng.integers(0, 30, 2000), 64),
+        rng.integers(20, 400, 2000),
+        np.rint(rng.lognormal(5.0, 0.8, 2000)),
+        np.rint(300 - rng.exponential(30.0, 2000).clip(0, 299)),
+    )
+    values = shapes[seed].astype(float)
+    whole = replace(measured()[1], rows=None, requests_ok=2000, output_tokens=of_values(values))
+    load = load_of([whole])
+    drawn = load.output_tokens[0, : load.count[0]].astype(float)
+    assert drawn.mean() == pytest.approx(values.mean(), rel=0.06)
+    for q in (50, 90, 99):
+        assert np.percentile(drawn, q) == pytest.approx(np.percentile(values, q), rel=0.02, abs=1.0)
 
 
 def test_replicas_share_the_load() -> None:

@@ -78,7 +78,7 @@ def guidellm(t: Truth, layout: str = "0.8") -> str:
         "inter_token_latency_ms": status(1e3 * t.tpot),
         "output_tokens_per_second": single(float(t.outputs.sum()) / t.duration),
     }
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "prompt_tokens": int(i), "output_tokens": int(o), "time_to_first_token_ms": 1e3 * f,
             "request_start_time": 1.7e9 + s, "request_end_time": 1.7e9 + s + e,
@@ -95,9 +95,16 @@ def guidellm(t: Truth, layout: str = "0.8") -> str:
         metrics["request_totals"] = totals
         return json.dumps({"metadata": {"version": 2, "guidellm_version": "0.8.1"}, "benchmarks": [one]})
     if layout == "0.4":
-        one |= {"scheduler": {"strategy": strategy}, "benchmarker": {"backend": {"model": "m"}}, "requests": {}}
-        metrics["request_totals"] = totals
-        return json.dumps({"metadata": {"version": 1}, "benchmarks": [one]})
+        for row in rows:
+            times = {"request_start": row.pop("request_start_time"), "request_end": row.pop("request_end_time")}
+            row["scheduler_info"] = {"request_timings": times}
+        one |= {
+            "scheduler": {"strategy": strategy},
+            "benchmarker": {"backend": {"model": "m"}},
+            "request_totals": totals,
+            "requests": {"successful": rows},
+        }
+        return json.dumps({"benchmarks": [one]})
     for row in rows:
         row["start_time"], row["end_time"] = row.pop("request_start_time"), row.pop("request_end_time")
     one |= {
@@ -163,6 +170,9 @@ def aiperf(t: Truth, layout: str = "phases", unit: str = "ms") -> str:
             "phases": [{"kind": "profiling", "type": "poisson", "rate": t.rate}],
         }
         return json.dumps({"aiperf_version": "0.13.0", **metrics, "input_config": load, "was_cancelled": False})
+    if layout == "genai-perf":
+        load = {"model_names": ["m"], "perf_analyzer": {"stimulus": {"request_rate": t.rate}}}
+        return json.dumps({**metrics, "input_config": load})
     load = {"endpoint": {"model_names": ["m"]}, "loadgen": {"request_rate": t.rate, "request_rate_mode": "poisson"}}
     if layout == "records":
         return json.dumps({"records": metrics, "input_config": load})
@@ -191,14 +201,14 @@ def aiperf_lines(t: Truth) -> str:
     return "\n".join(json.dumps(line) for line in [warm, *lines, *[bad] * t.failed]) + "\n"
 
 
-def aiperf_csv(t: Truth) -> str:
-    lines = ["Metric,avg,min,max,sum,p1,p5,p10,p25,p50,p75,p90,p95,p99,std"]
+def aiperf_csv(t: Truth, total: bool = True) -> str:
+    lines = [f"Metric,avg,min,max,{'sum,' if total else ''}p1,p5,p10,p25,p50,p75,p90,p95,p99,std"]
     for name, values in (
         ("Inter Token Latency (ms)", 1e3 * t.tpot), ("Request Latency (ms)", 1e3 * t.e2e),
         ("Time to First Token (ms)", 1e3 * t.ttft), ("Input Sequence Length (tokens)", t.inputs),
         ("Output Sequence Length (tokens)", t.outputs), ("Effective Concurrency", np.array([1.0])),
     ):  # fmt: skip
-        head = [values.mean(), values.min(), values.max(), values.sum()]
+        head = [values.mean(), values.min(), values.max(), *([values.sum()] if total else [])]
         levels = [np.percentile(values, q) for q in (1, 5, 10, 25, 50, 75, 90, 95, 99)]
         lines.append(",".join([name, *(f"{v:.2f}" for v in [*head, *levels, values.std()])]))
     lines += ["", "Metric,Value", f"Benchmark Duration (sec),{t.duration:.2f}", f"Request Count,{t.n:.2f}"]
@@ -275,8 +285,10 @@ FORMATS: dict[str, Callable[[Truth], str]] = {
     "aiperf loadgen in s": lambda t: aiperf(t, "loadgen", "s"),
     "aiperf records in us": lambda t: aiperf(t, "records", "us"),
     "aiperf in ns": lambda t: aiperf(t, "phases", "ns"),
+    "genai-perf": lambda t: aiperf(t, "genai-perf"),
     "aiperf jsonl": aiperf_lines,
     "aiperf csv": aiperf_csv,
+    "aiperf csv without sums": lambda t: aiperf_csv(t, total=False),
     "inference-perf new": inference_perf,
     "inference-perf old": lambda t: inference_perf(t, "old"),
     "vllm new": vllm,

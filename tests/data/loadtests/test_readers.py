@@ -18,8 +18,8 @@ from data.loadtests.records import LoadPoint
 from tests.data.loadtests.factory import FORMATS, aiperf, aiperf_lines, guidellm, inference_perf, truth, vllm, written
 
 TRUTH = truth(failed=3)
-ROUNDED = {"aiperf csv": 5e-3}
-NO_LOAD = ("aiperf jsonl", "aiperf csv")
+ROUNDED = {"aiperf csv": 5e-3, "aiperf csv without sums": 5e-3}
+NO_LOAD = ("aiperf jsonl", *ROUNDED)
 
 
 def point(folder: Path, text: str) -> LoadPoint:
@@ -33,7 +33,7 @@ def test_every_format_tells_the_truth(name: str, tmp_path: Path) -> None:
     found, t = point(tmp_path, FORMATS[name](TRUTH)), TRUTH
     rel = ROUNDED.get(name, 1e-9)
     assert found.requests_ok == t.n
-    if name != "aiperf csv":
+    if name not in ROUNDED:
         assert found.requests_failed == t.failed
     assert found.achieved_rps == pytest.approx(t.n / t.duration, rel=max(rel, 1e-6))
     assert found.duration_s == pytest.approx(t.duration, rel=max(rel, 1e-6))
@@ -76,6 +76,14 @@ def test_loads_of_vllm_bench(rate: Any, clients: int | None, arrivals: str, burs
     assert (found.clients == clients) if clients else math.isnan(found.clients)
 
 
+def test_a_ramp_has_no_rate_of_its_own(tmp_path: Path) -> None:
+    changed = json.loads(vllm(TRUTH)) | {"request_rate": "inf", "ramp_up_strategy": "linear", "ramp_up_end_rps": 8}
+    found = point(tmp_path, json.dumps(changed))
+    assert found.arrivals == "unstated"
+    assert math.isnan(found.offered_rps)
+    assert found.label == "ramp"
+
+
 def test_a_rate_written_as_infinity_is_all_at_once(tmp_path: Path) -> None:
     assert point(tmp_path, vllm(TRUTH).replace('"request_rate": 4.0', '"request_rate": Infinity')).arrivals == "at_once"
 
@@ -112,6 +120,12 @@ def test_runs_appended_to_one_file(tmp_path: Path) -> None:
         assert [p.offered_rps for p in test.points] == [2.0, 4.0, 8.0]
 
 
+def test_repeated_loads_keep_names_of_their_own(tmp_path: Path) -> None:
+    texts = [vllm(truth(seed=i), detailed=False) for i in range(3)]
+    (test,) = read_load_tests([written(tmp_path, "\n".join(texts))])
+    assert [p.label for p in test.points] == ["4 req/s", "4 req/s (2)", "4 req/s (3)"]
+
+
 def test_exports_of_one_run_are_one_point_with_requests(tmp_path: Path) -> None:
     written(tmp_path, aiperf(TRUTH), "profile_export_aiperf.json")
     written(tmp_path, aiperf_lines(TRUTH), "profile_export.jsonl")
@@ -137,7 +151,7 @@ def test_stages_leave_the_summary_out_and_folders_apart(tmp_path: Path) -> None:
     tests = read_load_tests([tmp_path])
     assert [len(test.points) for test in tests] == [2, 2]
     assert any("sums up all stages" in note for note in tests[0].notes)
-    assert any("no load-test result" in note for note in tests[0].notes)
+    assert any("left out: notes.json" in note for note in tests[0].notes)
     (alone,) = read_load_tests([tmp_path / "a" / "summary_lifecycle_metrics.json"])
     assert alone.points[0].aggregate
 

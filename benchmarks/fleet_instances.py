@@ -37,11 +37,11 @@ SLOS = {"chat": SloTarget(2.0, 0.06, 95.0), "code": SloTarget(3.0, 0.08, 95.0)}
 REGIONS = {
     "us-east": Region(
         markets=(Market(provider="aws", region="us-east-1"),),
-        gpu_quota={"A100-80GB-SXM": 400, "H100-SXM": 320, "H200-SXM": 160, "B200-SXM": 96, "L40S": 200, "L4": 200},
+        gpu_quota={"A100-80GB-SXM": 400, "H100-SXM": 320, "H200-SXM": 160, "B200-SXM": 16, "L40S": 200, "L4": 200},
     ),
     "us-central": Region(
         markets=(Market(provider="nebius", region="us-central1"), Market(provider="gcp", region="us-low")),
-        gpu_quota={"H100-SXM": 256, "H200-SXM": 160, "B200-SXM": 64, "L4": 200},
+        gpu_quota={"H100-SXM": 256, "H200-SXM": 160, "B200-SXM": 8, "L4": 200},
     ),
     "eu-north": Region(
         markets=(Market(provider="nebius", region="eu-north1"), Market(provider="aws", region="eu-north-1")),

@@ -17,8 +17,10 @@ import numpy as np
 
 from data.plan_records import FleetProblem
 from data.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
-from optimizer.model import USD_SCALE, active, commitment_months, commitment_usd, shed_usd
-from optimizer.sets import Sets
+from optimizer.commitments import commitment_usd
+from optimizer.cost import USD_SCALE, shed_usd
+from optimizer.frame import Frame, active
+from optimizer.sets import build_sets
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +40,15 @@ class RawResult:
         return (self.objective_usd - self.bound_usd) / max(abs(self.objective_usd), 1e-9)
 
 
-def build(problem: FleetProblem, sets: Sets) -> Any:
+def build(frame: Frame) -> Any:
     """A highspy model of a problem over its sets, one Python call a column and a row."""
+    problem, sets = frame.problem, frame.sets
     h = highspy.Highs()
     h.setOptionValue("output_flag", False)
     demand, k = problem.demand, problem.failures_per_pool
     P, K, G = sets.pools, demand.series, sorted(sets.supply)
     M, B, S = range(len(demand.months)), range(len(demand.blocks)), range(len(demand.probabilities))
     pi = demand.probabilities
-    starts = commitment_months(problem)
     integer, inf = highspy.HighsVarType.kInteger, highspy.kHighsInf
     into: dict[Any, list[Any]] = defaultdict(list)
     for i, key in enumerate(K):
@@ -55,28 +57,33 @@ def build(problem: FleetProblem, sets: Sets) -> Any:
 
     buy, out = {}, defaultdict(list)
     for o, offer in enumerate(sets.commitments):
-        for start in starts:
+        for start in frame.starts(o):
             usd = commitment_usd(problem, offer.usd_per_gpu_h, offer.term_months, start)
-            buy[o, start] = h.addVariable(0, inf, USD_SCALE * usd, integer)
+            buy[o, start] = h.addVariable(0, inf, USD_SCALE * usd * frame.unit(offer), integer)
     seconds = [block.hours * SECONDS_PER_HOUR for block in demand.blocks]
+    unit: dict[tuple[str, str], int] = {}
     hourly, opened, begun, flow, shed, replicas = {}, {}, {}, {}, {}, {}
     for m in M:
         for g in G:
             offer = sets.on_demand.get(g)
             for s in S:
-                usd = 0.0 if offer is None else USD_SCALE * offer.usd_per_gpu_h * HOURS_PER_MONTH * float(pi[s])
-                hourly[g, m, s] = h.addVariable(0, inf if offer else 0, usd)
+                if offer is None:
+                    continue
+                unit[g] = frame.unit(offer)
+                usd = USD_SCALE * offer.usd_per_gpu_h * HOURS_PER_MONTH * float(pi[s]) * unit[g]
+                kind = integer if unit[g] > 1 else highspy.HighsVarType.kContinuous
+                hourly[g, m, s] = h.addVariable(0, inf, usd, kind)
         for p in P:
             opened[p, m] = h.addVariable(0, 1, 1e-4, integer)
             begun[p, m] = h.addVariable(0, 1, USD_SCALE * problem.pool_start_usd)
             for s in S:
                 replicas[p, m, s] = h.addVariable(0, inf, 0, integer)
         for s in S:
-            for key in K:
+            for i, key in enumerate(K):
                 for b in B:
                     for p in sets.serves[key]:
                         flow[key, p, m, b, s] = h.addVariable(0, inf, 0)
-                    usd = USD_SCALE * shed_usd(problem, sets, key.request_class, s) * seconds[b] * float(pi[s])
+                    usd = USD_SCALE * shed_usd(frame, i, s) * seconds[b] * float(pi[s])
                     shed[key, m, b, s] = h.addVariable(0, inf, usd)
     ordered = bool((np.diff(demand.rps.max(axis=2), axis=2) >= -1e-9).all())
     by_supply = {g: [p for p in P if (p.region, p.configuration.gpu) == g] for g in G}
@@ -101,20 +108,26 @@ def build(problem: FleetProblem, sets: Sets) -> Any:
                     served = [flow[key, p, m, b, s] for p in sets.serves[key]]
                     h.addConstr(h.qsum([*served, shed[key, m, b, s]]) == float(demand.rps[i, m, b, s]))
             for g in G:
-                owned = [1.0 * buy[o, start] for o, f in out[g] for start in starts if active(start, m, f.term_months)]
+                owned = [
+                    float(frame.unit(f)) * buy[o, start]
+                    for o, f in out[g]
+                    for start in frame.starts(o)
+                    if active(start, m, f.term_months)
+                ]
+                rented = [float(unit[g]) * hourly[g, m, s]] if g in unit else []
                 if by_supply[g]:
                     used = [p.configuration.gpus * replicas[p, m, s] for p in by_supply[g]]
-                    h.addConstr(h.qsum([*used, *(-1.0 * x for x in owned), -1.0 * hourly[g, m, s]]) <= 0)
+                    h.addConstr(h.qsum([*used, *(-1.0 * x for x in owned), *(-1.0 * x for x in rented)]) <= 0)
                 limit = problem.quotas.get(g)
                 if limit is not None:
-                    h.addConstr(h.qsum([*owned, 1.0 * hourly[g, m, s]]) <= limit)
+                    h.addConstr(h.qsum([*owned, *rented]) <= limit)
     return h
 
 
-def solve_raw(problem: FleetProblem, sets: Sets, gap: float, time_limit_s: float) -> RawResult:
+def solve_raw(problem: FleetProblem, gap: float, time_limit_s: float) -> RawResult:
     """Builds and solves, on one thread."""
     start = time.perf_counter()
-    h = build(problem, sets)
+    h = build(Frame(problem, build_sets(problem)))
     built = time.perf_counter()
     for name, value in (("mip_rel_gap", gap), ("time_limit", time_limit_s), ("threads", 1)):
         h.setOptionValue(name, value)

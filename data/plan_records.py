@@ -23,6 +23,35 @@ class HeldCommitment:
 
 
 @dataclass(frozen=True, slots=True)
+class Reserves:
+    """Capacity kept beyond the load, next to N+k and the rollout surge; all off by default.
+
+    canary_share: share of a pool's replicas on trial, not counted on, rounded up. maintenance_share: likewise, drained.
+    warm_share: largest relative growth of load within a replica's time to ready. zones: places a pool's replicas are
+    spread over evenly; with zone_loss the rest carries the protected classes when one is lost. region_loss: protected
+    classes are carried when any one region is lost, where residency allows. together: whether N+k, rollout, canary,
+    maintenance and warm may be called on at once (`sum`) or one at a time (`max`); zone and region are always taken
+    one at a time.
+    """
+
+    canary_share: float = 0.0
+    maintenance_share: float = 0.0
+    warm_share: float = 0.0
+    zones: int = 1
+    zone_loss: bool = False
+    region_loss: bool = False
+    together: Literal["sum", "max"] = "sum"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiOffer:
+    """A provider's API that can take requests of a class for an LLM: price a request, and most requests/s."""
+
+    usd_per_request: float
+    rps_max: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
 class FleetProblem:
     """Everything the fleet MIP needs, already checked.
 
@@ -55,6 +84,17 @@ class FleetProblem:
     """Share of a commitment's cost after the horizon that later demand is assumed to be worth."""
     pool_start_usd: float = 0.0
     """One-time cost of bringing up a pool that did not run the month before."""
+    reserves: Reserves = Reserves()
+    whole_nodes: bool = False
+    """Whether GPUs are bought in whole nodes of the offer's gpus_per_node; otherwise one by one."""
+    lead_time_months: Mapping[str, int] = field(default_factory=dict)
+    """By purchase option, where it differs from commitment_lead_time_months."""
+    api: Mapping[tuple[str, str], ApiOffer] = field(default_factory=dict)
+    """(LLM, class) -> a provider's API for overflow."""
+    spot_share_max: float = 0.0
+    """Most of a region's GPUs of one type that may be spot; all of it can be lost at once."""
+    spot_interrupted_share: float = 0.05
+    """Share of hours in which spot GPUs are not there; unprotected load on them is shed then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +109,28 @@ class Pool:
     rollout_replicas: int
     peak_rps: float
     operating_rps_per_replica: float
+    canary_replicas: int = 0
+    maintenance_replicas: int = 0
+    warm_replicas: int = 0
+    zone_replicas: int = 0
+    failover_replicas: int = 0
+
+    @property
+    def reserve(self) -> Mapping[str, int]:
+        """Replicas beyond the steady ones by purpose."""
+        return {
+            "failure (N+k)": self.failure_replicas,
+            "rollout": self.rollout_replicas,
+            "canary": self.canary_replicas,
+            "maintenance": self.maintenance_replicas,
+            "warm": self.warm_replicas,
+            "zone": self.zone_replicas,
+            "region": self.failover_replicas,
+        }
 
     @property
     def replicas(self) -> int:
-        return self.steady_replicas + self.failure_replicas + self.rollout_replicas
+        return self.steady_replicas + sum(self.reserve.values())
 
     @property
     def gpus(self) -> int:
@@ -105,11 +163,14 @@ class MonthCost:
     shed_usd: float
     start_usd: float = 0.0
     """One-time cost of pools that start in this month."""
+    api_usd: float = 0.0
+    """Requests sent to a provider's API."""
 
     @property
     def cash_usd(self) -> float:
-        """What is paid; shed load is a price on risk, not money spent, and idle is part of committed."""
-        return self.committed_usd + self.on_demand_usd + self.held_usd + self.start_usd
+        """What is paid; shed load is a price on risk, not money spent, and idle is part of committed. Spot hours count
+        as on demand."""
+        return self.committed_usd + self.on_demand_usd + self.held_usd + self.start_usd + self.api_usd
 
 
 @dataclass(frozen=True, slots=True)

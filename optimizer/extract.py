@@ -19,8 +19,10 @@ from data.plan_records import (
 )
 from data.records import Excuse
 from data.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
-from optimizer.model import USD_SCALE, active, commitment_months, held_gpus, held_usd
-from optimizer.sets import PoolKey, Sets, cheapest_usd_per_h
+from optimizer.cost import USD_SCALE
+from optimizer.frame import Frame, active, held_gpus, held_usd
+from optimizer.purposes import purposes
+from optimizer.sets import PoolKey, cheapest_usd_per_h
 
 TOLERANCE_RPS = 1e-4
 
@@ -36,41 +38,41 @@ def whole(variable: Any) -> int:
     return round(number(variable))
 
 
-def pools(problem: FleetProblem, sets: Sets, model: Any) -> tuple[Pool, ...]:
-    """Pools of the design scenario, with replicas by purpose.
-
-    Replicas beyond steady + failure + rollout (rounding of shared supply) count as steady: they serve.
-    """
+def pools(frame: Frame, model: Any) -> tuple[Pool, ...]:
+    """Pools of the design scenario, with replicas by purpose (optimizer/purposes.py)."""
     found = []
-    demand, s = problem.demand, sets.design
+    demand, s = frame.problem.demand, frame.sets.design
     for m, month in enumerate(demand.months):
-        for p in sets.pools:
-            count = whole(model.replicas[p, m, s])
+        for p, pool in enumerate(frame.sets.pools):
+            count = whole(model.replicas[m, p, s])
             if count == 0:
                 continue
-            peak, busiest = 0.0, 0.0
-            for b in range(len(demand.blocks)):
-                flows = [(key, number(model.flow[key, p, m, b, s])) for key in demand.series if p in sets.serves[key]]
-                load = sum(flow / sets.rate[p, key.request_class] for key, flow in flows)
+            peak = busiest = guarded = 0.0
+            for b in frame.B:
+                flows = [(k, number(model.flow[m, k, p, b, s]), rate) for k, rate in frame.into[p]]
+                load = sum(flow / rate for _, flow, rate in flows)
+                guarded = max(guarded, sum(flow / rate for k, flow, rate in flows if frame.protected[k]))
                 if load >= busiest:
-                    busiest, peak = load, sum(flow for _, flow in flows)
-            failure = min(problem.failures_per_pool, count)
-            rollout = min(math.ceil(problem.rollout_surge * busiest - 1e-6), count - failure)
-            classes = [key.request_class for key in demand.series if p in sets.serves[key]]
-            rate = peak / busiest if busiest > 0 else max(sets.rate[p, name] for name in classes)
+                    busiest, peak = load, sum(flow for _, flow, _ in flows)
+            rate = peak / busiest if busiest > 0 else max(rate for _, rate in frame.into[p])
+            parts = purposes(frame.problem, count, busiest, guarded)
             found.append(
-                Pool(p.configuration, p.region, month, count - failure - rollout, failure, rollout, peak, rate)
-            )
+                Pool(
+                    pool.configuration, pool.region, month, parts["steady"], parts["failure"], parts["rollout"], peak,
+                    rate, parts["canary"], parts["maintenance"], parts["warm"], parts["zone"], parts["region"],
+                )
+            )  # fmt: skip
     return tuple(found)
 
 
-def purchases(problem: FleetProblem, sets: Sets, model: Any) -> tuple[Purchase, ...]:
-    """Commitments by start month, then on-demand levels of the design scenario with their expected cost."""
+def purchases(frame: Frame, model: Any) -> tuple[Purchase, ...]:
+    """Commitments by start month, then on-demand and spot levels of the design scenario with their expected cost."""
+    problem, sets = frame.problem, frame.sets
     months, pi = problem.demand.months, problem.demand.probabilities
     found = []
     for o, offer in enumerate(sets.commitments):
-        for start in commitment_months(problem):
-            count = whole(model.buy[o, start])
+        for start in frame.starts(o):
+            count = whole(model.buy[o, start]) * frame.unit(offer)
             if count:
                 inside = min(len(months) - start, offer.term_months)
                 usd = count * offer.usd_per_gpu_h * HOURS_PER_MONTH * inside
@@ -80,31 +82,48 @@ def purchases(problem: FleetProblem, sets: Sets, model: Any) -> tuple[Purchase, 
                         offer.term_months, usd,
                     )
                 )  # fmt: skip
-    for (region, gpu), offer in sorted(sets.on_demand.items()):
-        for m, month in enumerate(months):
-            level = number(model.on_demand[region, gpu, m, sets.design])
-            expected = sum(float(pi[s]) * number(model.on_demand[region, gpu, m, s]) for s in range(len(pi)))
-            if level > 1e-6 or expected > 1e-6:
-                usd = expected * offer.usd_per_gpu_h * HOURS_PER_MONTH
-                found.append(
-                    Purchase(region, gpu, "on_demand", month, math.ceil(level - 1e-6), offer.usd_per_gpu_h, 0, usd)
-                )
+    for name, offers in (("on_demand", sets.on_demand), ("spot", sets.spot)):
+        for (region, gpu), offer in sorted(offers.items()):
+            for m, month in enumerate(months):
+                level = _level(frame, model, name, m, (region, gpu), sets.design)
+                expected = sum(float(pi[s]) * _level(frame, model, name, m, (region, gpu), s) for s in range(len(pi)))
+                if level > 1e-6 or expected > 1e-6:
+                    share = 1.0 - problem.spot_interrupted_share if name == "spot" else 1.0
+                    usd = expected * offer.usd_per_gpu_h * HOURS_PER_MONTH * share
+                    found.append(
+                        Purchase(region, gpu, name, month, math.ceil(level - 1e-6), offer.usd_per_gpu_h, 0, usd)
+                    )
     return tuple(found)
 
 
-def _on_demand_usd(sets: Sets, model: Any, month: int, s: int) -> float:
-    return sum(
-        offer.usd_per_gpu_h * HOURS_PER_MONTH * number(model.on_demand[g, month, s])
-        for g, offer in sets.on_demand.items()
+def _level(frame: Frame, model: Any, name: str, m: int, g: tuple[str, str], s: int) -> float:
+    """GPUs bought by the hour in a month and scenario."""
+    levels = getattr(model, name)
+    if (m, *g, s) not in levels:
+        return 0.0
+    size = frame.unit(frame.sets.on_demand[g]) if name == "on_demand" else 1
+    return size * number(levels[(m, *g, s)])
+
+
+def _hourly_usd(frame: Frame, model: Any, month: int, s: int) -> float:
+    """On-demand and spot cost of a month in a scenario."""
+    there = 1.0 - frame.problem.spot_interrupted_share
+    firm = sum(
+        offer.usd_per_gpu_h * HOURS_PER_MONTH * _level(frame, model, "on_demand", month, g, s)
+        for g, offer in frame.sets.on_demand.items()
+    )
+    return firm + sum(
+        there * offer.usd_per_gpu_h * HOURS_PER_MONTH * _level(frame, model, "spot", month, g, s)
+        for g, offer in frame.sets.spot.items()
     )
 
 
-def _committed(problem: FleetProblem, sets: Sets, model: Any, month: int) -> dict[tuple[str, str], tuple[int, float]]:
+def _committed(frame: Frame, model: Any, month: int) -> dict[tuple[str, str], tuple[int, float]]:
     """(region, GPU) -> committed GPUs running in a month and their cost in it."""
     found: dict[tuple[str, str], tuple[int, float]] = {}
-    for o, offer in enumerate(sets.commitments):
-        for start in commitment_months(problem):
-            count = whole(model.buy[o, start])
+    for o, offer in enumerate(frame.sets.commitments):
+        for start in frame.starts(o):
+            count = whole(model.buy[o, start]) * frame.unit(offer)
             if count and active(start, month, offer.term_months):
                 gpus, usd = found.get((offer.region, offer.gpu), (0, 0.0))
                 more = count * offer.usd_per_gpu_h * HOURS_PER_MONTH
@@ -112,77 +131,106 @@ def _committed(problem: FleetProblem, sets: Sets, model: Any, month: int) -> dic
     return found
 
 
-def costs(problem: FleetProblem, sets: Sets, model: Any) -> tuple[MonthCost, ...]:
+def _api_usd(frame: Frame, model: Any, month: int, s: int) -> float:
+    """API calls of a month in a scenario."""
+    series, blocks = frame.problem.demand.series, frame.problem.demand.blocks
+    total = 0.0
+    for m, k, b, of in model.api:
+        if (m, of) == (month, s):
+            offer = frame.problem.api[series[k].llm, series[k].request_class]
+            total += offer.usd_per_request * blocks[b].hours * SECONDS_PER_HOUR * number(model.api[m, k, b, s])
+    return total
+
+
+def costs(frame: Frame, model: Any) -> tuple[MonthCost, ...]:
     """Expected cost of every month; idle is the part of commitments that no replica uses, on average."""
+    problem = frame.problem
     demand, pi = problem.demand, problem.demand.probabilities
     found = []
     for m, month in enumerate(demand.months):
-        committed = _committed(problem, sets, model, m)
+        committed = _committed(frame, model, m)
         idle = shed = 0.0
         for s in range(len(pi)):
             for g, (gpus, usd) in committed.items():
-                used = sum(
-                    p.configuration.gpus * whole(model.replicas[p, m, s])
-                    for p in sets.pools
-                    if (p.region, p.configuration.gpu) == g
-                )
+                used = sum(frame.sets.pools[p].configuration.gpus * whole(model.replicas[m, p, s]) for p in frame.on[g])
                 free = max(gpus - max(used - held_gpus(problem, *g, month), 0), 0)
                 idle += float(pi[s]) * usd * free / gpus
-            for key in demand.series:
+            for k, key in enumerate(demand.series):
                 for b, block in enumerate(demand.blocks):
                     price = problem.shed_usd_per_request[key.request_class] * block.hours * SECONDS_PER_HOUR
-                    shed += float(pi[s]) * price * number(model.shed[key, m, b, s])
+                    shed += float(pi[s]) * price * number(model.shed[m, k, b, s])
         found.append(
             MonthCost(
                 month=month,
                 committed_usd=sum(usd for _, usd in committed.values()),
-                on_demand_usd=sum(float(pi[s]) * _on_demand_usd(sets, model, m, s) for s in range(len(pi))),
+                on_demand_usd=sum(float(pi[s]) * _hourly_usd(frame, model, m, s) for s in range(len(pi))),
                 held_usd=held_usd(problem, m),
                 idle_usd=idle,
                 shed_usd=shed,
-                start_usd=_start_usd(problem, sets, model, m),
+                start_usd=_start_usd(frame, model, m),
+                api_usd=sum(float(pi[s]) * _api_usd(frame, model, m, s) for s in range(len(pi))),
             )
         )
     return tuple(found)
 
 
-def _start_usd(problem: FleetProblem, sets: Sets, model: Any, month: int) -> float:
-    return problem.pool_start_usd * sum(round(number(model.start[p, month])) for p in sets.pools)
+def _start_usd(frame: Frame, model: Any, month: int) -> float:
+    return frame.problem.pool_start_usd * sum(round(number(model.start[month, p])) for p in frame.P)
 
 
-def scenario_usd(problem: FleetProblem, sets: Sets, model: Any) -> tuple[float, ...]:
+def scenario_usd(frame: Frame, model: Any) -> tuple[float, ...]:
     """Cash of the horizon in every scenario."""
-    months = range(len(problem.demand.months))
     fixed = sum(
-        held_usd(problem, m)
-        + _start_usd(problem, sets, model, m)
-        + sum(usd for _, usd in _committed(problem, sets, model, m).values())
-        for m in months
+        held_usd(frame.problem, m)
+        + _start_usd(frame, model, m)
+        + sum(usd for _, usd in _committed(frame, model, m).values())
+        for m in frame.M
     )
     return tuple(
-        fixed + sum(_on_demand_usd(sets, model, m, s) for m in months) for s in range(len(problem.demand.probabilities))
+        fixed + sum(_hourly_usd(frame, model, m, s) + _api_usd(frame, model, m, s) for m in frame.M) for s in frame.S
     )
 
 
-def shortfalls(problem: FleetProblem, sets: Sets, model: Any) -> tuple[Shortfall, ...]:
+def shortfalls(frame: Frame, model: Any) -> tuple[Shortfall, ...]:
     """Demand shed in a scenario that the plan promised to serve, with the limit that stops it."""
-    demand, pi = problem.demand, problem.demand.probabilities
+    demand, pi = frame.problem.demand, frame.problem.demand.probabilities
     found = []
-    for key in demand.series:
+    for k, key in enumerate(demand.series):
         for m, month in enumerate(demand.months):
             for b, block in enumerate(demand.blocks):
-                shed = [number(model.shed[key, m, b, s]) for s in range(len(pi))]
-                worst = max(shed[: sets.design + 1])
+                shed = [number(model.shed[m, k, b, s]) for s in frame.S]
+                worst = max(shed[: frame.sets.design + 1])
                 if worst <= TOLERANCE_RPS:
                     continue
-                cause, remedy = _why(problem, sets, model, key, m, worst)
-                expected = sum(float(pi[s]) * shed[s] for s in range(len(pi)))
+                cause, remedy = _why(frame, model, key, m, worst)
+                expected = sum(float(pi[s]) * shed[s] for s in frame.S)
                 found.append(Shortfall(key, month, block.name, expected, worst, cause, remedy))
     return tuple(found)
 
 
-def _why(problem: FleetProblem, sets: Sets, model: Any, key: Any, m: int, worst: float) -> tuple[str, str]:
+def exposures(frame: Frame, model: Any) -> tuple[str, ...]:
+    """Protected load that the loss of a region would leave unserved, in words."""
+    if not frame.problem.reserves.region_loss:
+        return ()
+    demand, regions = frame.problem.demand, frame.problem.regions
+    found: dict[tuple[int, int], float] = {}
+    for (_, r, k, _, _), one in model.exposed.items():
+        found[r, k] = max(found.get((r, k), 0.0), number(one))
+    notes = [
+        f"the loss of {regions[r]} would leave {rps:,.3g} req/s of {demand.series[k]} unserved: a limit stops failover"
+        for (r, k), rps in sorted(found.items())
+        if rps > TOLERANCE_RPS
+    ]
+    for k, key in enumerate(demand.series):
+        homes = {frame.sets.pools[p].region for p in frame.serving[k]}
+        if frame.protected[k] and len(homes) == 1:
+            notes.append(f"{key} may be served in {', '.join(homes)} only: residency leaves it no failover")
+    return tuple(notes)
+
+
+def _why(frame: Frame, model: Any, key: Any, m: int, worst: float) -> tuple[str, str]:
     """The limit that stops a series in a month, and the cheapest way to lift it."""
+    problem, sets = frame.problem, frame.sets
     able = sets.serves[key]
     if not able:
         places = ", ".join(problem.may_serve[key.region])
@@ -197,8 +245,8 @@ def _why(problem: FleetProblem, sets: Sets, model: Any, key: Any, m: int, worst:
         limit = problem.quotas.get(g)
         if limit is None:
             continue
-        committed = _committed(problem, sets, model, m).get(g, (0, 0.0))[0]
-        taken = committed + held_gpus(problem, *g, month) + number(model.on_demand[g, m, sets.design])
+        committed = _committed(frame, model, m).get(g, (0, 0.0))[0]
+        taken = committed + held_gpus(problem, *g, month) + _level(frame, model, "on_demand", m, g, sets.design)
         if limit - taken < p.configuration.gpus * (problem.failures_per_pool + 1):
             rate = sets.rate[p, key.request_class]
             extra = (math.ceil(worst / rate) + problem.failures_per_pool) * p.configuration.gpus
@@ -227,7 +275,7 @@ def binding(problem: FleetProblem, duals: Mapping[str, float]) -> tuple[BindingC
         if usd < 1.0:
             continue
         if name.startswith("quota["):
-            region, gpu = name[len("quota[") :].split(",")[:2]
+            _, region, gpu, _ = name[len("quota[") : -1].split(",")
             limit, unit = float(problem.quotas[region, gpu]), "GPU"
             place = ("quota", f"{gpu} in {region}")
         elif name.startswith("budget["):
@@ -241,11 +289,13 @@ def binding(problem: FleetProblem, duals: Mapping[str, float]) -> tuple[BindingC
     return tuple(sorted(rows, key=lambda row: -row.shadow_usd_per_unit))
 
 
-def not_chosen(problem: FleetProblem, sets: Sets, model: Any) -> tuple[Rejected, ...]:
+def not_chosen(frame: Frame, model: Any) -> tuple[Rejected, ...]:
     """Configurations that were candidates and run nowhere in the design scenario: what each costs a request beside
     the cheapest one that runs."""
-    months = range(len(problem.demand.months))
-    running = {p for p in sets.pools if any(whole(model.replicas[p, m, sets.design]) for m in months)}
+    problem, sets = frame.problem, frame.sets
+    running = {
+        pool for p, pool in enumerate(sets.pools) if any(whole(model.replicas[m, p, sets.design]) for m in frame.M)
+    }
 
     def usd_per_million(p: PoolKey, name: str) -> float:
         price = cheapest_usd_per_h(problem, p.configuration.gpu) or math.inf
@@ -273,10 +323,10 @@ def not_chosen(problem: FleetProblem, sets: Sets, model: Any) -> tuple[Rejected,
 
 def reserve_usd(problem: FleetProblem, found: tuple[Pool, ...]) -> dict[str, float]:
     """What each reserve costs over the horizon: its GPU-hours at the cheapest price of the GPU in its region."""
-    totals = {"failure (N+k)": 0.0, "rollout": 0.0}
+    totals: dict[str, float] = {}
     for pool in found:
         prices = [o.usd_per_gpu_h for o in problem.offers if (o.region, o.gpu) == (pool.region, pool.configuration.gpu)]
         usd = min(prices, default=0.0) * HOURS_PER_MONTH * pool.configuration.gpus
-        totals["failure (N+k)"] += pool.failure_replicas * usd
-        totals["rollout"] += pool.rollout_replicas * usd
-    return totals
+        for name, replicas in pool.reserve.items():
+            totals[name] = totals.get(name, 0.0) + replicas * usd
+    return {name: usd for name, usd in totals.items() if usd > 0.0 or name in ("failure (N+k)", "rollout")}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from data.plan_records import FleetProblem, Rejected
+from data.plan_records import FleetProblem, Rejected, Reserves
 from data.records import Capacity, Configuration, Excuse, Offer
 
 Kept = Mapping[Configuration, list[Capacity]]
@@ -23,10 +23,13 @@ def outbid(problem: FleetProblem, kept: Kept, on_demand: Mapping[tuple[str, str]
     """Configurations outbid in a region, with the excuse.
 
     b is priced on demand, c at its best price (commitments included), and b's quota must hold all that the region could
-    ever be asked to serve. GPUs of commitments already held are never outbid, and nothing is under a budget, a required
-    on-demand share or a rollout surge, where the exchange could matter.
+    ever be asked to serve. GPUs of commitments already held are never outbid, and nothing is where the exchange could
+    matter otherwise: under a budget, a required on-demand share, spot, any reserve but N+k, or where b is sold by the
+    node (half-empty nodes are not worth their price).
     """
     if problem.budget_usd_per_month is not None or problem.on_demand_share_min > 0.0 or problem.rollout_surge > 0.0:
+        return []
+    if problem.reserves != Reserves() or problem.spot_share_max > 0.0:
         return []
     k = problem.failures_per_pool
     found = []
@@ -36,7 +39,13 @@ def outbid(problem: FleetProblem, kept: Kept, on_demand: Mapping[tuple[str, str]
             if offer.region == region:
                 best_usd[offer.gpu] = min(offer.usd_per_gpu_h, best_usd.get(offer.gpu, offer.usd_per_gpu_h))
         held = {h.gpu for h in problem.held if h.region == region}
-        ample = [one for one in kept if (region, one.gpu) in on_demand and _ample(problem, kept, one, region)]
+        ample = [
+            one
+            for one in kept
+            if (region, one.gpu) in on_demand
+            and (on_demand[region, one.gpu].gpus_per_node == 1 or not problem.whole_nodes)
+            and _ample(problem, kept, one, region)
+        ]
         for one, rows in kept.items():
             if one.gpu not in best_usd or one.gpu in held:
                 continue

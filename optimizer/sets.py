@@ -23,14 +23,15 @@ class PoolKey:
 @dataclass(frozen=True, slots=True)
 class Sets:
     """pools: candidate pools; rate: (pool, class) -> requests/s of one replica at its operating point; serves: demand
-    series -> pools that may carry it; commitments and on_demand: offers with and without a term, on_demand the
-    cheapest by (region, GPU); design: index of the design scenario; rejected: what was pruned and why."""
+    series -> pools that may carry it; commitments: offers with a term; on_demand and spot: the cheapest without one by
+    (region, GPU); design: index of the design scenario; rejected: what was pruned and why."""
 
     pools: tuple[PoolKey, ...]
     rate: Mapping[tuple[PoolKey, str], float]
     serves: Mapping[SeriesKey, tuple[PoolKey, ...]]
     commitments: tuple[Offer, ...]
     on_demand: Mapping[tuple[str, str], Offer]
+    spot: Mapping[tuple[str, str], Offer]
     supply: frozenset[tuple[str, str]]
     design: int
     rejected: tuple[Rejected, ...]
@@ -64,6 +65,16 @@ def design_scenario(problem: FleetProblem) -> int:
     return min(int(np.searchsorted(cumulative, problem.planning_quantile - 1e-9)), len(cumulative) - 1)
 
 
+def _cheapest(problem: FleetProblem, option: str) -> dict[tuple[str, str], Offer]:
+    """The cheapest offer of an option by (region, GPU)."""
+    found: dict[tuple[str, str], Offer] = {}
+    for offer in problem.offers:
+        key = (offer.region, offer.gpu)
+        if offer.option == option and (key not in found or offer.usd_per_gpu_h < found[key].usd_per_gpu_h):
+            found[key] = offer
+    return found
+
+
 def build_sets(problem: FleetProblem) -> Sets:
     """Sets of a problem; capacities of (LLM, class) pairs without demand are ignored."""
     wanted = {(key.llm, key.request_class) for key in problem.demand.series}
@@ -88,11 +99,7 @@ def build_sets(problem: FleetProblem) -> Sets:
         rejected += [Rejected(one, row.request_class, excuse) for row in rows]
 
     commitments = tuple(offer for offer in problem.offers if offer.term_months > 0)
-    on_demand: dict[tuple[str, str], Offer] = {}
-    for offer in problem.offers:
-        key = (offer.region, offer.gpu)
-        if offer.option == "on_demand" and (key not in on_demand or offer.usd_per_gpu_h < on_demand[key].usd_per_gpu_h):
-            on_demand[key] = offer
+    on_demand, spot = _cheapest(problem, "on_demand"), _cheapest(problem, "spot")
     supply = frozenset(
         {(offer.region, offer.gpu) for offer in commitments}
         | set(on_demand)
@@ -124,6 +131,7 @@ def build_sets(problem: FleetProblem) -> Sets:
         serves=serves,
         commitments=tuple(o for o in commitments if (o.region, o.gpu) in supply),
         on_demand=on_demand,
+        spot={g: offer for g, offer in spot.items() if g in supply},
         supply=supply,
         design=design_scenario(problem),
         rejected=tuple(rejected),

@@ -1,4 +1,4 @@
-"""The fleet plan: sets, model, solver, explanation, in that order."""
+"""The fleet plan: sets, model, search, explanation, in that order."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from collections.abc import Callable
 from importlib import metadata
 
 from data.plan_records import FleetPlan, FleetProblem, SolveStats
+from data.records import FloatArray
 from optimizer import extract
-from optimizer.highs import relaxed_duals, size, solve_mip
-from optimizer.model import USD_SCALE, build_model
+from optimizer.cost import USD_SCALE
+from optimizer.frame import Frame
+from optimizer.matrix import Declared, compiled
+from optimizer.merge import apart, merge
+from optimizer.model import build_model
 from optimizer.sets import build_sets
+from optimizer.strategy import search
 
 
 def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) -> FleetPlan:
@@ -20,12 +25,16 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
     """
     say = progress or (lambda _: None)
     start = time.perf_counter()
-    sets = build_sets(problem)
-    model = build_model(problem, sets)
-    columns, rows, integers = size(model)
+    alike, members = merge(problem)
+    frame = Frame(alike, build_sets(alike))
+    model = build_model(frame)
+    declared = compiled(model)
+    matrix = declared.matrix
     built = time.perf_counter()
-    say(f"  {columns:,} columns, {rows:,} rows, {integers:,} integers")
-    outcome = solve_mip(model, problem.mip_gap, problem.time_limit_s, problem.seed)
+    integers = int(matrix.integer.sum())
+    say(f"  {matrix.columns:,} columns, {matrix.rows:,} rows, {integers:,} integers")
+    left = max(problem.time_limit_s - (built - start), 0.0)
+    outcome = search(frame, declared, problem.mip_gap, left, problem.seed, say)
     solved = time.perf_counter()
     gap = abs(outcome.objective - outcome.bound) / max(abs(outcome.objective), 1e-9)
     stats = SolveStats(
@@ -34,32 +43,41 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
         objective_usd=outcome.objective / USD_SCALE,
         bound_usd=outcome.bound / USD_SCALE,
         gap=gap,
-        columns=columns,
-        rows=rows,
+        columns=matrix.columns,
+        rows=matrix.rows,
         integers=integers,
         build_s=built - start,
         solve_s=solved - built,
         solver=f"HiGHS {metadata.version('highspy')} through Pyomo {metadata.version('pyomo')}",
     )
-    if outcome.status not in ("optimal", "feasible"):
-        return FleetPlan(stats=stats, rejected=sets.rejected)
-    say("  pricing limits")
-    found = extract.pools(problem, sets, model)
-    share = f"{problem.residual_value:.0%}"
+    if outcome.x is None:
+        return FleetPlan(stats=stats, rejected=frame.sets.rejected)
+    declared.load(outcome.x)
+    found = extract.pools(frame, model)
     return FleetPlan(
         stats=stats,
         pools=found,
-        purchases=extract.purchases(problem, sets, model),
-        costs=extract.costs(problem, sets, model),
-        shortfalls=extract.shortfalls(problem, sets, model),
-        binding=extract.binding(problem, relaxed_duals(model, problem.time_limit_s)),
-        rejected=(*sets.rejected, *extract.not_chosen(problem, sets, model)),
+        purchases=extract.purchases(frame, model),
+        costs=extract.costs(frame, model),
+        shortfalls=apart(extract.shortfalls(frame, model), members, problem),
+        binding=extract.binding(problem, named_duals(declared, outcome.duals)),
+        rejected=(*frame.sets.rejected, *extract.not_chosen(frame, model)),
         reserve_usd=extract.reserve_usd(problem, found),
-        scenario_usd=extract.scenario_usd(problem, sets, model),
-        design_scenario=sets.design,
+        scenario_usd=extract.scenario_usd(frame, model),
+        design_scenario=frame.sets.design,
         notes=(
-            f"commitments count in full within the horizon and at {share} residual value after it",
+            f"commitments count in full within the horizon and at {problem.residual_value:.0%} residual value after it",
             "on-demand GPUs are held at a level for the whole month; steady replicas carry every block",
             "shadow prices are those of the linear relaxation",
+            *extract.exposures(frame, model),
         ),
     )
+
+
+def named_duals(declared: Declared, duals: FloatArray | None) -> dict[str, float]:
+    """Duals of the linear relaxation by constraint name; those of integers fixed would be 0 almost everywhere, since
+    one more GPU cannot change a fixed replica count."""
+    if duals is None:
+        return {}
+    pairs = zip(declared.constraints, duals.tolist(), strict=True)
+    return {constraint.name: dual for constraint, dual in pairs if dual != 0.0}

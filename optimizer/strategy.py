@@ -1,0 +1,303 @@
+"""How a fleet MIP is solved within a time budget: always a bound, a feasible plan where one exists, and the gap.
+
+Small models go to HiGHS whole. Larger ones are solved in parts (optimizer/parts.py):
+
+Models of middling size go to HiGHS whole as well, on a core of its own; whichever proves the gap first ends the search.
+
+1. the linear relaxation: a bound, and the prices that cut the model into months;
+2. every month at those prices, briefly: which pools are worth opening;
+3. a plan: commitments for those pools, then month after month in whole replicas, then commitments bought anew;
+4. every month again, from the plan, as precisely as time allows: the sum proves the bound;
+5. improvement until the gap or the deadline: a month, or an LLM over all months with its commitments, freed in turn.
+
+Deterministic as long as no time limit is hit. More time never makes the answer worse: plans and bounds are only ever
+replaced by better ones.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from data.plan_records import PlanStatus
+from data.records import BoolArray, FloatArray, IntArray
+from optimizer.frame import Frame
+from optimizer.matrix import Declared, Solved, run
+from optimizer.parts import TAIL, Layout, Prices, fixed_but, layout, month_after, part, price
+
+WHOLE_INTEGERS = 250
+"""Models with no more integers are solved whole."""
+ALONGSIDE_INTEGERS = 1500
+"""Models with no more are also given to HiGHS whole, beside their parts, on a core of its own."""
+TOGETHER = 5
+"""Scenarios of a month that one part holds."""
+OPERATION = ("replicas", "open", "flow", "shed", "api", "canary", "maintenance", "zone", "back", "exposed")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Status, objective and proven bound in the model's units (nan where there is none), the point, duals of the
+    linear relaxation, and what ended the search."""
+
+    status: PlanStatus
+    termination: str
+    objective: float
+    bound: float
+    x: FloatArray | None
+    duals: FloatArray | None
+
+
+@dataclass(slots=True)
+class Search:
+    """The state of a search: the best point and bound so far, and the clock."""
+
+    whole: Layout
+    prices: Prices
+    gap: float
+    seed: int
+    begun: float
+    deadline: float
+    say: Callable[[str], None]
+    bound: float
+    x: FloatArray | None = None
+    objective: float = float("inf")
+    parts: dict[tuple[int, int], tuple[float, FloatArray | None]] = field(default_factory=dict)
+    """Bound and best point of every part."""
+    stop: Callable[[], bool] = lambda: False
+
+    def left(self) -> float:
+        return max(self.deadline - time.perf_counter(), 0.0)
+
+    def reached(self) -> float:
+        """The relative gap."""
+        return (self.objective - self.bound) / max(abs(self.objective), 1e-9)
+
+    @property
+    def done(self) -> bool:
+        return self.reached() <= self.gap or self.left() <= 0.0 or self.stop()
+
+    def offer(self, x: FloatArray | None, what: str) -> None:
+        """Takes a point if it is better; integers are exact in it."""
+        if x is None:
+            return
+        value = float(self.whole.matrix.cost @ x) + self.whole.matrix.offset
+        if value < self.objective - 1e-9:
+            self.x, self.objective = x, value
+            self._tell(what)
+
+    def raise_bound(self, value: float, what: str) -> None:
+        if value > self.bound:
+            self.bound = min(value, self.objective)
+            self._tell(what)
+
+    def _tell(self, what: str) -> None:
+        plan = f"{self.objective * 1e3:,.0f}" if self.x is not None else "none yet"
+        gap = f", gap {self.reached():.2%}" if self.x is not None else ""
+        spent = time.perf_counter() - self.begun
+        self.say(f"  {spent:5.1f} s  plan {plan} USD, bound {self.bound * 1e3:,.0f} USD{gap} ({what})")
+
+
+def search(
+    frame: Frame, declared: Declared, gap: float, seconds: float, seed: int, say: Callable[[str], None]
+) -> Outcome:
+    """The best plan and bound within a time budget."""
+    begun = time.perf_counter()
+    deadline = begun + seconds
+    matrix = declared.matrix
+    relaxed = run(matrix, relax=True, time_limit_s=seconds, seed=seed)
+    if relaxed.status == "infeasible":
+        return Outcome("infeasible", relaxed.termination, float("nan"), float("nan"), None, None)
+    if relaxed.duals is None or int(matrix.integer.sum()) <= WHOLE_INTEGERS:
+        left = max(deadline - time.perf_counter(), 0.0)
+        return _whole(run(matrix, gap=gap, time_limit_s=left, seed=seed), relaxed)
+    whole = layout(frame, matrix, declared.variables, TOGETHER)
+    prices = price(whole, relaxed.duals)
+    state = Search(whole, prices, gap, seed, begun, deadline, say, relaxed.objective)
+    cancel, also = threading.Event(), ThreadPoolExecutor(1)
+    alone = int(matrix.integer.sum()) <= ALONGSIDE_INTEGERS
+    whole_run = None
+    if alone:
+        left = max(deadline - time.perf_counter(), 0.0)
+        whole_run = also.submit(run, matrix, gap=gap, time_limit_s=left, seed=seed, cancel=cancel)
+    try:
+        _in_parts(state, begun, seconds, whole_run)
+        if whole_run is not None and state.reached() > gap:
+            _take(state, whole_run.result())
+    finally:
+        cancel.set()
+        also.shutdown()
+    if state.x is None:
+        return Outcome("no_solution", "Time limit reached", float("nan"), state.bound, None, relaxed.duals)
+    status: PlanStatus = "optimal" if state.reached() <= gap else "feasible"
+    termination = "gap reached" if status == "optimal" else "Time limit reached"
+    return Outcome(status, termination, state.objective, state.bound, state.x, relaxed.duals)
+
+
+def _take(state: Search, solved: Solved) -> None:
+    """The point and bound of a whole run."""
+    if solved.x is not None:
+        state.offer(np.where(state.whole.matrix.integer, np.round(solved.x), solved.x), "whole model")
+    if np.isfinite(solved.bound):
+        state.raise_bound(solved.bound, "whole model")
+
+
+def _in_parts(state: Search, begun: float, seconds: float, whole_run: Future[Solved] | None) -> None:
+    """Steps 2 to 5; ends early when the run of the whole model, if there is one, has ended."""
+    gap = state.gap
+    state.stop = whole_run.done if whole_run is not None else lambda: False
+    threads = 1 if whole_run is not None else min(os.cpu_count() or 1, 2)
+    with ThreadPoolExecutor(threads) as pool:
+        _relax_parts(state)
+        _solve_parts(state, pool, share=0.2, gap=0.02)
+        _first_plan(state)
+        _improve(state, until=begun + 0.4 * seconds, rounds=1)
+        _solve_parts(state, pool, share=0.7, gap=gap / 3)
+        _improve(state, until=begun + 0.85 * seconds, rounds=3)
+        _solve_parts(state, pool, share=0.9, gap=gap / 10)
+        _improve(state, until=state.deadline, rounds=10)
+
+
+def _whole(solved: Solved, relaxed: Solved) -> Outcome:
+    bound = max(solved.bound, relaxed.objective) if np.isfinite(relaxed.objective) else solved.bound
+    if solved.x is not None:
+        bound = min(bound, solved.objective)
+    return Outcome(solved.status, solved.termination, solved.objective, bound, solved.x, relaxed.duals)
+
+
+def _relax_parts(state: Search) -> None:
+    """The parts' own relaxations: together they are worth the whole's, and each whole solution improves on its own."""
+    for month in range(state.whole.months):
+        for group in range(state.whole.scenarios):
+            matrix, _ = part(state.whole, state.prices, month, group)
+            relaxed = run(matrix, relax=True, seed=state.seed)
+            value = relaxed.objective if relaxed.status == "optimal" else -np.inf
+            state.parts[month, group] = (value, None if relaxed.x is None else relaxed.x)
+
+
+def _solve_parts(state: Search, pool: ThreadPoolExecutor, share: float, gap: float) -> None:
+    """Every part again, those with the loosest bounds first, within a share of what time is left."""
+    if state.done and state.x is not None:
+        return
+    whole = state.whole
+    names = [(m, g) for m in range(whole.months) for g in range(whole.scenarios)]
+    limit = share * state.left() * min(os.cpu_count() or 1, 2) / len(names)
+    stop = time.perf_counter() + share * state.left()
+
+    def solved(name: tuple[int, int]) -> tuple[tuple[int, int], Solved | None]:
+        left = stop - time.perf_counter()
+        if left <= 0.0 or state.stop():
+            return name, None
+        matrix, columns = part(whole, state.prices, *name)
+        known = state.x if state.x is not None else None
+        start = None if known is None else np.where(matrix.integer, np.round(known[columns]), known[columns])
+        # Parts that end early leave their time to the rest.
+        return name, run(matrix, gap=gap, time_limit_s=min(1.5 * limit, left), seed=state.seed, start=start)
+
+    for name, answer in pool.map(solved, names):
+        if answer is None or not np.isfinite(answer.bound):
+            continue
+        before, x = state.parts[name]
+        state.parts[name] = (max(before, answer.bound), x if answer.x is None else answer.x)
+    state.raise_bound(state.prices.rest + sum(value for value, _ in state.parts.values()), "months at prices")
+
+
+def _opened(state: Search) -> tuple[FloatArray, FloatArray]:
+    """Which pools the parts open (by vote of a month's parts), and which any part of any month opens, as values of the
+    whole's columns."""
+    whole = state.whole
+    votes, counts = np.zeros(whole.matrix.columns), np.zeros(whole.matrix.columns)
+    for name, (_, x) in state.parts.items():
+        if x is None:
+            continue
+        columns = whole.columns_of(*name)
+        votes[columns] += np.ceil(np.clip(x - 0.3, 0.0, None))
+        counts[columns] += 1.0
+    opens = np.flatnonzero(whole.name == "open")
+    wanted = np.zeros(whole.matrix.columns)
+    wanted[opens] = votes[opens] >= 0.5 * np.maximum(counts[opens], 1.0)
+    ceiling = np.full(whole.matrix.columns, np.inf)
+    by_month = (votes[opens] > 0).reshape(whole.months, -1)
+    ceiling[opens] = np.tile(by_month.any(axis=0), whole.months)
+    return wanted, ceiling
+
+
+def _first_plan(state: Search) -> None:
+    """Commitments for the pools the parts open; months in order on them; commitments bought anew."""
+    whole, matrix = state.whole, state.whole.matrix
+    if state.left() <= 0.0:
+        return
+    wanted, ceiling = _opened(state)
+    opens = whole.name == "open"
+    fixed = replace(
+        matrix,
+        lower=np.where(opens, np.minimum(wanted, matrix.upper), matrix.lower),
+        upper=np.where(opens, np.minimum(wanted, matrix.upper), matrix.upper),
+        integer=matrix.integer & (whole.name == "buy"),
+    )
+    bought = run(fixed, gap=1e-3, time_limit_s=0.3 * state.left(), seed=state.seed)
+    if bought.x is None:
+        # Pools that only a commitment could feed may not all open at once: let commitments alone decide.
+        bought = run(replace(matrix, integer=fixed.integer), gap=1e-3, time_limit_s=0.3 * state.left(), seed=state.seed)
+    if bought.x is None:
+        return
+    x = np.where(fixed.integer, np.round(bought.x), bought.x)
+    limit = 0.5 * state.left() / whole.months
+    for month in range(whole.months):
+        answer = None
+        for roof in (ceiling, np.full(matrix.columns, np.inf)):
+            sub, columns = month_after(whole, state.prices, month, x, roof)
+            answer = run(sub, gap=max(state.gap / 3, 1e-6), time_limit_s=min(limit, state.left()), seed=state.seed)
+            if answer.x is not None:
+                break
+        if answer is None or answer.x is None:
+            return
+        x[columns] = np.where(sub.integer, np.round(answer.x), answer.x)
+    state.offer(_settled(state, x), "month by month")
+
+
+def _settled(state: Search, x: FloatArray) -> FloatArray | None:
+    """Supply, starts and the tail anew for the operation in x; None where that is infeasible."""
+    free = ~np.isin(state.whole.name, OPERATION)
+    sub, columns = fixed_but(state.whole.matrix, free, x)
+    solved = run(sub, gap=1e-4, time_limit_s=max(0.3 * state.left(), 0.5), seed=state.seed)
+    return None if solved.x is None else _put(x, columns, sub.integer, solved.x)
+
+
+def _put(x: FloatArray, columns: IntArray, integer: BoolArray, values: FloatArray) -> FloatArray:
+    found = x.copy()
+    found[columns] = np.where(integer, np.round(values), values)
+    return found
+
+
+def _neighbourhoods(whole: Layout) -> Iterator[tuple[str, BoolArray]]:
+    """Columns that are freed together: each LLM over all months with its supply, each month on its commitments."""
+    supply = ~np.isin(whole.name, OPERATION)
+    for llm in range(int(whole.llm.max()) + 1):
+        yield "one LLM over all months", supply | (whole.llm == llm)
+    loose = np.isin(whole.name, ("start", *TAIL))
+    for month in range(whole.months):
+        yield "one month", ((whole.month == month) & (whole.name != "committed")) | loose
+
+
+def _improve(state: Search, until: float, rounds: int) -> None:
+    """Frees neighbourhoods in turn while that helps."""
+    for _ in range(rounds):
+        before = state.objective
+        areas = list(_neighbourhoods(state.whole))
+        for i, (what, free) in enumerate(areas):
+            if state.x is None or state.done or time.perf_counter() >= until:
+                return
+            limit = min(max((until - time.perf_counter()) / (len(areas) - i) * 2.0, 0.5), state.left())
+            sub, columns = fixed_but(state.whole.matrix, free, state.x)
+            start = state.x[columns]
+            solved = run(sub, gap=state.gap / 10, time_limit_s=limit, seed=state.seed, start=start)
+            if solved.x is not None:
+                state.offer(_put(state.x, columns, sub.integer, solved.x), what)
+        if state.objective >= before - 1e-6:
+            return

@@ -19,7 +19,7 @@ from data.records import Demand, FloatArray, SeriesKey
 from data.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from flows.ledger import actuals
 from forecast import portfolio
-from forecast.scenarios import Month, demand_from_paths
+from forecast.scenarios import Month, demand_from_summaries, summarise
 from reconcile.capacity import capacity_score, supply
 
 BUFFER = 1.3
@@ -53,9 +53,9 @@ def until(history: TrafficHistory, cut: np.datetime64) -> TrafficHistory:
 def certain(moment: Moment, hourly: Mapping[SeriesKey, FloatArray]) -> Demand:
     """Demand of one month known for certain: requests of every hour by series."""
     keys = tuple(sorted(hourly, key=str))
-    paths = np.stack([hourly[key] for key in keys])[:, None, :].astype(np.float32)
     whole = (Month(moment.month, 0, moment.hours),)
-    return demand_from_paths(keys, paths, whole, 1, moment.policy.burst_factor)
+    summaries = [summarise(hourly[key][None, :].astype(np.float32), whole) for key in keys]
+    return demand_from_summaries(keys, summaries, whole, 1, moment.policy.burst_factor)
 
 
 def fleetcast(moment: Moment) -> Demand:

@@ -42,7 +42,12 @@ def make(loaded: LoadedScenario, data_folder: Path | None = None) -> steps.Made:
         capacity = steps.evaluate(loaded.scenario, history)
     with watch.step("plan"):
         problem, plan = steps.optimize(loaded.scenario, demand, capacity)
-    return steps.Made(loaded, history, demand, capacity, problem, plan, watch, datetime(2026, 11, 21, tzinfo=UTC))
+    with watch.step("replay"):
+        planned, replayed = steps.check(loaded.scenario, history, demand, steps.Planned(capacity, problem, plan))
+    return steps.Made(
+        loaded, history, demand, planned.capacity, planned.problem, planned.plan, replayed, watch,
+        datetime(2026, 11, 21, tzinfo=UTC),
+    )  # fmt: skip
 
 
 @cache

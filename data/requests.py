@@ -1,20 +1,25 @@
-"""Request-level traces: one row a request, with a time and token counts (Azure 2023 columns by default)."""
+"""Request-level traces named by a scenario: read like any trace, but a row that cannot be kept is an error."""
 
 from __future__ import annotations
 
-import re
+import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
 
 from configs.errors import InputError
+from configs.mapping import LogMapping
 from data.history import DataNote
-from data.text_files import first_line, numbers, read_table
+from data.readers.detect import detect
+from data.readers.outcome import Outcome
+from data.readers.session import literal, session
+from data.readers.staging import stage
+from data.readers.table import read_table_file
 
-_HAS_ZONE = re.compile(r"(?:Z|[+-]\d{2}:?\d{2})$")
+MOST_ALIKE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,76 +31,51 @@ class RequestTable:
     sha256: str
 
 
-def parse_times(path: Path, column: pd.Series, time_zone: str) -> pd.Series:
-    """Timestamps in UTC. Either every row carries an offset or none does; then `time_zone` applies.
-
-    Raises InputError naming the first line that is no timestamp, or that breaks the rule above. An hour that a
-    clock change skips or repeats cannot be resolved without an offset and is an error too.
-    """
-    zoned = column.str.contains(_HAS_ZONE)
-    if zoned.any() and not zoned.all():
-        line = first_line(~zoned if zoned.iloc[0] else zoned)
-        raise InputError(
-            f"{path}, line {line}, column {column.name!r}",
-            "time zones given in every row or in none",
-            f"{column[line]!r} after {column.iloc[0]!r}",
-            "Write an offset in every row.",
-        )
-    parsed = pd.to_datetime(column, errors="coerce", utc=bool(zoned.all()), format="ISO8601")
-    if parsed.isna().any():
-        line = first_line(parsed.isna())
-        raise InputError(
-            f"{path}, line {line}, column {column.name!r}",
-            "a timestamp such as 2026-11-21 18:15:46.68",
-            repr(column[line]),
-            f"Correct the value ({int(parsed.isna().sum())} such rows).",
-        )
-    if zoned.all():
-        return parsed
-    try:
-        zone = ZoneInfo(time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise InputError("time_zone", "an IANA zone such as Europe/Paris", repr(time_zone), "Correct it.") from None
-    local = parsed.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
-    if local.isna().any():
-        line = first_line(local.isna())
-        raise InputError(
-            f"{path}, line {line}, column {column.name!r}",
-            f"a time that exists once in {time_zone}",
-            repr(column[line]),
-            "Export with UTC offsets.",
-        )
-    return local.dt.tz_convert("UTC")
+def _no_rejects(path: Path, outcome: Outcome) -> None:
+    """InputError that names the first rejected row; a plan is not made from a file that is read in part unseen."""
+    if not outcome.rejected:
+        return
+    with outcome.rejects.open(encoding="utf-8") as handle:
+        first = min((json.loads(line) for line in handle), key=lambda record: int(record["line"]))
+    raise InputError(
+        f"{path}, line {first['line']}",
+        "a request that can be read",
+        f"{first['text']!r} ({first['reason']})",
+        f"Correct it ({outcome.rejected} such rows), or plan from a dataset: `fleetcast ingest` sets bad rows aside.",
+    )
 
 
 def read_requests(path: Path, timestamp: str, input_tokens: str, output_tokens: str, time_zone: str) -> RequestTable:
-    """All requests of a trace. Rows that repeat another word for word are kept (two requests may be alike within
-    the clock's resolution) but counted in a note; rows with neither input nor output tokens are errors.
+    """All requests of a trace in any layout that `fleetcast ingest` reads (CSV, JSON lines, Parquet, gzip).
+
+    Rows that repeat another word for word are kept (two requests may be alike within the clock's resolution) but
+    counted in a note. Raises InputError for the first row that cannot be read, and where over 5 % repeat another.
     """
-    raw, digest = read_table(path, [timestamp, input_tokens, output_tokens])
-    frame = pd.DataFrame(
-        {
-            "ts": parse_times(path, raw[timestamp], time_zone),
-            "input_tokens": numbers(path, raw[input_tokens], "input tokens"),
-            "output_tokens": numbers(path, raw[output_tokens], "output tokens"),
-        }
+    mapping = LogMapping(
+        timestamp=timestamp, input_tokens=input_tokens, output_tokens=output_tokens, time_zone=time_zone
     )
-    notes = []
-    alike = int(raw.duplicated().sum())
+    with tempfile.TemporaryDirectory(prefix="fleetcast-") as name, session(Path(name)) as connection:
+        staged = stage(path, Path(name))
+        outcome = read_table_file(connection, staged, detect(connection, staged), mapping, Path(name))
+        _no_rejects(path, outcome)
+        frame = connection.execute(
+            "SELECT ts, CAST(input_tokens AS DOUBLE) AS input_tokens, CAST(output_tokens AS DOUBLE) AS output_tokens "
+            f"FROM read_parquet({literal(outcome.table)}) ORDER BY ts"
+        ).df()
+    frame["ts"] = frame["ts"].dt.tz_localize("UTC")
+    notes = [DataNote("repair", str(path), f"{count} rows: {text}") for text, count in outcome.repairs.items()]
+    notes += [DataNote("warning", str(path), text) for text in outcome.notes]
+    alike = int(frame.duplicated().sum())
+    if alike > MOST_ALIKE * len(frame):
+        raise InputError(
+            str(path),
+            "distinct requests",
+            f"{alike} rows ({alike / len(frame):.0%}) that repeat an earlier one word for word",
+            "The export was probably concatenated with itself: drop the copies.",
+        )
     if alike:
-        share = alike / len(raw)
-        if share > 0.05:
-            line = first_line(raw.duplicated())
-            raise InputError(
-                f"{path}, line {line}",
-                "distinct requests",
-                f"{alike} rows ({share:.0%}) that repeat an earlier one word for word",
-                "The export was probably concatenated with itself: drop the copies.",
-            )
         notes.append(DataNote("warning", str(path), f"{alike} rows repeat an earlier row word for word; kept"))
-    if not frame["ts"].is_monotonic_increasing:
-        notes.append(DataNote("repair", str(path), "rows were not in time order and are sorted"))
-    return RequestTable(frame.sort_values("ts", kind="stable", ignore_index=True), tuple(notes), digest)
+    return RequestTable(frame, tuple(notes), staged.sha256)
 
 
 def hourly(table: RequestTable) -> pd.DataFrame:

@@ -23,6 +23,8 @@ REPAIRS = (
     "a cached-token count that is no number is dropped",
 )
 """What the bits of `repairs` mean, lowest first. Every repaired row is kept."""
+NO_OFFSET = 1 << 5
+"""Set for every time without offset: a repair only where other rows have one, which is known once all are read."""
 
 _UNPRINTABLE = r"[\x00-\x1f\x7f\x{2028}\x{2029}]"
 _FORMULA = r"^[=+\-@]"
@@ -118,8 +120,6 @@ def _parsed_sql(relation: str, found: Found, resolved: Resolved, unit: str, pass
         "ttft_bad": ttft_bad, "cached_bad": cached_bad, "twice": f"coalesce({time.twice}, false)",
         "no_offset": f"coalesce({time.no_offset}, false)",
     }  # fmt: skip
-    if time.no_offset != "false":
-        picked["any_offset"] = f"bool_or(NOT coalesce({time.no_offset}, true)) OVER ()"
     listed = ", ".join(f"{sql} AS {name}" for name, sql in picked.items())
     return f"SELECT line, flag, raw, input_tokens, output_tokens, {listed}{passed} FROM ({relation})"
 
@@ -133,9 +133,6 @@ def canonical_sql(relation: str, found: Found, resolved: Resolved, unit: str, id
     """
     passed = "".join(f", {name}" for name in identity)
     parsed = _parsed_sql(relation, found, resolved, unit, passed)
-    kind = native(found.types[resolved.columns["timestamp"]])
-    can_mix = time_sql(resolved.mapping, kind, unit).no_offset != "false"
-    mixed = "(no_offset AND any_offset)" if can_mix else "false"
     object_check = "WHEN NOT json_valid(raw) OR left(ltrim(raw), 1) <> '{' THEN 'not a JSON object' "
     reason = (
         f"CASE {object_check if found.layout == 'jsonl' else ''}"
@@ -148,8 +145,8 @@ def canonical_sql(relation: str, found: Found, resolved: Resolved, unit: str, id
         "THEN 'neither input nor output tokens' END"
     )
     bits = (
-        f"flag = {literal(RECODED)}", "label_bad", "c > i", "duration_bad", "ttft_bad", mixed, "twice", "status_bad",
-        "cached_bad",
+        f"flag = {literal(RECODED)}", "label_bad", "c > i", "duration_bad", "ttft_bad", "no_offset", "twice",
+        "status_bad", "cached_bad",
     )  # fmt: skip
     repairs = " + ".join(f"CASE WHEN {bit} THEN {1 << k} ELSE 0 END" for k, bit in enumerate(bits))
     labels = ", ".join(f"l_{field} AS {field}" for field in LABELS)

@@ -138,6 +138,12 @@ def read_table_file(
     }
     for reason, count in (sifted.reasons if sifted else {}).items():
         reasons[reason] = reasons.get(reason, 0) + count
+    # Times without offset are a repair only among times with one.
+    (zoned,) = one_row(
+        connection, f"SELECT count(*) FILTER (repairs & {canonical.NO_OFFSET} = 0) FROM ({ids}) WHERE why IS NULL"
+    )
+    mask = ~0 if int(str(zoned)) else ~canonical.NO_OFFSET
+    ids = f"SELECT * REPLACE (repairs & {mask} AS repairs) FROM ({ids})"
     bits = ", ".join(f"coalesce(sum((repairs >> {k}) & 1), 0)" for k in range(len(canonical.REPAIRS)))
     repaired, *by_kind = one_row(
         connection, f"SELECT count(*) FILTER (repairs > 0), {bits} FROM ({ids}) WHERE why IS NULL"

@@ -99,13 +99,13 @@ def read_log(path: Path, zone: str = "UTC") -> RequestTable:
 @pytest.mark.parametrize(
     ("content", "where", "expected"),
     [
-        (log("2026-01-01 00:00:00,1,1", "yesterday,1,1"), "line 3, column 'TIMESTAMP'", "got 'yesterday'"),
-        (log("2026-01-01 00:00:00,1,1", "2026-13-01 00:00:00,1,1"), "line 3", "got '2026-13-01"),
-        (log("2026-01-01T00:00:00Z,1,1", "2026-01-01 00:00:01,1,1"), "line 3", "in every row or in none"),
-        (log("2026-01-01 00:00:00,-4,1"), "line 2, column 'ContextTokens'", "got '-4'"),
-        (log("2026-01-01 00:00:00,4,1e99"), "line 2, column 'GeneratedTokens'", "got '1e99'"),
-        ("time,in,out\n1,2,3\n", "header", "the column 'TIMESTAMP'"),
-        (log(*["2026-01-01 00:00:00,4,1"] * 30), "line 3", "distinct requests"),
+        (log("2026-01-01 00:00:00,1,1", "yesterday,1,1"), "line 3", "'yesterday,1,1' (timestamp: not a time"),
+        (log("2026-01-01 00:00:00,1,1", "2026-13-01 00:00:00,1,1"), "line 3", "(timestamp: not a time that exists)"),
+        (log("2026-01-01 00:00:00,-4,1"), "line 2", "(input_tokens: not a whole number from 0)"),
+        (log("2026-01-01 00:00:00,4,1e99"), "line 2", "(output_tokens: more than 100,000,000)"),
+        (log("2026-01-01 00:00:00,4,1", "2026-01-01 00:00:00,4"), "line 3", "(2 fields where the header has 3)"),
+        ("time,in,out\n1,2,3\n", "t.csv", "the column 'TIMESTAMP'"),
+        (log(*["2026-01-01 00:00:00,4,1"] * 30), "t.csv", "distinct requests"),
     ],
 )
 def test_faults_in_request_logs(tmp_path: Path, content: str, where: str, expected: str) -> None:
@@ -116,9 +116,15 @@ def test_faults_in_request_logs(tmp_path: Path, content: str, where: str, expect
     assert expected in str(caught.value)
 
 
+def test_times_with_and_without_offset_are_said(tmp_path: Path) -> None:
+    table = read_log(write(tmp_path, log("2026-01-01T00:00:00Z,1,1", "2026-01-01 00:00:01,1,1")))
+    assert "without offset among times with one" in table.notes[0].text
+    assert not read_log(write(tmp_path, log("2026-01-01 00:00:00,1,1", "2026-01-01 00:00:01,1,1"))).notes
+
+
 def test_an_hour_that_a_clock_change_skips_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path, log("2026-03-29 02:30:00,1,1"))
-    with pytest.raises(InputError, match="exists once in Europe/Paris"):
+    with pytest.raises(InputError, match="not a time that exists"):
         read_log(path, "Europe/Paris")
     assert read_log(path).frame["ts"].iloc[0].hour == 2
 
@@ -132,15 +138,15 @@ def test_offsets_are_honoured_and_order_is_repaired(tmp_path: Path) -> None:
     table = read_log(write(tmp_path, log("2026-01-01T02:00:00+02:00,5,6", "2025-12-31T23:00:00Z,7,8")))
     assert [ts.isoformat() for ts in table.frame["ts"]] == ["2025-12-31T23:00:00+00:00", "2026-01-01T00:00:00+00:00"]
     assert list(table.frame["input_tokens"]) == [7, 5]
-    assert "sorted" in table.notes[0].text
+    assert "earlier than the row before" in table.notes[0].text
 
 
 def test_hourly_totals_conserve_requests_and_drop_partial_ends(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     minutes = np.sort(rng.integers(30, 24 * 60 - 30, 2000))
-    rows = [f"2026-01-01T{m // 60:02d}:{m % 60:02d}:{i % 60:02d}Z,{i % 97},{i % 13}" for i, m in enumerate(minutes)]
+    rows = [f"2026-01-01T{m // 60:02d}:{m % 60:02d}:{i % 60:02d}Z,{1 + i % 97},{i % 13}" for i, m in enumerate(minutes)]
     by_hour = hourly(read_log(write(tmp_path, log(*rows))))
     inside = (minutes >= 60) & (minutes < 23 * 60)
     assert by_hour["requests"].sum() == inside.sum()
-    assert by_hour["input_tokens"].sum() == sum(i % 97 for i in np.flatnonzero(inside))
+    assert by_hour["input_tokens"].sum() == sum(1 + i % 97 for i in np.flatnonzero(inside))
     assert len(by_hour) == 22

@@ -75,6 +75,7 @@ def plan_document(bundle: PlanBundle) -> dict[str, Any]:
                 "steady_replicas": pool.steady_replicas,
                 "failure_replicas": pool.failure_replicas,
                 "rollout_replicas": pool.rollout_replicas,
+                "reserve_replicas": dict(pool.reserve),
                 "peak_rps": pool.peak_rps,
                 "operating_rps_per_replica": pool.operating_rps_per_replica,
             }

@@ -102,7 +102,7 @@ def _pool(bundle: PlanBundle, pool: Pool) -> tuple[str, ...]:
     return (
         one.llm, f"{one.gpu} {one.precision} TP{one.tensor_parallel}", pool.region, ", ".join(sorted(served)),
         f"{pool.replicas:,}",
-        f"{pool.failure_replicas:,}", f"{pool.gpus:,}", f"{pool.peak_rps:,.1f}",
+        f"{sum(pool.reserve.values()):,}", f"{pool.gpus:,}", f"{pool.peak_rps:,.1f}",
         f"{pool.operating_rps_per_replica:.2f}", f"{limit:,.0f}",
         f"{worst.ttft_s:.2f} s / {worst.tpot_s * 1e3:.0f} ms",
     )  # fmt: skip

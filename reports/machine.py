@@ -88,6 +88,8 @@ def plan_document(bundle: PlanBundle) -> dict[str, Any]:
         ],
         "design_scenario": plan.design_scenario,
         "reserve_usd": dict(plan.reserve_usd),
+        "baselines": [asdict(one) for one in plan.baselines],
+        "rule_prices": [asdict(one) for one in plan.rule_prices],
         "shortfalls": [asdict(one) for one in plan.shortfalls],
         "binding_constraints": [asdict(one) for one in plan.binding],
         "rejected": [

@@ -137,6 +137,11 @@ def everything(bundle: PlanBundle) -> dict[str, Any]:
         "pools": pools(bundle),
         "costs": costs(bundle),
         "reserves": [(name, usd(value)) for name, value in plan.reserve_usd.items()],
+        "baselines": [
+            (b.name, usd(b.objective_usd), f"{b.saving:.1%}", "yes" if b.serves_promise else "no")
+            for b in plan.baselines
+        ],
+        "rule_prices": [(r.rule, usd(r.usd)) for r in plan.rule_prices],
         "rejected": [(r.configuration.label, r.request_class, str(r.excuse)) for r in plan.rejected],
         "excused": [
             (row.configuration.label, row.request_class, str(row.excuse))

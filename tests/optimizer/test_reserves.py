@@ -80,3 +80,10 @@ def test_purposes_add_up_to_the_pool() -> None:
     for pool in solve(two_regions(reserves=held, rollout_surge=0.1)).pools:
         assert min(pool.steady_replicas, *pool.reserve.values()) >= 0
         assert pool.steady_replicas * pool.operating_rps_per_replica >= pool.peak_rps - 1e-5
+
+
+@pytest.mark.parametrize("share", [{"rollout_surge": 0.4}, {"reserves": Reserves(warm_share=0.4)}])
+def test_growth_is_carried_on_top_of_the_load(share: dict[str, object]) -> None:
+    plan = solve(two_regions(failures_per_pool=0, **share))
+    for pool in plan.pools:
+        assert pool.replicas * pool.operating_rps_per_replica >= 1.4 * pool.peak_rps - 1e-5

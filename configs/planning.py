@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -37,6 +37,56 @@ class Region(Section):
     )
 
 
+class ReservePolicy(Section):
+    """Capacity kept beyond the load, next to N+k and the rollout surge; each is off at its default."""
+
+    canary_share: Annotated[float, Field(ge=0.0, le=0.4)] = Field(
+        default=0.0, description="share of a pool's replicas on trial, whole replicas, not counted on"
+    )
+    maintenance_share: Annotated[float, Field(ge=0.0, le=0.4)] = Field(
+        default=0.0, description="share of a pool's replicas drained for maintenance, whole replicas"
+    )
+    warm_share: Annotated[float, Field(ge=0.0, le=5.0)] = Field(
+        default=0.0, description="largest relative growth of load within a replica's time to ready"
+    )
+    zones: Annotated[int, Field(ge=1, le=10)] = Field(default=1, description="zones a pool's replicas are spread over")
+    zone_loss: bool = Field(default=False, description="protected classes are carried when any one zone is lost")
+    region_loss: bool = Field(
+        default=False, description="protected classes are carried when any one region is lost, where may_serve allows"
+    )
+    together: Literal["sum", "max"] = Field(
+        default="sum", description="N+k, rollout, canary, maintenance and warm called on at once, or one at a time"
+    )
+
+    @model_validator(mode="after")
+    def _zones_make_sense(self) -> ReservePolicy:
+        if self.zone_loss and self.zones < 2:
+            raise ValueError(f"zone_loss needs zones of at least 2, got {self.zones}: the only zone cannot be lost")
+        return self
+
+
+class ApiOverflow(Section):
+    """A provider's API that may take requests of a class for an LLM."""
+
+    llm: Name
+    request_class: Name
+    usd_per_request: Positive
+    rps_max: Positive | None = Field(default=None, description="rate limit, requests/s; none where left out")
+
+
+class OwnedHardware(Section):
+    """Hardware that can be bought: its price is capital over its life plus running costs, per GPU-hour."""
+
+    region: Name
+    gpu: Name
+    usd_per_gpu_h: Positive
+    life_months: Annotated[int, Field(ge=1, le=120)] = 48
+    lead_time_months: Annotated[int, Field(ge=0, le=24)] = 4
+    gpus_per_node: Annotated[int, Field(ge=1, le=72)] = 8
+    source: str = Field(min_length=1, description="where the price comes from")
+    as_of: Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]
+
+
 class PlanPolicy(Section):
     """What a plan must hold, and what it may spend."""
 
@@ -66,6 +116,21 @@ class PlanPolicy(Section):
         default=1000.0,
         description="one-time cost of bringing up a pool: deployment, load test, sign-off (assumption, 2026-11)",
     )
+    reserves: ReservePolicy = ReservePolicy()
+    whole_nodes: bool = Field(
+        default=False, description="buy GPUs in whole nodes as sold (slower to prove), instead of one by one"
+    )
+    lead_time_months: dict[Name, Annotated[int, Field(ge=0, le=24)]] = Field(
+        default_factory=dict, description="by purchase option, where it differs from commitment_lead_time_months"
+    )
+    api: tuple[ApiOverflow, ...] = Field(default=(), description="provider APIs that may take overflow")
+    owned: tuple[OwnedHardware, ...] = Field(default=(), description="hardware that can be bought")
+    spot_share_max: Annotated[float, Field(ge=0.0, le=0.95)] = Field(
+        default=0.0, description="most of a region's GPUs of a type that may be spot; needs spot in purchase_options"
+    )
+    spot_interrupted_share: Annotated[float, Field(ge=0.0, le=0.9)] = Field(
+        default=0.05, description="share of hours in which spot GPUs are not there (assumption, 2026-11)"
+    )
     mip_gap: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.005
     time_limit_s: Positive = 25.0
 
@@ -79,4 +144,15 @@ class PlanPolicy(Section):
         for held in self.commitments:
             if held.region not in known:
                 raise ValueError(f"a commitment names region {held.region!r}; known: {', '.join(sorted(known))}")
+        for one in self.owned:
+            if one.region not in known:
+                raise ValueError(f"owned hardware names region {one.region!r}; known: {', '.join(sorted(known))}")
+        if self.reserves.region_loss and len(known) < 2:
+            raise ValueError("reserves.region_loss contradicts a single region: there is nowhere to fail over to")
+        if self.on_demand_share_min > 0.0 and "on_demand" not in self.purchase_options:
+            raise ValueError("on_demand_share_min contradicts purchase_options: on_demand is not among them")
+        if self.spot_share_max > 0.0 and "spot" not in self.purchase_options:
+            raise ValueError("spot_share_max contradicts purchase_options: spot is not among them")
+        if self.spot_share_max + self.on_demand_share_min > 1.0:
+            raise ValueError("spot_share_max and on_demand_share_min contradict each other: together over 1")
         return self

@@ -209,6 +209,25 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Baseline:
+    """What a simpler rule would pay: its objective beside the plan's, and whether it serves what is promised."""
+
+    name: str
+    objective_usd: float
+    saving: float
+    """Share of the baseline's objective that the plan saves."""
+    serves_promise: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RulePrice:
+    """What a rule of the plan costs: the relaxation's value with it less without it, US dollars over the horizon."""
+
+    rule: str
+    usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class SolveStats:
     """How the answer was found: objective, proven bound, relative gap, size and seconds."""
 
@@ -240,4 +259,8 @@ class FleetPlan:
     scenario_usd: tuple[float, ...] = ()
     """Cash of the whole horizon in each demand scenario, in the order of the demand's probabilities."""
     design_scenario: int = 0
+    baselines: tuple[Baseline, ...] = ()
+    """Simpler rules on the same problem, cheapest first."""
+    rule_prices: tuple[RulePrice, ...] = ()
+    """What each rule that is on costs, by solving the linear relaxation again without it."""
     notes: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from configs.yaml_files import load_yaml
 from data.records import Offer, Source
 
 CATALOG = Path(__file__).parent / "catalog" / "prices.yaml"
-TERM_MONTHS = {"on_demand": 0, "spot": 0, "capacity_block": 0, "reserved_1y": 12, "reserved_3y": 36}
+TERM_MONTHS = {"on_demand": 0, "spot": 0, "capacity_block": 1, "reserved_1y": 12, "reserved_3y": 36}
 
 
 def load_prices(path: Path = CATALOG) -> PriceCatalog:

@@ -6,9 +6,9 @@ from configs.errors import InputError
 from configs.schema import Scenario
 from data.catalog import find_llm
 from data.forecast_records import Forecast
-from data.plan_records import FleetProblem, HeldCommitment
+from data.plan_records import ApiOffer, FleetProblem, HeldCommitment, Reserves
 from data.prices import CATALOG, load_prices, offers
-from data.records import CapacityTable
+from data.records import CapacityTable, Offer, Source
 
 
 def fleet_problem(scenario: Scenario, forecast: Forecast, capacity: CapacityTable) -> FleetProblem:
@@ -29,12 +29,24 @@ def fleet_problem(scenario: Scenario, forecast: Forecast, capacity: CapacityTabl
                 held.gpu,
                 f"Add {held.gpu} to evaluate.gpus ({', '.join(scenario.evaluate.gpus)}).",
             )
+    owned = tuple(
+        Offer(
+            one.region, one.gpu, "owned", one.usd_per_gpu_h, one.life_months, "own", one.region,
+            Source(one.source, one.as_of), gpus_per_node=one.gpus_per_node,
+        )
+        for one in policy.owned
+        if one.gpu in useful
+    )  # fmt: skip
+    lead = dict(policy.lead_time_months)
+    if policy.owned:
+        # One lead time an option: the longest of the hardware on offer.
+        lead.setdefault("owned", max(one.lead_time_months for one in policy.owned))
     origins = {key.region for key in forecast.demand.series}
     classes = scenario.traffic.classes
     return FleetProblem(
         demand=forecast.demand,
         capacities=feasible,
-        offers=buyable,
+        offers=(*buyable, *owned),
         regions=tuple(policy.regions),
         quotas={
             (name, gpu): limit for name, region in policy.regions.items() for gpu, limit in region.gpu_quota.items()
@@ -58,4 +70,15 @@ def fleet_problem(scenario: Scenario, forecast: Forecast, capacity: CapacityTabl
         planning_quantile=policy.planning_quantile,
         residual_value=policy.residual_value,
         pool_start_usd=policy.pool_start_usd,
+        reserves=Reserves(**policy.reserves.model_dump()),
+        whole_nodes=policy.whole_nodes,
+        lead_time_months=lead,
+        api={
+            (find_llm(one.llm).name, one.request_class): ApiOffer(
+                one.usd_per_request, float("inf") if one.rps_max is None else one.rps_max
+            )
+            for one in policy.api
+        },
+        spot_share_max=policy.spot_share_max,
+        spot_interrupted_share=policy.spot_interrupted_share,
     )

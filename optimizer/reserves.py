@@ -28,8 +28,8 @@ def set_aside(model: Any, frame: Frame) -> list[Aside]:
     if k:
         parts.append(lambda x, m, p, s, steady: k * x.open[m, p])
     if kappa or omega:
-        share = max(kappa, omega) if held.together == "max" else kappa + omega
-        parts.append(lambda x, m, p, s, steady: share * steady)
+        grown = max(kappa, omega) if held.together == "max" else kappa + omega
+        parts.append(lambda x, m, p, s, steady: grown * steady)
     for name, share in (("canary", held.canary_share), ("maintenance", held.maintenance_share)):
         if share > 0.0:
             parts.append(_whole_share(model, frame, name, share))

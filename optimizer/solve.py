@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from importlib import metadata
 
-from data.plan_records import FleetPlan, FleetProblem, SolveStats
+from data.plan_records import Baseline, FleetPlan, FleetProblem, SolveStats
 from data.records import FloatArray
 from optimizer import extract
 from optimizer.cost import USD_SCALE
@@ -14,8 +14,9 @@ from optimizer.frame import Frame
 from optimizer.matrix import Declared, compiled
 from optimizer.merge import apart, merge
 from optimizer.model import build_model
+from optimizer.rules import RULES_COLUMNS, rule_prices
 from optimizer.sets import build_sets
-from optimizer.strategy import search
+from optimizer.strategy import Outcome, search
 
 
 def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) -> FleetPlan:
@@ -54,6 +55,8 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
         return FleetPlan(stats=stats, rejected=frame.sets.rejected)
     declared.load(outcome.x)
     found = extract.pools(frame, model)
+    spare = max(problem.time_limit_s - (solved - start), 0.05 * problem.time_limit_s)
+    prices = rule_prices(problem, spare) if matrix.columns <= RULES_COLUMNS else ()
     return FleetPlan(
         stats=stats,
         pools=found,
@@ -65,6 +68,8 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
         reserve_usd=extract.reserve_usd(problem, found),
         scenario_usd=extract.scenario_usd(frame, model),
         design_scenario=frame.sets.design,
+        baselines=compared(frame, declared, outcome),
+        rule_prices=prices,
         notes=(
             f"commitments count in full within the horizon and at {problem.residual_value:.0%} residual value after it",
             "on-demand GPUs are held at a level for the whole month; steady replicas carry every block",
@@ -72,6 +77,27 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
             *extract.exposures(frame, model),
         ),
     )
+
+
+def compared(frame: Frame, declared: Declared, outcome: Outcome) -> tuple[Baseline, ...]:
+    """The simpler rules beside the plan, cheapest first, those that keep the promise before those that do not."""
+    shed = [
+        i
+        for i, variable in enumerate(declared.variables)
+        if variable.parent_component().local_name == "shed"
+        and frame.protected[variable.index()[1]]
+        and variable.index()[3] in frame.promised
+    ]
+    found = [
+        Baseline(
+            point.name,
+            point.objective / USD_SCALE,
+            1.0 - outcome.objective / point.objective if point.objective > 0 else 0.0,
+            bool((point.x[shed] <= extract.TOLERANCE_RPS).all()),
+        )
+        for point in outcome.points
+    ]
+    return tuple(sorted(found, key=lambda one: (not one.serves_promise, one.objective_usd, one.name)))
 
 
 def named_duals(declared: Declared, duals: FloatArray | None) -> dict[str, float]:

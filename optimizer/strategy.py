@@ -4,6 +4,7 @@ Small models go to HiGHS whole. Larger ones are solved in parts (optimizer/parts
 
 Models of middling size go to HiGHS whole as well, on a core of its own; whichever proves the gap first ends the search.
 
+0. what simpler rules would do (optimizer/baselines.py): plans to start from;
 1. the linear relaxation: a bound, and the prices that cut the model into months;
 2. every month at those prices, briefly: which pools are worth opening;
 3. a plan: commitments for those pools, then month after month in whole replicas, then commitments bought anew;
@@ -27,6 +28,7 @@ import numpy as np
 
 from data.plan_records import PlanStatus
 from data.records import BoolArray, FloatArray, IntArray
+from optimizer.baselines import Point, baselines
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, Solved, run
 from optimizer.parts import TAIL, Layout, Prices, fixed_but, layout, month_after, part, price
@@ -51,6 +53,8 @@ class Outcome:
     bound: float
     x: FloatArray | None
     duals: FloatArray | None
+    points: tuple[Point, ...] = ()
+    """What simpler rules would do, where there was time to ask."""
 
 
 @dataclass(slots=True)
@@ -113,12 +117,22 @@ def search(
     relaxed = run(matrix, relax=True, time_limit_s=seconds, seed=seed)
     if relaxed.status == "infeasible":
         return Outcome("infeasible", relaxed.termination, float("nan"), float("nan"), None, None)
+    limit = max(0.02 * seconds, 0.05)
+    points: list[Point] = []
+    for point in baselines(frame, declared, relaxed.x, limit, seed):
+        points.append(point)
+        if time.perf_counter() > begun + 0.15 * seconds:
+            break
+    best = min(points, key=lambda point: point.objective, default=None)
     if relaxed.duals is None or int(matrix.integer.sum()) <= WHOLE_INTEGERS:
         left = max(deadline - time.perf_counter(), 0.0)
-        return _whole(run(matrix, gap=gap, time_limit_s=left, seed=seed), relaxed)
+        start = None if best is None else best.x
+        return _whole(run(matrix, gap=gap, time_limit_s=left, seed=seed, start=start), relaxed, tuple(points), best)
     whole = layout(frame, matrix, declared.variables, TOGETHER)
     prices = price(whole, relaxed.duals)
     state = Search(whole, prices, gap, seed, begun, deadline, say, relaxed.objective)
+    if best is not None:
+        state.offer(best.x, best.name)
     cancel, also = threading.Event(), ThreadPoolExecutor(1)
     alone = int(matrix.integer.sum()) <= ALONGSIDE_INTEGERS
     whole_run = None
@@ -136,7 +150,7 @@ def search(
         return Outcome("no_solution", "Time limit reached", float("nan"), state.bound, None, relaxed.duals)
     status: PlanStatus = "optimal" if state.reached() <= gap else "feasible"
     termination = "gap reached" if status == "optimal" else "Time limit reached"
-    return Outcome(status, termination, state.objective, state.bound, state.x, relaxed.duals)
+    return Outcome(status, termination, state.objective, state.bound, state.x, relaxed.duals, tuple(points))
 
 
 def _take(state: Search, solved: Solved) -> None:
@@ -163,11 +177,14 @@ def _in_parts(state: Search, begun: float, seconds: float, whole_run: Future[Sol
         _improve(state, until=state.deadline, rounds=10)
 
 
-def _whole(solved: Solved, relaxed: Solved) -> Outcome:
+def _whole(solved: Solved, relaxed: Solved, points: tuple[Point, ...], best: Point | None) -> Outcome:
     bound = max(solved.bound, relaxed.objective) if np.isfinite(relaxed.objective) else solved.bound
-    if solved.x is not None:
-        bound = min(bound, solved.objective)
-    return Outcome(solved.status, solved.termination, solved.objective, bound, solved.x, relaxed.duals)
+    x, objective, status = solved.x, solved.objective, solved.status
+    if best is not None and (x is None or best.objective < objective):
+        x, objective, status = best.x, best.objective, "optimal" if solved.status == "optimal" else "feasible"
+    if x is not None:
+        bound = min(bound, objective)
+    return Outcome(status, solved.termination, objective, bound, x, relaxed.duals, points)
 
 
 def _relax_parts(state: Search) -> None:

@@ -75,6 +75,7 @@ def plan_document(bundle: PlanBundle) -> dict[str, Any]:
                 "steady_replicas": pool.steady_replicas,
                 "failure_replicas": pool.failure_replicas,
                 "rollout_replicas": pool.rollout_replicas,
+                "reserve_replicas": dict(pool.reserve),
                 "peak_rps": pool.peak_rps,
                 "operating_rps_per_replica": pool.operating_rps_per_replica,
             }
@@ -94,6 +95,8 @@ def plan_document(bundle: PlanBundle) -> dict[str, Any]:
             "pools": [asdict(row) | {"configuration": row.configuration.label} for row in bundle.replay.rows],
             "deratings": [asdict(one) | {"configuration": one.configuration.label} for one in bundle.replay.deratings],
         },
+        "baselines": [asdict(one) for one in plan.baselines],
+        "rule_prices": [asdict(one) for one in plan.rule_prices],
         "shortfalls": [asdict(one) for one in plan.shortfalls],
         "binding_constraints": [asdict(one) for one in plan.binding],
         "rejected": [

@@ -117,7 +117,7 @@ def _pool(bundle: PlanBundle, pool: Pool) -> tuple[str, ...]:
     return (
         one.llm, f"{one.gpu} {one.precision} TP{one.tensor_parallel}", pool.region, ", ".join(sorted(served)),
         f"{pool.replicas:,}",
-        f"{pool.failure_replicas:,}", f"{pool.gpus:,}", f"{pool.peak_rps:,.1f}",
+        f"{sum(pool.reserve.values()):,}", f"{pool.gpus:,}", f"{pool.peak_rps:,.1f}",
         f"{pool.operating_rps_per_replica:.2f}", f"{limit:,.0f}",
         f"{worst.ttft_s:.2f} s / {worst.tpot_s * 1e3:.0f} ms",
     )  # fmt: skip
@@ -157,6 +157,11 @@ def everything(bundle: PlanBundle) -> dict[str, Any]:
         "pools": pools(bundle),
         "costs": costs(bundle),
         "reserves": [(name, usd(value)) for name, value in plan.reserve_usd.items()],
+        "baselines": [
+            (b.name, usd(b.objective_usd), f"{b.saving:.1%}", "yes" if b.serves_promise else "no")
+            for b in plan.baselines
+        ],
+        "rule_prices": [(r.rule, usd(r.usd)) for r in plan.rule_prices],
         "rejected": [(r.configuration.label, r.request_class, str(r.excuse)) for r in plan.rejected],
         "excused": [
             (row.configuration.label, row.request_class, str(row.excuse))

@@ -1,0 +1,111 @@
+"""Solving in parts against solving whole: bounds from below, plans from above, nothing invented."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.plan_records import FleetProblem, Reserves
+from data.records import SeriesKey
+from optimizer import strategy
+from optimizer.frame import Frame
+from optimizer.matrix import Declared, compiled, run
+from optimizer.merge import merge
+from optimizer.model import build_model
+from optimizer.parts import layout, part, price
+from optimizer.sets import build_sets
+from optimizer.solve import solve
+from tests.optimizer.factory import capacity, demand, offer, problem
+
+
+def drawn(seed: int, months: int = 3, scenarios: int = 3, **changes: object) -> FleetProblem:
+    rng = np.random.default_rng(seed)
+    keys = [SeriesKey("m", "chat", "r"), SeriesKey("n", "chat", "r")]
+    rows = [capacity(g, float(rng.uniform(1.0, 6.0)), llm=llm) for g in "AB" for llm in "mn"]
+    offers = [offer(g, float(rng.uniform(1.0, 6.0))) for g in "AB"]
+    offers += [offer("A", float(rng.uniform(0.5, 3.0)), "reserved_1y", 12)]
+    load = np.sort(rng.uniform(4.0, 30.0, (months, scenarios)), axis=1)
+    base = problem(demand(load.tolist(), [1.0 / scenarios] * scenarios, keys), rows, offers, pool_start_usd=500.0)
+    return replace(base, failures_per_pool=1, quotas={("r", "A"): 12, ("r", "B"): 40}, **changes)
+
+
+def declare(given: FleetProblem) -> tuple[Frame, Declared]:
+    alike, _ = merge(given)
+    frame = Frame(alike, build_sets(alike))
+    return frame, compiled(build_model(frame))
+
+
+@settings(max_examples=5)
+@given(st.integers(0, 10**6), st.sampled_from([1, 2, 3]), st.booleans())
+def test_the_parts_bound_is_between_the_relaxation_and_the_optimum(seed: int, together: int, averse: bool) -> None:
+    frame, declared = declare(drawn(seed, cvar_weight=0.3 if averse else 0.0))
+    matrix = declared.matrix
+    relaxed = run(matrix, relax=True)
+    best = run(matrix, gap=1e-7)
+    assert relaxed.duals is not None
+    whole = layout(frame, matrix, declared.variables, together)
+    prices = price(whole, relaxed.duals)
+    names = [(m, g) for m in range(whole.months) for g in range(whole.scenarios)]
+    found = prices.rest + sum(run(part(whole, prices, *name)[0], gap=1e-7).bound for name in names)
+    assert relaxed.objective - 1e-5 <= found <= best.objective + 1e-5
+
+
+def _feasible(declared: Declared, x: np.ndarray) -> bool:
+    matrix = declared.matrix
+    rows = matrix.A @ x
+    inside = bool((rows >= matrix.row_lower - 1e-5).all() and (rows <= matrix.row_upper + 1e-5).all())
+    return inside and bool((np.abs(x - np.round(x))[matrix.integer] < 1e-6).all())
+
+
+@pytest.mark.parametrize(
+    ("seed", "nodes"),
+    [(1, False), (2, False), (2, True), *(pytest.param(n, True, marks=pytest.mark.slow) for n in (1, 3))],
+)
+def test_a_search_in_parts_proves_what_a_whole_one_finds(
+    seed: int, nodes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strategy, "WHOLE_INTEGERS", 0)
+    monkeypatch.setattr(strategy, "ALONGSIDE_INTEGERS", 0)
+    given = drawn(seed, 4, 3)
+    given = replace(given, whole_nodes=nodes, offers=tuple(replace(one, gpus_per_node=4) for one in given.offers))
+    frame, declared = declare(given)
+    said: list[str] = []
+    found = strategy.search(frame, declared, 1e-4, 8.0, 0, said.append)
+    assert found.x is not None
+    assert _feasible(declared, found.x)
+    best = run(declared.matrix, gap=1e-7, time_limit_s=60.0)
+    assert found.bound <= best.objective + 1e-5
+    assert found.objective >= best.objective - 1e-5
+    assert found.objective <= 1.05 * best.objective
+    assert found.objective == pytest.approx(float(declared.matrix.cost @ found.x) + declared.matrix.offset)
+    assert any("bound" in line for line in said)
+
+
+def test_a_search_ends_by_its_deadline_with_a_plan() -> None:
+    """Simple rules give a plan before the first relaxation has been made whole."""
+    frame, declared = declare(drawn(5, 6, 4, reserves=Reserves(canary_share=0.1)))
+    begun = time.perf_counter()
+    found = strategy.search(frame, declared, 1e-9, 1.0, 0, lambda _: None)
+    assert time.perf_counter() - begun < 20.0
+    assert found.x is not None
+    assert _feasible(declared, found.x)
+    assert found.bound <= found.objective
+
+
+def test_alike_series_are_planned_as_one_and_reported_apart() -> None:
+    keys = [SeriesKey("m", "chat", "eu"), SeriesKey("m", "chat", "us")]
+    offers = [offer("A", 1.0, region="eu"), offer("A", 1.0, region="us")]
+    base = problem(demand([[6.0]], [1.0], keys), [capacity("A", 2.0)], offers, quotas={("eu", "A"): 2, ("us", "A"): 2})
+    alike, _ = merge(base)
+    assert len(alike.demand.series) == 1
+    assert alike.demand.rps[0, 0, 0, 0] == pytest.approx(12.0)
+    plan = solve(base)
+    assert {short.series for short in plan.shortfalls} == set(keys)
+    assert sum(short.worst_rps for short in plan.shortfalls) == pytest.approx(12.0 - 8.0)
+    apart = solve(replace(base, may_serve={"eu": ("eu",), "us": ("us",)}))
+    assert sum(short.worst_rps for short in apart.shortfalls) == pytest.approx(4.0)

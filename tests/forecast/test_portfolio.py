@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import InputError
-from configs.forecasting import ForecastPolicy
+from configs.forecasting import Event, ForecastPolicy
 from data.frames import checked_history
 from data.history import TrafficHistory
 from forecast.portfolio import forecast, horizon
@@ -99,6 +101,22 @@ def test_declared_growth_moves_the_forecast() -> None:
     ratio = grown.series[0].monthly_total[1, middle] / flat.series[0].monthly_total[1, middle]
     # The second month's middle lies about 2.5 months (2026-10-12 to the end of 2026-12) after the last hour.
     assert ratio == pytest.approx(1.2**2.15, rel=0.05)
+
+
+def test_a_declared_launch_moves_its_months_and_saturated_growth_stops() -> None:
+    flat = forecast(history(a=seasonal(10)), POLICY, 1)
+    launch = Event(name="launch", start=date(2026, 12, 1), uplift=1.5, uplift_sd=0.0)
+    moved = forecast(history(a=seasonal(10)), POLICY.model_copy(update={"events": (launch,)}), 1)
+    middle = flat.series[0].levels.index(0.5)
+    ratio = moved.series[0].monthly_total[:, middle] / flat.series[0].monthly_total[:, middle]
+    assert ratio == pytest.approx([1.0, 1.5], rel=0.02)
+    assert [round(part.events, 6) for part in moved.series[0].parts] == [1.0, 1.5]
+    assert any("launch" in note for note in moved.notes)
+    growth = {"growth_per_month": 0.5, "growth_per_month_sd": 0.0, "growth_saturation": 1.2}
+    bounded = forecast(history(a=seasonal(10)), POLICY.model_copy(update=growth), 1)
+    grown = bounded.series[0].monthly_total[:, middle] / flat.series[0].monthly_total[:, middle]
+    assert (grown > 1.05).all()
+    assert (grown < 1.2).all()
 
 
 def test_the_same_seed_gives_the_same_demand() -> None:

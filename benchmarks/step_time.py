@@ -3,7 +3,7 @@
     python -m benchmarks.step_time --runs FILE [--calibrate N] [--json]
 
 Coefficients come from the catalog (operator tables and stated assumptions; no serving run). --calibrate N fits the
-corrections of models/calibrate.py to N random runs of every (LLM, GPU, engine, version, precision) and scores the rest.
+corrections of models/calibrate.py to N random runs of every configuration and scores the rest.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.held_out import Predicted, calibrated_table, idle_ttft, over_llms
 from benchmarks.measured_runs import Run, read_runs
 from benchmarks.scores import table
 from configs.catalog_schema import CoefficientCatalog
@@ -27,29 +27,11 @@ from configs.errors import InputError
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
 from data.records import FloatArray
 from models.attention_data_parallel import spread_experts
-from models.calibrate import Observations, calibrate, predict
 from models.closed_loop import ClosedLoop, closed_loop
 from models.memory import kv_bytes, memory
 from models.rows import build_rows
 
 HEADROOM = 0.0
-IDLE_BATCH = 4
-"""At most this many clients start without a queue that matters: their TTFT is compared with prefill time."""
-LONG_PROMPT = 4000
-
-
-class Predicted(NamedTuple):
-    """Uncalibrated parts of every run's prediction, in seconds; batch in requests."""
-
-    decode_s: FloatArray
-    interference_s: FloatArray
-    prefill_s: FloatArray
-    batch: FloatArray
-    fitted: FloatArray
-
-    @property
-    def tpot_s(self) -> FloatArray:
-        return self.decode_s + self.interference_s
 
 
 def predict_runs(runs: Sequence[Run], catalog: CoefficientCatalog) -> Predicted:
@@ -112,66 +94,6 @@ def without_own_tables(runs: Sequence[Run]) -> FloatArray:
     return predicted
 
 
-def over_llms(runs: Sequence[Run], predicted: FloatArray, measured: FloatArray) -> dict[str, object]:
-    """Mean and worst of the LLMs' own MAPEs, in percent.
-
-    Every coefficient belongs to a GPU, an engine and a precision and none to an LLM, so each LLM's error is that of an
-    LLM left out. (Corrections calibrated on other LLMs do not help: hosts and schedulers cost each LLM differently.)
-    """
-    llms = np.array([run.configuration.llm for run in runs])
-    each = {str(llm): float(np.mean(np.abs(predicted[llms == llm] / measured[llms == llm] - 1.0))) for llm in set(llms)}
-    worst = max(each, key=lambda llm: each[llm])
-    return {
-        "llms": len(each),
-        "mean_mape_percent": round(100.0 * float(np.mean(list(each.values()))), 2),
-        "worst_mape_percent": round(100.0 * each[worst], 2),
-        "worst_llm": worst,
-    }
-
-
-def idle_ttft(runs: Sequence[Run], base: Predicted) -> dict[str, object]:
-    """Prefill of one prompt and the step under way, against the TTFT of runs with at most IDLE_BATCH clients.
-
-    A measured TTFT also holds tokenising, the HTTP server and the burst in which a test's clients start together: tens
-    of milliseconds that short prompts feel and long ones do not, hence the second table.
-    """
-    ttft = np.array([run.ttft_s for run in runs])
-    clients = np.array([run.concurrency for run in runs])
-    prompts = np.array([run.input_tokens for run in runs])
-    predicted = base.prefill_s + base.decode_s
-    result: dict[str, object] = {}
-    for name, shortest in (("all_prompts", 0.0), (f"prompts_of_{LONG_PROMPT}_or_more", LONG_PROMPT)):
-        idle = (clients <= IDLE_BATCH) & np.isfinite(ttft) & (ttft > 0) & (prompts >= shortest)
-        kept = [run for run, one in zip(runs, idle, strict=True) if one]
-        ratio = float(np.median(ttft[idle] / predicted[idle])) if idle.any() else float("nan")
-        result[name] = {"median_ttft_over_predicted": round(ratio, 2), **table(kept, predicted[idle], ttft[idle])}
-    return result
-
-
-def calibrated(runs: Sequence[Run], base: Predicted, points: int, seed: int) -> tuple[FloatArray, FloatArray]:
-    """Predictions after calibration, and which runs were held out; groups of `points` runs or fewer are not scored."""
-    rng = np.random.default_rng(seed)
-    measured = np.array([run.tpot_s for run in runs])
-    labels = np.array(
-        [
-            "/".join((c.llm, c.gpu, c.engine, run.version, c.precision))
-            for run, c in ((run, run.configuration) for run in runs)
-        ]
-    )
-    moved, held = base.tpot_s.copy(), np.zeros(len(runs), dtype=bool)
-    for label in sorted(set(labels)):
-        index = np.flatnonzero(labels == label)
-        if len(index) <= points:
-            continue
-        seen = rng.choice(index, points, replace=False)
-        rest = np.setdiff1d(index, seen)
-        parts = (base.decode_s, base.interference_s, base.batch)
-        fit = calibrate(Observations(measured[seen], *(part[seen] for part in parts)))
-        moved[rest] = predict(fit, *(part[rest] for part in parts))
-        held[rest] = True
-    return moved, held
-
-
 def report(path: Path, points: int, seeds: int) -> dict[str, object]:
     """Everything the benchmark prints."""
     runs, left_out = read_runs(path)
@@ -195,17 +117,8 @@ def report(path: Path, points: int, seeds: int) -> dict[str, object]:
     result["tpot_leave_one_gpu_out"] = table(runs, without_own_tables(runs), measured)
     result["ttft_at_batch_4_or_less"] = idle_ttft(runs, base)
     if points:
-        tables = []
-        for seed in range(seeds):
-            moved, held = calibrated(runs, base, points, seed)
-            kept = [run for run, out in zip(runs, held, strict=True) if out]
-            tables.append((kept, moved[held], measured[held]))
-        joined = [run for kept, _, _ in tables for run in kept]
-        result["tpot_calibrated"] = {
-            "points_a_group": points,
-            "random_draws": seeds,
-            **table(joined, np.concatenate([t[1] for t in tables]), np.concatenate([t[2] for t in tables])),
-        }
+        result["tpot_calibrated"] = calibrated_table(runs, base, points, seeds, pooled=False)
+        result["tpot_calibrated_over_parallelism"] = calibrated_table(runs, base, points, seeds, pooled=True)
     return result
 
 
@@ -214,7 +127,7 @@ def _print(result: dict[str, object]) -> None:
     for reason, count in dict(result["left_out_because"]).items():  # type: ignore[call-overload]
         print(f"  {count:5d}  {reason}")
     tables = {name: result.get(name) for name in ("tpot", "tpot_leave_one_llm_out", "tpot_leave_one_gpu_out")}
-    tables["tpot_calibrated"] = result.get("tpot_calibrated")
+    tables |= {name: result.get(name) for name in ("tpot_calibrated", "tpot_calibrated_over_parallelism")}
     ttft = result.get("ttft_at_batch_4_or_less")
     if isinstance(ttft, dict):
         tables |= {f"ttft at batch 4 or less, {name}": part for name, part in ttft.items()}

@@ -20,25 +20,15 @@ from data.records import Configuration, Llm
 REQUIRED = ("model_path", "system", "backend", "isl", "osl", "batch_size", "tp_size", "silicon_tpot_ms")
 NODE_GPUS = 8
 NAMED_RANKS = re.compile(r"_tp(?P<tp>\d+)(?:_0)?_ep(?P<ep>\d+)(?:_|$)")
-PRECISIONS = {
-    "bfloat16": "bf16",
-    "float16": "bf16",
-    "bf16": "bf16",
-    "fp16": "bf16",
-    "fp8": "fp8",
-    "fp8_static": "fp8",
-    "fp8_ootb": "fp8",
-    "fp8_block": "fp8_block",
-    "nvfp4": "fp4",
-    "mxfp4": "fp4",
-    "w4a16_mxfp4": "fp4",
-    "w4a8_mxfp4_mxfp8": "fp4",
-    "fp4": "fp4",
-    "int4": "int4",
-    "int4_wo": "int4",
-    "int8": "int8",
-    "int8_wo": "int8",
-}
+PRECISIONS = (
+    ("fp4", ("fp4",)),
+    ("fp8_block", ("fp8_block", "block_fp8", "fp8_wo_block")),
+    ("fp8", ("fp8", "e4m3")),
+    ("int4", ("int4", "w4a16", "awq", "gptq", "w4a8")),
+    ("int8", ("int8", "w8a8", "w8a16", "sq")),
+    ("bf16", ("bf16", "bfloat16", "fp16", "float16", "half")),
+)
+"""What files call precisions: the first row of which a part is in the name, `w4a8_mxfp4_mxfp8` being fp4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,24 +79,31 @@ def _number(row: dict[str, str], name: str, default: float = math.nan) -> float:
         return math.nan
 
 
+def _named(row: dict[str, str], column: str) -> str | None:
+    """The precision that a column names, if it names a known one."""
+    text = (row.get(column) or "").strip().lower().replace("-", "_")
+    return next((precision for precision, parts in PRECISIONS if any(part in text for part in parts)), None)
+
+
 def _precision(row: dict[str, str], llm: Llm) -> str | None:
     """The GEMM's precision, else the checkpoint's; a file that names neither means the LLM's published one."""
-    name = (row.get("gemm_quant_mode") or row.get("precision") or "").strip().lower()
-    if not name or name in ("none", "nan"):
+    column = "gemm_quant_mode" if row.get("gemm_quant_mode") else "precision"
+    named = _named(row, column)
+    if named is None and (row.get(column) or "").strip().lower() in ("", "none", "nan"):
         return "fp4" if llm.native_precision == "mxfp4" else llm.native_precision
     # gpt-oss and NVFP4 mixtures quantise their experts whatever the attention's GEMMs use.
-    if llm.experts and PRECISIONS.get((row.get("moe_quant_mode") or "").strip().lower()) == "fp4":
+    if llm.experts and _named(row, "moe_quant_mode") == "fp4":
         return "fp4"
     # Block-scaled checkpoints (DeepSeek) have block-scaled GEMMs whatever the file calls them.
-    if llm.native_precision == "fp8_block" and PRECISIONS.get(name) == "fp8" and llm.kv_lora_rank:
+    if llm.native_precision == "fp8_block" and named == "fp8" and llm.kv_lora_rank:
         return "fp8_block"
-    return PRECISIONS.get(name)
+    return named
 
 
 def _kv_precision(row: dict[str, str], engine: str, llm: Llm, precision: str) -> str:
     """As the file says; else what the engine picks: vLLM and SGLang keep bf16, TensorRT-LLM obeys the checkpoint, and
     the dense fp8 and fp4 checkpoints made for it (ModelOpt recipes) set an fp8 cache."""
-    named = PRECISIONS.get((row.get("kv_precision") or "").strip().lower())
+    named = _named(row, "kv_precision")
     if named in ("bf16", "fp8"):
         return named
     return "fp8" if engine == "trtllm" and not llm.experts and precision in ("fp8", "fp4") else "bf16"
@@ -157,8 +154,9 @@ def _run(row: dict[str, str]) -> Run | str:
     for name, value in needed.items():
         if not (math.isfinite(value) and value > 0):
             return f"{name} is not a positive number"
-    if _number(row, "pp_size", 1.0) != 1.0:
-        return "pipeline parallelism is not scored"
+    stages = _number(row, "pp_size", 1.0)
+    if not (stages >= 1.0 and stages == int(stages)):
+        return "pp_size is not a whole number above 0"
     tensor, experts, data = _ranks(row)
     return Run(
         configuration=Configuration(
@@ -168,6 +166,7 @@ def _run(row: dict[str, str]) -> Run | str:
             kv_precision=_kv_precision(row, engine.name, llm, precision),
             tensor_parallel=tensor,
             engine=engine.name,
+            pipeline_parallel=int(stages),
             expert_parallel=experts,
             max_num_seqs=engine.max_num_seqs,
             max_num_batched_tokens=engine.max_num_batched_tokens,

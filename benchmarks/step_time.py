@@ -3,7 +3,7 @@
     python -m benchmarks.step_time --runs FILE [--calibrate N] [--json]
 
 Coefficients come from the catalog (operator tables and stated assumptions; no serving run). --calibrate N fits the
-corrections of models/calibrate.py to N random runs of every (LLM, GPU, engine, version, precision) and scores the rest.
+corrections of models/calibrate.py to N random runs of every configuration and scores the rest.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.held_out import Predicted, calibrated_table, idle_ttft, over_llms
 from benchmarks.measured_runs import Run, read_runs
 from benchmarks.scores import table
 from configs.catalog_schema import CoefficientCatalog
@@ -27,28 +27,11 @@ from configs.errors import InputError
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
 from data.records import FloatArray
 from models.attention_data_parallel import spread_experts
-from models.calibrate import Observations, calibrate, predict
 from models.closed_loop import ClosedLoop, closed_loop
 from models.memory import kv_bytes, memory
 from models.rows import build_rows
 
 HEADROOM = 0.0
-IDLE_BATCH = 4
-"""At most this many clients start without a queue that matters: their TTFT is compared with prefill time."""
-
-
-class Predicted(NamedTuple):
-    """Uncalibrated parts of every run's prediction, in seconds; batch in requests."""
-
-    decode_s: FloatArray
-    interference_s: FloatArray
-    prefill_s: FloatArray
-    batch: FloatArray
-    fitted: FloatArray
-
-    @property
-    def tpot_s(self) -> FloatArray:
-        return self.decode_s + self.interference_s
 
 
 def predict_runs(runs: Sequence[Run], catalog: CoefficientCatalog) -> Predicted:
@@ -111,47 +94,6 @@ def without_own_tables(runs: Sequence[Run]) -> FloatArray:
     return predicted
 
 
-def over_llms(runs: Sequence[Run], predicted: FloatArray, measured: FloatArray) -> dict[str, object]:
-    """Mean and worst of the LLMs' own MAPEs, in percent.
-
-    Every coefficient belongs to a GPU, an engine and a precision and none to an LLM, so each LLM's error is that of an
-    LLM left out. (Corrections calibrated on other LLMs do not help: hosts and schedulers cost each LLM differently.)
-    """
-    llms = np.array([run.configuration.llm for run in runs])
-    each = {str(llm): float(np.mean(np.abs(predicted[llms == llm] / measured[llms == llm] - 1.0))) for llm in set(llms)}
-    worst = max(each, key=lambda llm: each[llm])
-    return {
-        "llms": len(each),
-        "mean_mape_percent": round(100.0 * float(np.mean(list(each.values()))), 2),
-        "worst_mape_percent": round(100.0 * each[worst], 2),
-        "worst_llm": worst,
-    }
-
-
-def calibrated(runs: Sequence[Run], base: Predicted, points: int, seed: int) -> tuple[FloatArray, FloatArray]:
-    """Predictions after calibration, and which runs were held out; groups of `points` runs or fewer are not scored."""
-    rng = np.random.default_rng(seed)
-    measured = np.array([run.tpot_s for run in runs])
-    labels = np.array(
-        [
-            "/".join((c.llm, c.gpu, c.engine, run.version, c.precision))
-            for run, c in ((run, run.configuration) for run in runs)
-        ]
-    )
-    moved, held = base.tpot_s.copy(), np.zeros(len(runs), dtype=bool)
-    for label in sorted(set(labels)):
-        index = np.flatnonzero(labels == label)
-        if len(index) <= points:
-            continue
-        seen = rng.choice(index, points, replace=False)
-        rest = np.setdiff1d(index, seen)
-        parts = (base.decode_s, base.interference_s, base.batch)
-        fit = calibrate(Observations(measured[seen], *(part[seen] for part in parts)))
-        moved[rest] = predict(fit, *(part[rest] for part in parts))
-        held[rest] = True
-    return moved, held
-
-
 def report(path: Path, points: int, seeds: int) -> dict[str, object]:
     """Everything the benchmark prints."""
     runs, left_out = read_runs(path)
@@ -173,26 +115,10 @@ def report(path: Path, points: int, seeds: int) -> dict[str, object]:
     result["tpot"] = table(runs, base.tpot_s, measured)
     result["tpot_leave_one_llm_out"] = over_llms(runs, base.tpot_s, measured)
     result["tpot_leave_one_gpu_out"] = table(runs, without_own_tables(runs), measured)
-    idle = np.array([run.concurrency <= IDLE_BATCH and np.isfinite(run.ttft_s) and run.ttft_s > 0 for run in runs])
-    ttft = np.array([run.ttft_s for run in runs])
-    result["prefill_against_ttft_at_batch_4_or_less"] = {
-        "n": int(idle.sum()),
-        "median_ttft_over_prefill": round(float(np.median(ttft[idle] / base.prefill_s[idle])), 2)
-        if idle.any()
-        else None,
-    }
+    result["ttft_at_batch_4_or_less"] = idle_ttft(runs, base)
     if points:
-        tables = []
-        for seed in range(seeds):
-            moved, held = calibrated(runs, base, points, seed)
-            kept = [run for run, out in zip(runs, held, strict=True) if out]
-            tables.append((kept, moved[held], measured[held]))
-        joined = [run for kept, _, _ in tables for run in kept]
-        result["tpot_calibrated"] = {
-            "points_a_group": points,
-            "random_draws": seeds,
-            **table(joined, np.concatenate([t[1] for t in tables]), np.concatenate([t[2] for t in tables])),
-        }
+        result["tpot_calibrated"] = calibrated_table(runs, base, points, seeds, pooled=False)
+        result["tpot_calibrated_over_parallelism"] = calibrated_table(runs, base, points, seeds, pooled=True)
     return result
 
 
@@ -200,20 +126,27 @@ def _print(result: dict[str, object]) -> None:
     print(f"{result['file']}: {result['runs']} runs scored, {result['left_out']} left out")
     for reason, count in dict(result["left_out_because"]).items():  # type: ignore[call-overload]
         print(f"  {count:5d}  {reason}")
-    for name in ("tpot", "tpot_leave_one_llm_out", "tpot_leave_one_gpu_out", "tpot_calibrated"):
-        part = result.get(name)
-        if not isinstance(part, dict):
+    tables = {name: result.get(name) for name in ("tpot", "tpot_leave_one_llm_out", "tpot_leave_one_gpu_out")}
+    tables |= {name: result.get(name) for name in ("tpot_calibrated", "tpot_calibrated_over_parallelism")}
+    ttft = result.get("ttft_at_batch_4_or_less")
+    if isinstance(ttft, dict):
+        tables |= {f"ttft at batch 4 or less, {name}": part for name, part in ttft.items()}
+    for name, part in tables.items():
+        if isinstance(part, dict):
+            _print_table(name, part)
+
+
+def _print_table(name: str, part: dict[str, object]) -> None:
+    print(f"\n{name}: n, MAPE %, median %, bias %")
+    for group, scores in part.items():
+        if not isinstance(scores, dict):
+            print(f"  {group:59s} {scores!s:>5s}")
             continue
-        print(f"\n{name}: n, MAPE %, median %, bias %")
-        for group, scores in part.items():
-            if not isinstance(scores, dict):
-                print(f"  {group:59s} {scores!s:>5s}")
-                continue
-            for label, s in ({"": scores} if group == "total" else scores).items():
-                print(
-                    f"  {group:16s} {label:42s} {s['n']:5d} {s['mape_percent']:7.2f}"
-                    f" {s['median_percent']:7.2f} {s['bias_percent']:+7.2f}"
-                )
+        for label, s in ({"": scores} if group == "total" else scores).items():
+            print(
+                f"  {group:16s} {label:42s} {s['n']:5d} {s['mape_percent']:7.2f}"
+                f" {s['median_percent']:7.2f} {s['bias_percent']:+7.2f}"
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

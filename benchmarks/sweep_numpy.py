@@ -10,6 +10,7 @@ from models.step_time import (
     EXPERT_LAUNCHES,
     EXPERT_POPULARITY_CV,
     EXPERT_SKEW,
+    GROUPED_EFF_COMPUTE,
     HOP_T0_S,
     HOST_PER_SEQUENCE_S,
     SAMPLER_PER_SEQUENCE_S,
@@ -46,11 +47,13 @@ def _linear(r: dict[str, F], tokens: F, sequences: F) -> F:
     touched = -r["experts"] * np.expm1(-np.log1p(v * tokens * share) / v)
     touched = np.maximum(touched, np.minimum(r["experts_per_token"], r["experts"]) * np.minimum(tokens, 1))
     routed = tokens * r["experts_per_token"] * EXPERT_SKEW
-    expert_work = 2 * routed * r["hidden"] * r["expert_width"] / (r["expert_eff_compute"] * r["expert_flops"])
+    rate = np.float32(GROUPED_EFF_COMPUTE) * r["expert_eff_compute"] * r["expert_flops"]
+    expert_work = 2 * routed * r["hidden"] * r["expert_width"] / rate
     expert_moved = r["expert_weight_bytes"] * touched * r["hidden"] * r["expert_width"] + 4 * routed * r["hidden"]
     expert_memory = expert_moved / (r["expert_eff_memory"] * r["bandwidth"])
     expert = EXPERT_LAUNCHES * r["expert_t0_s"] + _smooth_max(expert_work, expert_memory, r["expert_p"])
-    total = total + r["moe_layers"] * expert
+    rows_moved = 2 * routed * (3 * r["hidden"] + 4 * r["expert_width"] / 3)
+    total = total + r["moe_layers"] * (expert + rows_moved / (np.float32(SMALL_KERNELS_EFF_MEMORY) * r["bandwidth"]))
     small = 2 * tokens * (12 * r["hidden"] + 1.5 * r["widest_activation"])
     total = total + r["layers"] * (SMALL_KERNELS_S + small / (SMALL_KERNELS_EFF_MEMORY * r["bandwidth"]))
     ranks = r["tensor_parallel"]

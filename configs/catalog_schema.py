@@ -154,6 +154,7 @@ class Correction(Section):
     gpu: Name
     engine: Name
     precision: Name
+    tensor_parallel: Annotated[int, Field(ge=1, description="of the measured replica; others use the nearest")]
     device: Annotated[float, Field(gt=-0.7, lt=3.0, description="share added to device time of decode")]
     host_ms: Annotated[float, Field(gt=-10.0, lt=100.0, description="added to every iteration")]
     per_sequence_us: Annotated[float, Field(gt=-1000.0, lt=10_000.0, description="added for every decoding request")]

@@ -126,15 +126,15 @@ def load_coefficients(
 ) -> CoefficientCatalog:
     """Roofline coefficients fitted to operator tables, with the corrections of the calibration files.
 
-    Raises InputError for files that are wrong, and for two corrections of the same LLM, GPU, engine and precision.
+    Raises InputError for files that are wrong, and for two corrections of the same configuration.
     """
-    found: dict[tuple[str, str, str, str], Correction] = {}
+    found: dict[tuple[str | int, ...], Correction] = {}
     for file in calibration:
         for one in validated(CorrectionFile, load_yaml(file), str(file)).corrections:
-            key = (one.llm, one.gpu, one.engine, one.precision)
+            key = (one.llm, one.gpu, one.engine, one.precision, one.tensor_parallel)
             if key in found:
                 raise InputError(
-                    str(file), "one correction for each configuration", " / ".join(key), "Keep one of them."
+                    str(file), "one correction for each configuration", " / ".join(map(str, key)), "Keep one of them."
                 )
             found[key] = one
     tables = _fitted_tables(path)

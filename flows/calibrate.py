@@ -111,6 +111,7 @@ def fit(asked: Asked) -> Fitted:
         gpu=gpu.name,
         engine=engine.name,
         precision=asked.precision,
+        tensor_parallel=asked.tensor_parallel,
         device=round(device, 5),
         host_ms=round(1e3 * host_s, 5),
         per_sequence_us=round(1e6 * per_sequence_s, 4),
@@ -129,10 +130,10 @@ def write(fitted: Fitted, path: Path) -> None:
     """The correction as a file for `evaluate.calibration`; others that the file already holds are kept."""
     kept: tuple[Correction, ...] = ()
     mine = fitted.correction
-    key = (mine.llm, mine.gpu, mine.engine, mine.precision)
+    key = (mine.llm, mine.gpu, mine.engine, mine.precision, mine.tensor_parallel)
     if path.exists():
         known = load_coefficients(calibration=(path.resolve(),)).corrections
-        kept = tuple(one for one in known if (one.llm, one.gpu, one.engine, one.precision) != key)
+        kept = tuple(one for one in known if (one.llm, one.gpu, one.engine, one.precision, one.tensor_parallel) != key)
     file = CorrectionFile(corrections=(*kept, mine))
     path.write_text(dump_yaml(file.model_dump(mode="json")), encoding="utf-8")
 

@@ -7,7 +7,11 @@ and the simulator like any other.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from configs.catalog_schema import Correction
+from data.records import Configuration
 
 MICRO, MILLI = 1e-6, 1e-3
 LEAST = 0.5
@@ -15,6 +19,13 @@ LEAST = 0.5
 SLOWER = ("gemm_t0_s", "expert_t0_s", "decode_t0_s", "all_reduce_t0_s")
 LESS_BANDWIDTH = ("gemm_eff_memory", "expert_eff_memory", "decode_eff_memory", "all_reduce_bytes_per_s")
 LESS_COMPUTE = ("gemm_eff_compute", "expert_eff_compute", "prefill_eff_max")
+
+
+def nearest(corrections: Sequence[Correction], one: Configuration) -> Correction | None:
+    """The correction of this LLM, GPU, engine and precision whose tensor parallelism is closest; None without any."""
+    key = (one.llm, one.gpu, one.engine, one.precision)
+    mine = [c for c in corrections if (c.llm, c.gpu, c.engine, c.precision) == key]
+    return min(mine, key=lambda c: abs(math.log2(c.tensor_parallel / one.tensor_parallel)), default=None)
 
 
 def correct(values: dict[str, object], correction: Correction) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from configs.catalog_schema import CoefficientCatalog
 from data.records import Configuration, Engine, Gpu, Llm, Provenance
 from models.coefficients import Coefficients, coefficients
-from models.corrections import correct
+from models.corrections import correct, nearest
 from models.shapes import shapes
 
 WEIGHT_ONLY_EFF_COMPUTE = 0.6
@@ -146,7 +146,6 @@ def build_rows(
     """
     columns: dict[str, list[object]] = {name: [] for name in Rows._fields}
     provenance: list[Provenance] = []
-    corrections = {(one.llm, one.gpu, one.engine, one.precision): one for one in catalog.corrections}
     known: dict[tuple[str, str, str, int], Coefficients] = {}
 
     def fitted(gpu: Gpu, compute: str, kv_precision: str, tensor_parallel: int) -> Coefficients:
@@ -219,7 +218,7 @@ def build_rows(
             "host_overhead_s": engine.host_overhead_s,
             "per_sequence_s": 0.0,
         }
-        mine = corrections.get((one.llm, one.gpu, engine.name, one.precision))
+        mine = nearest(catalog.corrections, one)
         if mine is not None:
             correct(values, mine)
             provenance[-1] = "calibrated"

@@ -32,6 +32,9 @@ HOP_T0_S = 10e-6
 EXPERT_LAUNCHES = 10.0
 """Kernels of one mixture-of-experts layer, each at the launch cost of a GEMM: gate, top-k, sort, permute, quantise, two
 grouped GEMMs, activation, quantise, combine (the fused-MoE paths of vLLM and TensorRT-LLM, read 2026-11)."""
+GROUPED_EFF_COMPUTE = 0.65
+"""Assumption (2026-11): compute efficiency of grouped expert GEMMs over that of one plain GEMM (experts fill tiles in
+part; fused-MoE kernels of vLLM against cuBLAS on H100)."""
 EXPERT_POPULARITY_CV = 0.5
 """Assumption (2026-11): spread of experts' popularity over their mean within a batch, of LLMs trained for balance."""
 EXPERT_SKEW = 1.15
@@ -61,11 +64,15 @@ def linear_time_s(rows: Rows, tokens: jax.Array, sequences: jax.Array) -> jax.Ar
     total = (r.gemm_count * gemm).sum(-1)
 
     routed, touched = expert_load(r, tokens)
-    expert_work = 2.0 * routed * r.hidden * r.expert_width / (r.expert_eff_compute * r.expert_flops)
+    rate = GROUPED_EFF_COMPUTE * r.expert_eff_compute * r.expert_flops
+    expert_work = 2.0 * routed * r.hidden * r.expert_width / rate
     expert_moved = r.expert_weight_bytes * touched * r.hidden * r.expert_width + 4.0 * routed * r.hidden
     expert_memory = expert_moved / (r.expert_eff_memory * r.bandwidth)
     expert = EXPERT_LAUNCHES * r.expert_t0_s + _smooth_max(expert_work, expert_memory, r.expert_p)
-    total = total + jnp.where(r.moe_layers > 0, r.moe_layers * expert, 0.0)
+    # Permute, activate and combine move every routed row besides: three times its hidden and four its inner width.
+    moved = 2.0 * routed * (3.0 * r.hidden + 4.0 * r.expert_width / 3.0)
+    routing = moved / (SMALL_KERNELS_EFF_MEMORY * r.bandwidth)
+    total = total + jnp.where(r.moe_layers > 0, r.moe_layers * (expert + routing), 0.0)
 
     small = 2.0 * tokens * (12.0 * r.hidden + 3.0 * r.widest_activation / 2.0)
     total = total + r.layers * (SMALL_KERNELS_S + small / (SMALL_KERNELS_EFF_MEMORY * r.bandwidth))

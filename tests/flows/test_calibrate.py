@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from configs.errors import InputError
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
 from data.records import Configuration
 from flows.calibrate import Asked, Fitted, as_json, fit, read_tests, write
+from models.corrections import nearest
 from models.observe import LoadTest, observe
 
 ONE = Configuration("Llama-3.1-8B", "L40S", "bf16", "bf16", 1, "vllm")
@@ -105,3 +107,13 @@ def test_other_columns_names_and_missing_files(tmp_path: Path) -> None:
     assert (test.concurrency, test.tpot_s) == (4.0, 0.02)
     with pytest.raises(InputError, match="no such file"):
         read_tests(tmp_path / "none.csv")
+
+
+def test_the_nearest_parallelism_lends_its_correction(tmp_path: Path) -> None:
+    path, runs = tmp_path / "calibration.yaml", measured(tmp_path / "runs.csv")
+    for tp in (1, 4):
+        write(fit(Asked("Llama-3.1-8B", "L40S", "bf16", tp, "vllm", "bf16", runs)), path)
+    known = load_coefficients(calibration=(path,)).corrections
+    chosen = [nearest(known, replace(ONE, tensor_parallel=tp)) for tp in (1, 2, 4, 8)]
+    assert [c.tensor_parallel for c in chosen if c is not None] == [1, 1, 4, 4]
+    assert nearest(known, replace(ONE, precision="fp8")) is None

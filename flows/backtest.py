@@ -73,6 +73,8 @@ def walk(
     notes = [
         "every rule plans with the same optimizer, capacities and prices, and sees demand up to the month's start; "
         "the clairvoyant sees the month itself",
+        "every plan keeps a reserve for failures; a rule that eats into it (reserve h) can cost less than the "
+        "clairvoyant, who does not",
         "a load above steady and reserve replicas is short; it is the hour's mean times the burst factor",
         "costs include the share of commitments after the last month that plans assume to be lost "
         f"({share:.0%} of their price)",
@@ -142,8 +144,9 @@ def backtest_json(found: Backtest) -> str:
     return json.dumps(plain(asdict(found)), indent=2) + "\n"
 
 
-def totals(found: Backtest) -> list[tuple[str, float, float, int, int, float, int]]:
-    """By rule: USD with what commitments leave, over the clairvoyant, short hours and months, share unserved, GPUs."""
+def totals(found: Backtest) -> list[tuple[str, float, float, int, int, int, float, int]]:
+    """By rule: USD with what commitments leave, over the clairvoyant, short hours and months, reserve hours,
+    share unserved, GPUs."""
     by_rule: dict[str, list[Lived]] = {}
     for one in found.rows:
         by_rule.setdefault(one.rule, []).append(one)
@@ -156,6 +159,7 @@ def totals(found: Backtest) -> list[tuple[str, float, float, int, int, float, in
             (
                 name, usd, usd / best - 1.0 if best > 0 else float("nan"), sum(one.short_hours for one in lived),
                 sum(one.short_hours > 0 for one in lived),
+                sum(one.reserve_hours for one in lived),
                 sum(one.unserved_requests for one in lived) / requests if requests else 0.0,
                 round(sum(one.gpus for one in lived) / len(lived)),
             )
@@ -168,10 +172,13 @@ def show_backtest(console: Console, found: Backtest) -> None:
     months = sorted({one.month for one in found.rows})
     console.print(f"[bold]{escape(found.scenario)}[/]: {len(months)} months, {months[0]} to {months[-1]}")
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for i, name in enumerate(("rule", "USD", "over clairvoyant", "short h", "months short", "unserved", "GPUs")):
+    for i, name in enumerate(
+        ("rule", "USD", "over clairvoyant", "short h", "months short", "reserve h", "unserved", "GPUs")
+    ):
         table.add_column(name, justify="right" if i else "left")
-    for name, usd, over, short, bad, unserved, gpus in totals(found):
-        table.add_row(escape(name), f"{usd:,.0f}", f"{over:+.1%}", str(short), str(bad), f"{unserved:.4%}", str(gpus))
+    for name, usd, over, short, bad, reserve, unserved, gpus in totals(found):
+        counts = (str(short), str(bad), str(reserve))
+        table.add_row(escape(name), f"{usd:,.0f}", f"{over:+.1%}", *counts, f"{unserved:.4%}", str(gpus))
     console.print(table)
     by_month = Table(box=None, pad_edge=False, header_style="dim")
     for i, name in enumerate(("month", "rule", "USD", "GPUs", "short h", "reserve h", "status")):

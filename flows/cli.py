@@ -203,7 +203,8 @@ def ledger(
         console.print(f"[bold red]fault[/] {escape(text)}", soft_wrap=True)
     if faults:
         raise typer.Exit(EXIT_BAD_INPUT)
-    console.print(f"{opened.url.render_as_string()}: {len(runs(opened))} runs, every content as its hash says")
+    told = f"{opened.url.render_as_string()}: {len(runs(opened))} runs, every content as its hash says"
+    console.print(told, soft_wrap=True)
     if copy_to is not None:
         copied = copy(opened, copy_to)
         console.print(", ".join(f"{name} {rows}" for name, rows in copied.items()) + " rows copied and verified")

@@ -166,19 +166,18 @@ def entries(made: steps.Made, bundle: PlanBundle, folder: Path) -> tuple[Entry, 
 
 
 def plan_run(made: steps.Made, bundle: PlanBundle, folder: Path, name: str, observed: TrafficHistory) -> Run:
-    """A plan as a run of the ledger; `folder` holds its written files, `name` is the run folder's final name.
+    """A plan as a run of the ledger; `folder` holds its written files, `name` is the run folder's final name and its id.
 
     observed: the history before any correction, which is what happened.
     """
-    run_id = unique_id(name)
     return Run(
-        id=run_id,
+        id=name,
         kind="plan",
         scenario=made.loaded.scenario.name,
         fingerprint=str(bundle.provenance["fingerprint"]),
         issued_from=made.forecast.issued_from,
         entries=entries(made, bundle, folder),
-        vintages=vintages(run_id, made),
+        vintages=vintages(name, made),
         actuals=actuals(observed),
     )
 

@@ -39,7 +39,8 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A run, the number asked about (its place in plan.json and value), and what it rests on."""
+    """A run, the number asked about (its place in plan.json, or in the result of a reconciliation or backtest, and its
+    value), and what it rests on."""
 
     run: RunLine
     place: str
@@ -98,9 +99,8 @@ def trace(ledger: Ledger, name: str, number: str | None = None) -> Trace:
     if number is None:
         origins = tuple(Origin(r, n, key, "") for (r, n), key in sorted(run.entries.items()) if r != "file")
         return Trace(run, "", None, origins)
-    plan_key = run.entries.get(("file", "plan.json"))
-    if plan_key is None:
-        raise InputError(f"run {run.id}", "a plan", f"a {run.kind}", "Name a plan run.")
+    results = [key for (role, _), key in run.entries.items() if role == "result"]
+    plan_key = run.entries.get(("file", "plan.json")) or results[0]
     parts = number.split(".")
     node: Any = json.loads(read.content(ledger, plan_key))
     around: Any = {}
@@ -125,6 +125,10 @@ def trace(ledger: Ledger, name: str, number: str | None = None) -> Trace:
         elif role in ("input", "code", "gpu", "llm"):
             detail = _short(json.loads(read.content(ledger, key)))
         found.append(Origin(role, entry, key, detail))
+    for label, key in read.vintages_of(ledger, run.id).items():
+        series = json.loads(label)
+        if not names & {series["llm"], series["request_class"]} or set(series.values()) & names:
+            found.append(Origin("forecast", "/".join(series.values()), key, f"vintage of {run.issued_from}"))
     return Trace(run, number, node, tuple(found))
 
 

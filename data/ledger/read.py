@@ -58,6 +58,13 @@ def content(engine: Engine, sha256: str) -> bytes:
     return reading(engine, lambda connection: get(connection, [sha256])[sha256])
 
 
+def vintages_of(engine: Engine, run_id: str) -> dict[str, str]:
+    """Series label -> SHA-256 of the vintage that a run issued of it."""
+    table = tables.vintage.c
+    query = select(table.series, table.sha256).where(table.run_id == run_id).order_by(table.series)
+    return reading(engine, lambda connection: {row.series: row.sha256 for row in connection.execute(query)})
+
+
 def newest_actuals(connection: Connection, scenario: str, labels: list[str]) -> dict[str, Actual]:
     """What is known of these series, by label, from the first to the last recorded month."""
     table = tables.actual.c

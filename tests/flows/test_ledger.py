@@ -13,6 +13,7 @@ from configs.errors import InputError
 from data.ledger import read
 from data.ledger.connect import Ledger
 from data.ledger.content import sha256
+from data.ledger.records import Vintage
 from flows import steps
 from flows.corrections import InForce
 from flows.ledger import URL, age_days, open_ledger, record_plan
@@ -64,6 +65,9 @@ def test_a_price_leads_to_the_offer_with_its_source_and_the_catalog_file(recorde
     assert sha256(catalog.read_bytes()) in {o.sha256 for o in found.origins if o.role == "catalog"}
     assert [o.name for o in found.origins if o.role == "gpu"] == [bought.gpu]
     assert json.loads(trace_json(found))["run"]["id"] == run_id
+    (vintage,) = [one for one in found.origins if one.role == "forecast"]
+    hourly = Vintage.unpacked(run_id, small_made().forecast.series[0].key, read.content(ledger, vintage.sha256)).hourly
+    assert np.array_equal(hourly, small_made().forecast.series[0].hourly)
 
 
 def test_a_place_that_is_not_in_the_plan_is_answered_with_what_is(recorded: tuple[Ledger, str, Path]) -> None:

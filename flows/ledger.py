@@ -166,7 +166,7 @@ def entries(made: steps.Made, bundle: PlanBundle, folder: Path) -> tuple[Entry, 
 
 
 def plan_run(made: steps.Made, bundle: PlanBundle, folder: Path, name: str, observed: TrafficHistory) -> Run:
-    """A plan as a run of the ledger; `folder` holds its written files, `name` is the run folder's final name and its id.
+    """A plan as a run of the ledger; `folder` holds its written files, `name` is both its folder and its id.
 
     observed: the history before any correction, which is what happened.
     """

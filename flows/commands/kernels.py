@@ -7,22 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-NOTHING_SERVES = 3
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on standard output only.")]
+from flows.commands.options import EXIT_INFEASIBLE, JsonOption, terminal
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command(epilog="Example: `fleetcast sweep --llm Llama-3.1-70B --gpu H100-SXM --gpu H200-SXM`")(sweep)
     app.command(epilog="Columns of the file: concurrency, input_tokens, output_tokens, tpot_ms.")(calibrate)
-
-
-def _console() -> Console:
-    # A pipe has no width of its own: 120 columns keep every table on one line.
-    return Console(width=None if sys.stdout.isatty() else 120)
 
 
 def sweep(
@@ -64,9 +56,9 @@ def sweep(
     if as_json:
         sys.stdout.write(swept.as_json(found))
     else:
-        swept.show(_console(), found)
+        swept.show(terminal(), found)
     if not found.front:
-        raise typer.Exit(NOTHING_SERVES)
+        raise typer.Exit(EXIT_INFEASIBLE)
 
 
 def calibrate(
@@ -90,6 +82,6 @@ def calibrate(
     if as_json:
         sys.stdout.write(fitting.as_json(fitted))
     else:
-        fitting.show(_console(), fitted, written)
+        fitting.show(terminal(), fitted, written)
     if not fitted.usable:
-        raise typer.Exit(NOTHING_SERVES)
+        raise typer.Exit(EXIT_INFEASIBLE)

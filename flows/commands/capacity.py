@@ -1,0 +1,140 @@
+"""`fleetcast size`, `curve` and `loadtest`: arguments and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from flows.commands.options import EXIT_BAD_INPUT, EXIT_INFEASIBLE, ConfigOption, DataOption, JsonOption, terminal
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command(epilog="Example: `fleetcast size --llm Llama-3.1-70B --gpu H100-SXM --precision fp8 --tp 4`")(size)
+    app.command(epilog="Example: `fleetcast curve --class chat --gpu H100-SXM --precision fp8 --tp 4 --out curve`")(
+        curve
+    )
+    app.command(epilog="Example: `fleetcast loadtest results/ --gpu H100-SXM --llm Llama-3.1-8B --out calibration`")(
+        loadtest
+    )
+
+
+def size(
+    llm: Annotated[str, typer.Option(help="Catalog name, Hugging Face id, or a config.json.")],
+    gpu: Annotated[str, typer.Option(help="Catalog name, e.g. H100-SXM.")],
+    precision: Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")] = "bf16",
+    tp: Annotated[int, typer.Option(help="Tensor parallelism: GPUs a replica.")] = 1,
+    engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
+    input_tokens: Annotated[int, typer.Option("--input", min=1, help="Prompt tokens of a request.")] = 1000,
+    output_tokens: Annotated[int, typer.Option("--output", min=1, help="Output tokens of a request.")] = 200,
+    ttft_s: Annotated[float, typer.Option("--ttft", min=1e-3, help="TTFT limit, seconds, p95.")] = 2.0,
+    tpot_s: Annotated[float, typer.Option("--tpot", min=1e-4, help="TPOT limit, seconds, p95.")] = 0.06,
+    pp: Annotated[int, typer.Option(help="Pipeline parallelism: stages of a replica.")] = 1,
+    kv: Annotated[str, typer.Option(help="KV cache: bf16 or fp8.")] = "bf16",
+    adapters: Annotated[int, typer.Option(min=0, help="LoRA adapters of rank 16 resident at once.")] = 0,
+    prefix: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the prompt in the prefix cache.")] = 0.0,
+    speculate: Annotated[str | None, typer.Option(help="Draft tokens and acceptance, e.g. 3:0.7.")] = None,
+    calibration: Annotated[list[Path] | None, typer.Option(help="File of `fleetcast calibrate`; repeatable.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether one configuration loads, and what it serves at the SLO."""
+    from data.records import SloTarget
+    from flows.show import show_size, size_json
+    from flows.size import Question, examine, read_speculation
+
+    slo = SloTarget(ttft_s, tpot_s, 95.0)
+    options = (pp, kv, adapters, prefix, read_speculation(speculate), None, tuple(calibration or ()))
+    answer = examine(Question(llm, gpu, precision, tp, engine, input_tokens, output_tokens, slo, *options))
+    if as_json:
+        sys.stdout.write(size_json(answer))
+    else:
+        show_size(terminal(), answer)
+    if answer.capacity.excuse is not None:
+        raise typer.Exit(EXIT_INFEASIBLE)
+
+
+def curve(
+    gpu: Annotated[str, typer.Option(help="Catalog name, e.g. H100-SXM.")],
+    precision: Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")] = "bf16",
+    tp: Annotated[int, typer.Option(help="Tensor parallelism: GPUs a replica.")] = 1,
+    engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
+    config: ConfigOption = None,
+    request_class: Annotated[
+        list[str] | None, typer.Option("--class", help="A class of the scenario; several are mixed in their shares.")
+    ] = None,
+    llm: Annotated[str | None, typer.Option(help="Another LLM than the class's, or the LLM for --input.")] = None,
+    input_tokens: Annotated[int, typer.Option("--input", min=1, help="Prompt tokens, without a class.")] = 1000,
+    output_tokens: Annotated[int, typer.Option("--output", min=1, help="Output tokens, without a class.")] = 200,
+    ttft_s: Annotated[float, typer.Option("--ttft", min=1e-3, help="TTFT limit at p95, without a class.")] = 2.0,
+    tpot_s: Annotated[float, typer.Option("--tpot", min=1e-4, help="TPOT limit at p95, without a class.")] = 0.06,
+    growth: Annotated[float, typer.Option(min=0.0, help="Share by which load grows a minute, at its steepest.")] = 0.01,
+    time_to_ready_s: Annotated[
+        float, typer.Option("--ready", min=1.0, help="Seconds until a new replica serves.")
+    ] = 300,
+    out: Annotated[Path | None, typer.Option(help="A new folder for curve.json and curve.svg.")] = None,
+    data_folder: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw the service curve of one configuration: load to latency, goodput and errors, limits, when to scale."""
+    from data.records import SloTarget
+    from flows.curve import CurveQuestion, curve_json, examine, show_curve, write_curve
+
+    # Lengths given without a class mean no scenario; a class without --config is the default scenario's.
+    slo = SloTarget(ttft_s, tpot_s, 95.0)
+    question = CurveQuestion(
+        gpu, precision, tp, engine, config, tuple(request_class or ()), llm, input_tokens, output_tokens, slo, growth,
+        time_to_ready_s, data_folder,
+    )  # fmt: skip
+    answer = examine(question)
+    if out is not None:
+        write_curve(answer, out)
+    console = terminal(140)
+    if as_json:
+        sys.stdout.write(curve_json(answer))
+    elif answer.curve is not None:
+        show_curve(console, answer.curve)
+        if out is not None:
+            console.print(f"Picture: {out / 'curve.svg'}", soft_wrap=True)
+    else:
+        excuse = answer.capacity.excuse or "the SLO breaks at every load in simulation"
+        console.print(f"[bold]Serves at the SLO:[/] nothing. {escape(str(excuse))}")
+    if answer.curve is None:
+        raise typer.Exit(EXIT_INFEASIBLE)
+
+
+def loadtest(
+    files: Annotated[list[Path], typer.Argument(help="Result files, or folders of them.", show_default=False)],
+    llm: Annotated[str | None, typer.Option(help="What was served; default: the name in the files.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="What it ran on; without it the files are checked only.")] = None,
+    precision: Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")] = "bf16",
+    kv_precision: Annotated[str, typer.Option(help="KV cache: bf16 or fp8.")] = "bf16",
+    tp: Annotated[int, typer.Option(help="Tensor parallelism: GPUs a replica.")] = 1,
+    engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
+    replicas: Annotated[int | None, typer.Option(min=1, help="Replicas behind the endpoint.")] = None,
+    cached_tokens: Annotated[int, typer.Option(min=0, help="Prompt tokens that the prefix cache held.")] = 0,
+    max_num_seqs: Annotated[int, typer.Option(min=0, help="The engine's limit of running sequences, if set.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for picture, JSON and calibrated catalog.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check load-test results, and calibrate the model to them (guidellm, aiperf, inference-perf, vllm bench)."""
+    # Read before anything heavy is imported: a wrong file is answered in a second.
+    from data.loadtests.read import read_load_tests
+
+    tests = read_load_tests(files)
+    from flows.loadtest import Question, examine, write
+    from flows.loadtest import as_json as load_tests_json
+    from flows.show_loadtest import show_load_tests
+
+    question = Question(llm, gpu, precision, kv_precision, tp, engine, replicas, cached_tokens, max_num_seqs)
+    answers = examine(tests, question)
+    written = [] if out is None else write(answers, out)
+    if as_json:
+        sys.stdout.write(load_tests_json(answers))
+    else:
+        show_load_tests(terminal(), answers, written)
+    if gpu is not None and all(answer.fit is None for answer in answers):
+        raise typer.Exit(EXIT_BAD_INPUT)

@@ -4,6 +4,10 @@ A decoding request advances one token an iteration, so the iteration in which it
 no table of running requests is needed, only two rings of "how many end, and how much KV they free" by iteration. A lane
 takes one of two steps at a time: grant prefill tokens to the head of the queue within the current iteration, or close
 the iteration and advance the clock by its cost.
+
+Lanes need very different numbers of steps. The loop therefore runs in phases: it returns after PHASE steps, or when few
+lanes are left, so that the caller can take what is finished and go on with the living lanes alone. Its log is one phase
+long, however long a lane runs.
 """
 
 from __future__ import annotations
@@ -17,13 +21,16 @@ import numpy as np
 
 from models.simulator.cost import GRID_TOKENS, Cost
 
+PHASE = 8192
+"""Steps of a phase: the length of its log."""
+
 
 class State(NamedTuple):
     """Per lane; ring [lanes, slots, 2] holds how many requests end at an iteration and the KV they free, upcoming its
-    next row; log [lanes, requests + iterations] the iteration of each first token, then the tick each iteration closed.
+    next row; log [lanes, requests + PHASE] the iteration of each first token, then the tick at which each iteration of the
+    phase closed.
     """
 
-    step: jax.Array
     clock: jax.Array
     iteration: jax.Array
     head: jax.Array
@@ -43,22 +50,43 @@ class State(NamedTuple):
     busy: jax.Array
 
 
-@partial(jax.jit, static_argnames=("ring", "most_iterations", "pad"))
-def run(
+@partial(jax.jit, static_argnames=("requests", "ring"))
+def start(wanted: jax.Array, *, requests: int, ring: int) -> State:
+    """The state before anything came; lanes that are not wanted [lanes] have nothing to do."""
+    lanes = wanted.shape[0]
+
+    def zeros(dtype: type) -> jax.Array:
+        return jnp.zeros(lanes, dtype=dtype)
+
+    return State(
+        zeros(jnp.int32), zeros(jnp.int32), jnp.where(wanted, 0, requests).astype(jnp.int32), zeros(jnp.int32),
+        zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.int32),
+        zeros(jnp.float32), jnp.zeros((lanes, ring, 2), jnp.float32), jnp.zeros((lanes, 2), jnp.float32),
+        jnp.full((lanes, requests + PHASE), -1, jnp.int32), zeros(jnp.int32), zeros(jnp.float32),
+        zeros(jnp.float32), zeros(jnp.float32),
+    )  # fmt: skip
+
+
+@partial(jax.jit, static_argnames=("pad",))
+def advance(
+    start: State,
     cost: Cost,
     table: jax.Array,
     limits: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
+    most_iterations: jax.Array,
+    few: jax.Array,
     *,
-    ring: int,
-    most_iterations: int,
     pad: bool,
-) -> State:
-    """All lanes until each has admitted and finished its requests or used its iterations.
+) -> tuple[State, jax.Array]:
+    """One phase, and which lanes still live [lanes]: it ends after PHASE steps, or when no more than `few` lanes live.
 
-    table: [lanes, requests, 4] int32 of arrival tick, input, cached and output tokens. Every step makes one gather or
-    scatter of a row per array, and reads the ring after it has written it: XLA would copy it whole otherwise.
+    table: [lanes, requests, 4] int32 of arrival tick, input, cached and output tokens. A lane lives until it has
+    admitted and finished its requests or used its iterations. Every step makes one gather or scatter of a row per
+    array, and reads the ring after it has written it: XLA would copy it whole otherwise.
     """
     lanes, requests = table.shape[:2]
+    ring = start.ring.shape[1]
+    begun = start.iteration
     lane = jnp.arange(lanes)
     max_seqs, budget, capacity, block = limits
     never = np.iinfo(np.int32).max
@@ -124,11 +152,10 @@ def run(
         slot = jnp.where(completes, s.iteration + out, iteration) % ring
         change = jnp.where(completes[:, None], freed, jnp.where(ran[:, None], -s.upcoming, 0.0))
         bookings = s.ring.at[lane, slot].add(change)
-        place = jnp.where(completes, s.head, requests + s.iteration)
-        place = jnp.where(completes | ran, place, requests + most_iterations)
+        place = jnp.where(completes, s.head, requests + s.iteration - begun)
+        place = jnp.where(completes | ran, place, requests + PHASE)
         log = s.log.at[lane, place].set(jnp.where(completes, s.iteration, clock), mode="drop")
         return State(
-            s.step + 1,
             clock,
             iteration,
             head,
@@ -148,14 +175,9 @@ def run(
             s.busy + passed,
         )
 
-    def zeros(dtype: type) -> jax.Array:
-        return jnp.zeros(lanes, dtype=dtype)
+    def goes_on(at: tuple[jax.Array, State]) -> jax.Array:
+        step, s = at
+        return (step < PHASE) & (alive(s).sum() > few)
 
-    start = State(
-        jnp.int32(0), zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32),
-        zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32),
-        jnp.zeros((lanes, ring, 2), jnp.float32), jnp.zeros((lanes, 2), jnp.float32),
-        jnp.full((lanes, requests + most_iterations), -1, jnp.int32), zeros(jnp.int32), zeros(jnp.float32),
-        zeros(jnp.float32), zeros(jnp.float32),
-    )  # fmt: skip
-    return jax.lax.while_loop(lambda s: alive(s).any(), body, start)
+    _, end = jax.lax.while_loop(goes_on, lambda at: (at[0] + 1, body(at[1])), (jnp.int32(0), start))
+    return end, alive(end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, cast
@@ -15,6 +16,7 @@ from flows import steps
 from flows.corrections import in_force
 from flows.ledger import open_ledger, record_plan, since_the_last, unique_id
 from flows.lengths import at_forecast_lengths
+from flows.pool_curves import curves_of
 from flows.progress import Stopwatch, report
 from flows.run_folder import whole_folder
 
@@ -27,6 +29,7 @@ forecast_task = _task(steps.forecast)
 evaluate_task = _task(steps.evaluate)
 optimize_task = _task(steps.optimize)
 check_task = _task(steps.check)
+curves_task = _task(curves_of)
 write_task = _task(steps.write)
 
 
@@ -76,11 +79,15 @@ def plan_flow(
     with watch.step("replay"):
         planned = steps.Planned(capacity, problem, plan)
         planned, replayed = check_task(opaque(loaded.scenario), opaque(ahead), opaque(demand), opaque(planned))
+    report("drawing service curves")
+    with watch.step("curves"):
+        answer = (planned.capacity, planned.problem, planned.plan)
+        curves = curves_task(opaque(loaded.scenario), opaque(ahead), *(opaque(part) for part in answer))
     report("writing the report")
     made = steps.Made(loaded, history, demand, planned.capacity, planned.problem, planned.plan, replayed, watch, begun)
     final = Path(out) / unique_id(f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}")
     with whole_folder(final) as scratch:
-        bundle = since_the_last(ledger, steps.bundle(made), corrections)
+        bundle = since_the_last(ledger, replace(steps.bundle(made), curves=curves), corrections)
         write_task(opaque(made), scratch, opaque(bundle))
         # Before the folder gets its name: a run folder that can be seen is one that the ledger knows.
         record_plan(ledger, made, bundle, scratch, final.name, observed)

@@ -88,10 +88,11 @@ def _daily(windows: list[Window], forecasts: list[FloatArray]) -> FloatArray:
     """Absolute error of each calendar day, the latest window that saw it counting; NaN-free, in order of date."""
     by_date: dict[int, float] = {}
     for w, f in zip(windows, forecasts, strict=True):
-        for day, date in enumerate(w.date.tolist()):
-            error = np.abs(w.actual - f)[day * 24 : (day + 1) * 24]
-            if not np.isnan(error).all():
-                by_date[date] = float(np.nanmean(error))
+        whole = len(w.date) * 24
+        error = np.concatenate([np.abs(w.actual - f), np.full(whole - len(f), np.nan)]).reshape(-1, 24)
+        seen = (~np.isnan(error)).sum(axis=1)
+        mean = np.nansum(error, axis=1) / np.maximum(seen, 1)
+        by_date |= {date: value for date, value, some in zip(w.date.tolist(), mean.tolist(), seen, strict=True) if some}
     return np.array([by_date[date] for date in sorted(by_date)])
 
 

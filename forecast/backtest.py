@@ -17,7 +17,7 @@ from data.records import FloatArray
 from data.units import HOURS_PER_WEEK
 from forecast.accuracy import bias, covered, diebold_mariano, mase, pinball, wape
 from forecast.calibrate import UPPER, Evidence, Pool, calibration, summed
-from forecast.paths import Calibration
+from forecast.paths import Calibration, peak_tail
 from forecast.windows import Window
 
 LEVELS = (0.8, 0.95)
@@ -127,7 +127,7 @@ def with_intervals(past: Scored, everyone: Pool) -> tuple[Accuracy, ...]:
         for level in LEVELS:
             seen = one.hour[~np.isnan(one.hour)]
             hits["hour"][level].append(float((np.abs(seen) <= NORMAL[level] * fit.hour).mean()))
-            hits["peak"][level].append(float(abs(one.peak) <= NORMAL[level] * fit.peak))
+            hits["peak"][level].append(float(abs(one.peak) <= float(peak_tail(np.array(NORMAL[level]))) * fit.peak))
             hits["total"][level].append(float(abs(one.total) <= NORMAL[level] * fit.level))
     mean = {name: {lv: float(np.mean(found)) for lv, found in by.items()} for name, by in hits.items()}
     own = replace(

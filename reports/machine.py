@@ -97,6 +97,8 @@ def plan_document(bundle: PlanBundle) -> dict[str, Any]:
         },
         "baselines": [asdict(one) for one in plan.baselines],
         "rule_prices": [asdict(one) for one in plan.rule_prices],
+        "procurement": asdict(plan.procurement)
+        | {"coverage": [asdict(one) | {"coverage": one.coverage} for one in plan.procurement.coverage]},
         "shortfalls": [asdict(one) for one in plan.shortfalls],
         "binding_constraints": [asdict(one) for one in plan.binding],
         "rejected": [

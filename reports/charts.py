@@ -63,7 +63,11 @@ def _svg(chart: Any, width: int) -> str:
         "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": 12},
     }  # fmt: skip
     svg = str(vl_convert.vegalite_to_svg(spec))
-    svg = svg.replace(f'"{INK}"', '"currentColor"').replace(f'"{GRID}"', '"var(--grid)"')
+    svg = (
+        svg.replace(f'"{INK}"', '"currentColor"')
+        .replace(f'"{GRID}"', '"var(--grid)"')
+        .replace(f'"{BLUE}"', '"var(--blue)"')
+    )
     # The figure around it carries the accessible name; two copies of one would be read twice.
     return re.sub(r"<svg ", '<svg aria-hidden="true" focusable="false" ', svg, count=1)
 

@@ -7,9 +7,9 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from data.units import HOURS_PER_MONTH
 from reports.bundle import PlanBundle
 
+ACTIONS = {"buy": "buy now", "defer": "defer", "drop": "drop"}
 SLACK = 1.0 + 1e-6
 QUANTILES = {"P50": 0.5, "P90": 0.9, "P95": 0.95}
 
@@ -33,28 +33,24 @@ class Decision:
 
 
 def decisions(bundle: PlanBundle) -> list[Decision]:
-    """Orders in the order of their deadline, then what is rented."""
-    return [*_ordered(bundle), *_rented(bundle)]
+    """Orders in the order of their deadline, then what is rented, then what is not ordered."""
+    orders = _ordered(bundle)
+    return [
+        *(one for one in orders if one.action != "drop"),
+        *_rented(bundle),
+        *(one for one in orders if one.action == "drop"),
+    ]
 
 
 def _ordered(bundle: PlanBundle) -> list[Decision]:
-    """Commitments: to be ordered now where a later monthly plan could not order them in time."""
-    problem = bundle.problem
-    first = np.datetime64(problem.demand.months[0], "M")
-    found = []
-    for p in bundle.plan.purchases:
-        if not p.term_months:
-            continue
-        lead = problem.lead_time_months.get(p.option, problem.commitment_lead_time_months)
-        order = np.datetime64(p.month, "M") - np.timedelta64(lead, "M")
-        usd = p.gpus * p.usd_per_gpu_h * HOURS_PER_MONTH * p.term_months
-        found.append(
-            Decision(
-                "buy now" if order <= first else "defer", p.gpu, p.region, p.option, p.gpus, p.usd_per_gpu_h, usd,
-                str(order.astype("datetime64[D]")), p.month, None, f"{lead} months of lead time",
-            )
-        )  # fmt: skip
-    return sorted(found, key=lambda one: (one.order_by, -one.usd))
+    """Orders of the procurement view, first deadline first."""
+    return [
+        Decision(
+            ACTIONS[one.action], one.gpu, one.region, one.option, one.gpus, one.usd_per_gpu_h, one.usd_of_term,
+            one.order_by, one.starts, one.regret_usd, one.reason,
+        )
+        for one in bundle.plan.procurement.orders
+    ]  # fmt: skip
 
 
 def _rented(bundle: PlanBundle) -> list[Decision]:

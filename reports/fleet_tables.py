@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from data.procurement_records import RunOut
 from data.units import GB
 from reports.bundle import PlanBundle
 from reports.machine import usd_per_million_requests
@@ -87,6 +88,32 @@ def thresholds(bundle: PlanBundle, most: int = 2) -> Rows:
         )
         for one in bundle.curves
         for signal in one.signals[:most]
+    ]  # fmt: skip
+
+
+def run_out_words(one: RunOut) -> str:
+    """What runs out, and where."""
+    what = "quota" if one.limit == "quota" else "held commitment"
+    later = ", at the growth of the horizon" if one.extrapolated else ""
+    return f"{what} of {one.limit_gpus:,} {one.gpu} in {one.region}{later}"
+
+
+def run_outs(bundle: PlanBundle) -> Rows:
+    """When commitments and quotas run out, the first first."""
+    return [
+        (one.month, run_out_words(one), f"{one.used_gpus:,}", "yes" if one.extrapolated else "no")
+        for one in sorted(bundle.plan.procurement.run_outs, key=lambda one: one.month)
+    ]
+
+
+def commitments_used(bundle: PlanBundle) -> Rows:
+    """Every commitment, held or ordered: how much of it is used, when it ends, and when to renew it."""
+    return [
+        (
+            one.gpu, one.region, one.option, f"{one.gpus:,}", one.expires, f"{one.utilisation:.0%}",
+            "after the horizon" if one.needed_after is None else f"{one.needed_after:,}", one.renew_by,
+        )
+        for one in bundle.plan.procurement.commitments
     ]  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from reports.capacity_chart import capacity_against_demand
 from reports.curve_pictures import curve_pictures
 from reports.tables import usd
 
+SHOWN = 8
+"""Lines of the decision on the first screen; the rest is folded."""
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -100,12 +102,13 @@ def order_card(bundle: PlanBundle) -> tuple[str, str, str]:
 
 
 def run_out_card(bundle: PlanBundle) -> tuple[str, str, str]:
-    """Which quota is full first."""
-    full = [row for row in fleet_tables.quotas(bundle) if row[4][:1].isdigit()]
-    if not full:
-        return ("Quota runs out", "not in the horizon", "a replica more fits everywhere")
-    first = min(full, key=lambda row: row[4])
-    return ("Quota runs out", first[4], f"{first[0]}: {first[2]} of {first[1]} GPUs")
+    """Which commitment or quota runs out first."""
+    outs = sorted(bundle.plan.procurement.run_outs, key=lambda one: one.month)
+    if not outs:
+        return ("Runs out first", "nothing", "no quota or held commitment at this growth")
+    first = outs[0]
+    more = f"; {len(outs) - 1} more below" if len(outs) > 1 else ""
+    return ("Runs out first", first.month, f"{fleet_tables.run_out_words(first)}{more}")
 
 
 def replay_card(bundle: PlanBundle) -> tuple[str, str, str]:
@@ -133,7 +136,7 @@ def render(bundle: PlanBundle) -> str:
         lstrip_blocks=True,
     )
     months = bundle.problem.demand.months
-    begun = str(bundle.provenance["begun"])
+    begun, decided = str(bundle.provenance["begun"]), tables.decisions(bundle)
     return environment.get_template("report.html.j2").render(
         b=bundle,
         css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
@@ -142,7 +145,8 @@ def render(bundle: PlanBundle) -> str:
         headline=headline(bundle),
         banners=banners(bundle),
         cards=cards(bundle),
-        decisions=tables.without_empty(tables.DECIDE, tables.decisions(bundle), (4, 5, 6, 9)),
+        decisions=tables.without_empty(tables.DECIDE, decided[:SHOWN], (4, 5, 6, 9)),
+        undecided=tables.without_empty(tables.DECIDE, decided[SHOWN:], (4, 5, 6, 9)),
         answers=answers(bundle),
         residual=f"{bundle.problem.residual_value:.0%}",
         t=tables.everything(bundle),

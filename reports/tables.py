@@ -207,6 +207,8 @@ def everything(bundle: PlanBundle) -> dict[str, Any]:
         "operating": fleet_tables.operating(bundle),
         "admission": fleet_tables.admission(bundle),
         "thresholds": fleet_tables.thresholds(bundle),
+        "run_outs": fleet_tables.run_outs(bundle),
+        "commitments_used": fleet_tables.commitments_used(bundle),
         "quotas": fleet_tables.quotas(bundle),
         "on_demand": on_demand(bundle),
         "shortfalls": shortfalls(bundle),

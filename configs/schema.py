@@ -10,6 +10,7 @@ from configs.base import Name, Section
 from configs.evaluation import EvaluationPolicy
 from configs.forecasting import ForecastPolicy
 from configs.planning import PlanPolicy
+from configs.reporting import ReportPolicy
 from configs.traffic import Traffic
 
 
@@ -23,6 +24,7 @@ class Scenario(Section):
     forecast: ForecastPolicy = ForecastPolicy()
     evaluate: EvaluationPolicy
     plan: PlanPolicy
+    report: ReportPolicy = ReportPolicy()
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> Scenario:

@@ -79,7 +79,8 @@ def plan_flow(
     with watch.step("replay"):
         planned = steps.Planned(capacity, problem, plan)
         planned, replayed = check_task(opaque(loaded.scenario), opaque(ahead), opaque(demand), opaque(planned))
-    report("drawing service curves")
+    if loaded.scenario.report.service_curves:
+        report("drawing service curves")
     with watch.step("curves"):
         answer = (planned.capacity, planned.problem, planned.plan)
         curves = curves_task(opaque(loaded.scenario), opaque(ahead), *(opaque(part) for part in answer))

@@ -16,8 +16,6 @@ from models.curve import Asked, service_curve
 from models.simulator.engine import Limits
 from models.step_cost import step_cost
 
-MOST = 3
-"""Configurations that get a curve, those with the most GPUs first: each takes seconds."""
 REQUESTS, SEEDS = 1000, 4
 """Fewer than `fleetcast curve` takes: the knee of the plan is known already, and this draws the curve around it."""
 
@@ -33,7 +31,7 @@ def curves_of(
             largest[pool.configuration] = pool
     engine, coefficients = find_engine(scenario.evaluate.engine), load_coefficients()
     found = []
-    for pool in sorted(largest.values(), key=lambda one: -one.gpus)[:MOST]:
+    for pool in sorted(largest.values(), key=lambda one: -one.gpus)[: scenario.report.service_curves]:
         one = pool.configuration
         mix = mix_of(scenario, history, capacity, problem, pool)
         rows = [row for row in capacity.rows if row.configuration == one and row.excuse is None]

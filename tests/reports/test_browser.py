@@ -9,8 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from data.curve_records import (
+    AdmissionLimits,
+    ClassTimes,
+    CurvePoint,
+    Percentile3,
+    ScalingSignal,
+    ServiceCurve,
+)
+from data.records import SloTarget
 from flows import steps
-from flows.pool_curves import curves_of
 from reports.bundle import Changes
 from reports.page import render
 from tests.flows.small import small_made
@@ -25,14 +33,28 @@ AXE = Path(__file__).parent / "axe" / "axe.min.js"
 SECTIONS = ["decision", "demand", "capacity", "fleet", "service", "cost", "answers", "assumptions", "provenance"]
 
 
+def curve(made: steps.Made) -> ServiceCurve:
+    """A service curve with round numbers."""
+    one = made.plan.pools[0].configuration
+    slo = SloTarget(2.0, 0.06, 95.0)
+    times = ClassTimes("chat", Percentile3(0.2, 0.5, 0.9), Percentile3(0.02, 0.04, 0.05), Percentile3(3, 5, 9), 0.99)
+    points = tuple(
+        CurvePoint(load, load, load, 0.0, 0.0, 0.1, 9.0, 0.3, 0.0, 0.5, 1.0, (times,)) for load in (1.0, 4.0, 8.0, 10.0)
+    )
+    limits = AdmissionLimits(64, 16, 80, 90_000, 4.0)
+    signal = ScalingSignal("requests waiting", "requests", 2.0, 9.0, 3.0)
+    return ServiceCurve(
+        one, {"chat": slo}, {"chat": 1.0}, 8.0, 0.02, "TTFT", 6.8, points, limits, 6.5, 0.01, 300.0, (signal,), (),
+        "simulated", "fitted",
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = small_made()
-    curves = curves_of(made.loaded.scenario, made.history, made.capacity, made.problem, made.plan)
-    assert curves
     told = Changes("small-1", ("cost of 2026-12: 1 -> 2 USD (+100.0%)", "why: history until later"))
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(render(replace(steps.bundle(made), curves=curves, changes=told)), encoding="utf-8")
+    path.write_text(render(replace(steps.bundle(made), curves=(curve(made),), changes=told)), encoding="utf-8")
     return path
 
 

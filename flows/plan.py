@@ -82,8 +82,7 @@ def plan_flow(
     if loaded.scenario.report.service_curves:
         report("drawing service curves")
     with watch.step("curves"):
-        answer = (planned.capacity, planned.problem, planned.plan)
-        curves = curves_task(opaque(loaded.scenario), opaque(ahead), *(opaque(part) for part in answer))
+        curves = curves_task(opaque(loaded.scenario), opaque(ahead), opaque(planned))
     report("writing the report")
     made = steps.Made(loaded, history, demand, planned.capacity, planned.problem, planned.plan, replayed, watch, begun)
     final = Path(out) / unique_id(f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}")

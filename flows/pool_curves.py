@@ -8,10 +8,10 @@ from configs.schema import Scenario
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.curve_records import ServiceCurve
 from data.history import TrafficHistory
-from data.plan_records import FleetPlan, FleetProblem, Pool
-from data.records import CapacityTable
+from data.plan_records import Pool
 from flows.check_plan import mix_of
 from flows.curve import mean_context
+from flows.steps import Planned
 from models.curve import Asked, service_curve
 from models.simulator.engine import Limits
 from models.step_cost import step_cost
@@ -20,10 +20,9 @@ REQUESTS, SEEDS = 1000, 4
 """Fewer than `fleetcast curve` takes: the knee of the plan is known already, and this draws the curve around it."""
 
 
-def curves_of(
-    scenario: Scenario, history: TrafficHistory, capacity: CapacityTable, problem: FleetProblem, plan: FleetPlan
-) -> tuple[ServiceCurve, ...]:
+def curves_of(scenario: Scenario, history: TrafficHistory, planned: Planned) -> tuple[ServiceCurve, ...]:
     """One curve a configuration, for the classes mixed as on its largest pool."""
+    capacity, problem, plan = planned.capacity, planned.problem, planned.plan
     largest: dict[object, Pool] = {}
     for pool in plan.pools:
         old = largest.get(pool.configuration)

@@ -23,7 +23,7 @@ def capacity_rows(bundle: PlanBundle, llm: str) -> pd.DataFrame:
         if replicas
     ]
     frame = pd.DataFrame(rows, columns=["month", "band", "rps"])
-    return frame.groupby(["month", "band"], as_index=False)["rps"].sum()
+    return frame.groupby(["month", "band"])["rps"].sum().reset_index()
 
 
 def peak_rows(bundle: PlanBundle, llm: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.curve_records import ServiceCurve
 from data.history import TrafficHistory
 from data.plan_records import Pool
-from flows.check_plan import mix_of
+from flows.check_plan import pool_mix
 from flows.curve import mean_context
 from flows.steps import Planned
 from models.curve import Asked, service_curve
@@ -32,7 +32,7 @@ def curves_of(scenario: Scenario, history: TrafficHistory, planned: Planned) -> 
     found = []
     for pool in sorted(largest.values(), key=lambda one: -one.gpus)[: scenario.report.service_curves]:
         one = pool.configuration
-        mix = mix_of(scenario, history, capacity, problem, pool)
+        mix = pool_mix(scenario, history, capacity, problem, pool)
         rows = [row for row in capacity.rows if row.configuration == one and row.excuse is None]
         knees = {row.request_class: row.knee_rps for row in rows}
         shares = {each.name: each.share for each in mix}

@@ -19,7 +19,7 @@ def curve_pictures(curves: tuple[ServiceCurve, ...]) -> list[Picture]:
 def _one(curve: ServiceCurve) -> Picture:
     title = (
         f"{curve.configuration.label}: run at {curve.operating_rps:.2f} requests/s a replica; at {curve.knee_rps:.2f} "
-        f"{curve.binding} breaks first"
+        f"{curve.binding.upper()} breaks first"
     )
     first = next(iter(curve.slos.values()))
     served = [
@@ -75,7 +75,7 @@ def _one(curve: ServiceCurve) -> Picture:
                 .mark_line(clip=True, color=BLUE)
                 .encode(
                     x=x, y=alt.Y("value:Q", title=f"{metric}, {unit}", scale=scale),
-                    strokeDash=alt.StrokeDash("line:N", title=None),
+                    strokeDash=alt.StrokeDash("line:N", title=None, legend=alt.Legend(symbolStrokeColor=BLUE)),
                 )
             )  # fmt: skip
             drawn = alt.layer(rules, limit.encode(y=alt.Y("limit:Q", scale=scale)), lines)

@@ -39,6 +39,8 @@ class MemoryBreakdown:
     context_tokens: float
     concurrent_requests: int
     """Requests of context_tokens each that fit at once, within max_num_seqs."""
+    seqs_bind: bool
+    """Whether max_num_seqs, not the KV cache, limits them."""
     largest_context_tokens: float
     """Of a single request: what fits, or the LLM's own limit."""
     largest_context_at_concurrency: tuple[tuple[int, float], ...]
@@ -98,6 +100,7 @@ def size(
         kv_capacity_tokens=max(pool, 0.0) / per_token,
         context_tokens=context_tokens,
         concurrent_requests=int(min(max(pool, 0.0) // sequence, seqs)),
+        seqs_bind=pool // sequence >= seqs,
         largest_context_tokens=largest,
         largest_context_at_concurrency=_ladder(llm, rows, pool, engine.kv_block_tokens, seqs),
         hidden_size_rule_kv_bytes_per_token=2.0 * llm.layers * llm.hidden * float(rows.kv_element_bytes[0]),

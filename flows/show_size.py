@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from data.memory_records import MemoryBreakdown
 from data.units import GB
 from flows.size import Answer
 from models.phases import Phases
-from models.size import MemoryBreakdown
 
 BAR_CELLS = 48
 BESIDE_BAR = 74

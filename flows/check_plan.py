@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from configs.catalog_schema import CoefficientCatalog
 from configs.schema import Scenario
-from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
+from data.catalog import find_engine, find_gpu, find_llm
 from data.forecast_records import Forecast
 from data.history import TrafficHistory
 from data.plan_records import FleetPlan, FleetProblem, Pool
@@ -31,11 +32,12 @@ def check(
     capacity: CapacityTable,
     problem: FleetProblem,
     plan: FleetPlan,
+    coefficients: CoefficientCatalog,
 ) -> tuple[CapacityTable, FleetProblem, FleetPlan, Replay]:
     """The plan whose replay holds, or the last one with what still misses, and the capacities it was made with."""
     deratings: list[Derating] = []
     for again in range(ROUNDS + 1):
-        rows = replay_plan(scenario, history, capacity, problem, plan)
+        rows = replay_plan(scenario, history, capacity, problem, plan, coefficients)
         found = _deratings(rows, capacity)
         if not found or again == ROUNDS:
             break
@@ -57,6 +59,7 @@ def replay_plan(
     capacity: CapacityTable,
     problem: FleetProblem,
     plan: FleetPlan,
+    coefficients: CoefficientCatalog,
 ) -> tuple[PoolReplay, ...]:
     """Every pool of every month at its peak: whole, with one replica lost, and while a rollout holds its surge.
 
@@ -81,7 +84,7 @@ def replay_plan(
         {find_llm(name).name: find_llm(name) for name in policy.llms},
         {find_gpu(name).name: find_gpu(name) for name in policy.gpus},
         find_engine(policy.engine),
-        load_coefficients(),
+        coefficients,
         seed=scenario.seed + 1,
     )
 

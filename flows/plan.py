@@ -75,7 +75,9 @@ def plan_flow(
     report("replaying the plan")
     with watch.step("replay"):
         planned = steps.Planned(capacity, problem, plan)
-        planned, replayed = check_task(opaque(loaded.scenario), opaque(ahead), opaque(demand), opaque(planned))
+        planned, replayed = check_task(
+            opaque(loaded.scenario), opaque(ahead), opaque(demand), opaque(planned), loaded.base
+        )
     report("writing the report")
     made = steps.Made(loaded, history, demand, planned.capacity, planned.problem, planned.plan, replayed, watch, begun)
     final = Path(out) / unique_id(f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}")

@@ -113,8 +113,9 @@ def calibrated(ready: list[Prepared]) -> list[Prepared]:
     }
     found = []
     for one, pool in zip(ready, pools, strict=True):
-        fit = calibration(pool, everyone[one.empirical])
-        accuracy = with_intervals(one.past, everyone[one.empirical])
+        # Hours drawn from history are spread as history was: only those of a model are widened or narrowed.
+        fit = calibration(pool, everyone[one.empirical], hours=not one.empirical)
+        accuracy = with_intervals(one.past, everyone[one.empirical], hours=not one.empirical)
         past = replace(one.past, accuracy=accuracy)
         found.append(replace(one, model=replace(one.model, calibration=fit), past=past))
     return found

@@ -25,7 +25,7 @@ SHRINK_HOURS = 12.0
 class ErrorBank:
     """days: [n, 24] standardised errors of complete days, sorted by date, level removed; date: [n], days since 1970
     (see `day_numbers`); quiet: [n], weekend or holiday; constant, slope: a and b above; hour_scale: [2, 24], by kind of
-    day and hour, about 1."""
+    day and hour, about 1; reach: hours by which one step moves a drawn day."""
 
     days: FloatArray
     date: IntArray
@@ -33,6 +33,7 @@ class ErrorBank:
     constant: float
     slope: float
     hour_scale: FloatArray
+    reach: int = 1
 
     def spread(self, forecast: FloatArray) -> FloatArray:
         """s(f): standard deviation of the square root of demand around the square root of its forecast."""

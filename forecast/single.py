@@ -25,6 +25,7 @@ from forecast.windows import Window, in_sample, rolling_windows
 LEAST_HOURS = 24
 CEILING = 4.0
 """Paths stop at this multiple of the largest hour in history; growth and events declared by the user come on top."""
+LEAST_LEVELS = 4
 EMPIRICAL_CEILING = 2.0
 """The same where paths are drawn from history, whose largest hours are in the draw already."""
 UNFORECASTABLE = 0.8
@@ -115,6 +116,8 @@ def drawn_from_history(
         belief=believe(levels),
         levels=levels,
         ceiling=EMPIRICAL_CEILING / CEILING * one.model.ceiling,
+        # The mean of a few weeks says too little of what weeks are on average.
+        mean=len(levels) >= LEAST_LEVELS,
     )
 
     def again(window: Window) -> Evidence:

@@ -23,6 +23,7 @@ from forecast.shift import settled
 from forecast.windows import Window, in_sample, rolling_windows
 
 LEAST_HOURS = 24
+MUCH_MISSING = 0.1
 CEILING = 4.0
 """Paths stop at this multiple of the largest hour in history; growth and events declared by the user come on top."""
 LEAST_LEVELS = 4
@@ -72,6 +73,9 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
     history, shift = settled(complete)
     point, method, degraded = combined(history, future)
     notes = list(degraded)
+    missing = float(observed.isna().mean())
+    if missing > MUCH_MISSING:
+        notes.append(f"{missing:.0%} of the hours are unobserved: filled with the means of their hours of the week")
     if shift is not None:
         notes.append(f"level shift x {shift.factor:.2f} on {shift.day:%Y-%m-%d}: history before is scaled to it")
     if shape is not None and len(observed) < 2 * HOURS_PER_WEEK:

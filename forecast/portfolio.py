@@ -186,7 +186,8 @@ def forecast(
     notes = [*_notes(policy, future, months), *dict.fromkeys(note for one in series for note in one.effect.notes)]
     notes += [one.note for one in lengths]
     notes.append(
-        f"reduction to blocks and scenarios: volume within {lost.volume:.1%}; peaks of all series at once are "
+        f"reduction to {policy.scenarios} scenarios: volume within {lost.volume:.1%}, 95 % peaks within "
+        f"{lost.peak:.1%}, {lost.spread:.0%} of the spread of volumes lost; peaks of all series at once are "
         f"{lost.sum_peak:+.1%} against the 95 % peak of their sum"
     )
     return Forecast(

@@ -60,7 +60,9 @@ class ForecastPolicy(Section):
     burst_factor: Annotated[float, Field(ge=1.0, le=20.0)] = Field(
         default=1.25, description="10-minute peak over hour mean that capacity must carry (ServeGen p90 1.25)"
     )
-    holidays_country: str | None = Field(default=None, description="ISO country whose public holidays apply")
+    holidays_country: str | None = Field(
+        default=None, description="ISO 3166 country, or part of one (AU-VIC), whose public holidays apply"
+    )
     workers: Annotated[int, Field(ge=0, le=256)] = Field(
         default=0, description="processes that fit series; 0: one a core from 64 series on, else none"
     )

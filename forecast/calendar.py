@@ -14,7 +14,10 @@ from data.records import BoolArray, FloatArray
 
 
 def holiday_hours(index: pd.DatetimeIndex, country: str) -> BoolArray:
-    """Which hours, in rising order, fall on a public holiday of an ISO country (UTC days). InputError where unknown."""
+    """Which hours, in rising order, fall on a public holiday of an ISO 3166 country or part of one (UTC days).
+
+    InputError where it is not known.
+    """
     days = index.tz_localize(None).to_numpy("datetime64[D]")
     if not len(days):
         return np.zeros(0, dtype=np.bool_)
@@ -25,10 +28,11 @@ def holiday_hours(index: pd.DatetimeIndex, country: str) -> BoolArray:
 @lru_cache(maxsize=256)
 def _holidays(country: str, year: int) -> NDArray[np.datetime64]:
     try:
-        days = holidays.country_holidays(country, years=[year])
+        name, _, part = country.partition("-")
+        days = holidays.country_holidays(name, subdiv=part or None, years=[year])
     except NotImplementedError:
         raise InputError(
-            "forecast.holidays_country", "an ISO 3166 country code such as US or DE", repr(country), "Correct it."
+            "forecast.holidays_country", "an ISO 3166 code such as US, DE or AU-VIC", repr(country), "Correct it."
         ) from None
     return np.array(sorted(days), dtype="datetime64[D]")
 

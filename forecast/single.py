@@ -153,7 +153,7 @@ def prepared_or_fallback(observed: pd.Series, task: Task, seed: int = 0, shape: 
     elif seen:
         why = f"only {seen} observed hours: their mean, under a wide prior"
     else:
-        why = "no observed hour: nothing is forecast; give a level of your own"
+        why = "no observed hour: nothing is forecast; give a level of your own (forecast.levels)"
     level = float(observed.mean()) if seen else 0.0
     point = np.full(len(task.future), level)
     if shape is not None and seen:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from configs.errors import InputError
 from data.records import BoolArray, FloatArray
+from forecast.clean import hour_of_week
 
 
 def holiday_hours(index: pd.DatetimeIndex, country: str) -> BoolArray:
@@ -48,8 +49,8 @@ def as_sundays(point: FloatArray, future: pd.DatetimeIndex, country: str | None)
     """A forecast in which every holiday takes the hours of the next Sunday of the horizon, or else of the last one."""
     if country is None:
         return point
-    sunday = future.day_of_week.to_numpy() == 6
-    clock = future.hour.to_numpy()
+    hours = hour_of_week(future)
+    sunday, clock = hours >= 6 * 24, hours % 24
     moved = point.copy()
     for hour in np.flatnonzero(holiday_hours(future, country) & ~sunday):
         same = np.flatnonzero(sunday & (clock == clock[hour]))

@@ -150,7 +150,9 @@ def one_series(model: PathModel, draws: Draws, number: int, quiet: BoolArray, gr
     growth_log = np.log(growth.factor) + draws.growth[:, None] * growth.deviation
     mean = (model.point * np.exp(np.clip(by_hour + growth_log, -4.0, 4.0))).astype(np.float32)
     z = _errors(model.bank, draws, quiet)[:, :hours]
-    spread = np.sqrt(np.float32(model.bank.constant) + np.float32(model.bank.slope) * mean)
+    # A slope learnt from next to nothing may be huge: what float32 holds is enough, the ceiling is below it.
+    slope = min(model.bank.slope, 1e36 / max(float(mean.max(initial=0.0)), 1e-30))
+    spread = np.sqrt(np.float32(min(model.bank.constant, 1e36)) + np.float32(min(slope, 1e36)) * mean)
     z *= spread
     # How large errors are is itself known from a few dozen days only.
     z *= (fit.hour * np.exp(SPREAD_DOUBT * draws.spread[:, None])).astype(np.float32)

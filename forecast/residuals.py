@@ -81,7 +81,8 @@ def spread_law(base: FloatArray, squared: FloatArray) -> tuple[float, float]:
     """a and b of s^2 = a + b f by least squares over ten bins of f, neither negative."""
     mean = float(squared.mean()) if len(squared) else 0.0
     scale = float(base.mean()) if len(base) else 0.0
-    if mean <= 0.0 or scale <= 0.0:
+    # Where next to nothing was expected, errors have one scale and no slope.
+    if mean <= 0.0 or scale <= 1e-9 * mean:
         return max(mean, 0.0), 0.0
     order = np.argsort(base, kind="stable")
     bins = [part for part in np.array_split(order, 10) if len(part)]

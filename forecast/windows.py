@@ -10,7 +10,7 @@ import pandas as pd
 from data.records import BoolArray, FloatArray, IntArray
 from data.units import HOURS_PER_WEEK
 from forecast.calendar import as_sundays, holiday_hours, without_holidays
-from forecast.clean import filled
+from forecast.clean import filled, hour_of_week
 from forecast.members import combined, four_week_mean, seasonal_naive
 from forecast.residuals import DAY, PastErrors, day_numbers
 from forecast.shift import settled
@@ -39,7 +39,7 @@ class Window:
 def quiet_days(future: pd.DatetimeIndex, country: str | None = None) -> BoolArray:
     """Whether each 24-hour block of a horizon starts on a weekend day or a holiday; shape [ceil(hours / 24)]."""
     starts = future[::DAY]
-    weekend = np.asarray(starts.day_of_week >= 5)
+    weekend = hour_of_week(starts) >= 5 * 24
     return weekend if country is None else weekend | holiday_hours(starts, country)
 
 

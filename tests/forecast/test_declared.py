@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 
 from configs.errors import InputError
 from configs.forecasting import DeclaredLevel, ForecastPolicy
@@ -64,3 +68,11 @@ def test_a_level_of_no_series_is_an_error() -> None:
     said = DeclaredLevel(llm="c", request_class="chat", requests_per_hour=1.0)
     with pytest.raises(InputError, match=r"forecast\.levels"):
         forecast(keyed({OLD: seasonal(12)}), ForecastPolicy(horizon_months=1, levels=(said,)), 1)
+
+
+def test_the_example_of_the_guide_is_a_policy() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "forecast.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    policy = ForecastPolicy.model_validate(yaml.safe_load(block)["forecast"])
+    assert policy.levels[0].llm == "Qwen3-32B"
+    assert sum(event.uplift is None for event in policy.events) == 2

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from configs.errors import InputError
-from configs.forecasting import ForecastPolicy
+from configs.forecasting import DeclaredLevel, ForecastPolicy
 from data.forecast_records import Forecast, SeriesForecast
 from data.frames import KEYS
 from data.history import TrafficHistory
@@ -17,6 +17,7 @@ from data.records import BoolArray, Float32Array, FloatArray, SeriesKey
 from forecast.backtest import with_intervals
 from forecast.calibrate import calibration, together
 from forecast.cold import pooled_shape, week_shape
+from forecast.declared import check_declared, declared_for, with_declared
 from forecast.events import Effect, coming, without_events
 from forecast.explain import parts_of
 from forecast.grade import grade
@@ -40,6 +41,7 @@ class Input:
     raw_hours: int
     empty: bool
     effect: Effect
+    declared: bool
     notes: tuple[str, ...]
 
 
@@ -84,6 +86,7 @@ def inputs_of(history: TrafficHistory, policy: ForecastPolicy, future: pd.Dateti
                 int(observed.notna().sum()),
                 not bool((observed > 0.0).any()),
                 effect,
+                declared_for(key, policy.levels) is not None,
                 late,
             )
         )
@@ -113,10 +116,31 @@ def calibrated(ready: list[Prepared]) -> list[Prepared]:
     }
     found = []
     for one, pool in zip(ready, pools, strict=True):
-        fit = calibration(pool, everyone[one.empirical])
-        accuracy = with_intervals(one.past, everyone[one.empirical])
+        # Hours drawn from history are spread as history was: only those of a model are widened or narrowed.
+        fit = calibration(pool, everyone[one.empirical], hours=not one.empirical)
+        accuracy = with_intervals(one.past, everyone[one.empirical], hours=not one.empirical)
         past = replace(one.past, accuracy=accuracy)
         found.append(replace(one, model=replace(one.model, calibration=fit), past=past))
+    return found
+
+
+def at_declared_levels(
+    ready: list[Prepared], series: list[Input], shapes: list[FloatArray | None], levels: tuple[DeclaredLevel, ...],
+    future: pd.DatetimeIndex,
+) -> list[Prepared]:  # fmt: skip
+    """Series of which the user declared a level, at it; their hours err as those of the largest series of their class
+    do, else of the largest of all. InputError where a declaration names no series."""
+    check_declared(levels, [one.key for one in series])
+    ranked = sorted(range(len(ready)), key=lambda i: -ready[i].recent)
+    found = list(ready)
+    for i, one in enumerate(series):
+        said = declared_for(one.key, levels)
+        if said is None:
+            continue
+        donors = [j for j in ranked if not ready[j].empirical and len(ready[j].model.bank.date)]
+        alike = [j for j in donors if series[j].key.request_class == one.key.request_class]
+        donor = ready[(alike or donors)[0]] if donors else None
+        found[i] = with_declared(ready[i], said, future, shapes[i], donor)
     return found
 
 
@@ -125,7 +149,7 @@ def _series(
     future: pd.DatetimeIndex, levels: tuple[float, ...],
 ) -> SeriesForecast:  # fmt: skip
     accuracy = ready.past.accuracy
-    letter, reason = grade(accuracy, one.raw_hours, one.empty)
+    letter, reason = grade(accuracy, one.raw_hours, one.empty, one.declared)
     totals = np.quantile(summary.total, list(levels), axis=0).T
     return SeriesForecast(
         key=one.key,
@@ -163,6 +187,7 @@ def forecast(
     shapes = borrowed_shapes(series)
     jobs = [(one.observed, task, seed + i, shape) for i, (one, shape) in enumerate(zip(series, shapes, strict=True))]
     ready = calibrated(prepare_all(jobs, policy.workers, report))
+    ready = at_declared_levels(ready, series, shapes, policy.levels, future)
     declared = compound(len(future), policy.growth_per_month, policy.growth_per_month_sd, policy.growth_saturation)
     growth = [
         Growth(declared.factor * one.effect.factor, np.sqrt(declared.deviation**2 + one.effect.deviation**2))
@@ -185,7 +210,8 @@ def forecast(
     notes = [*_notes(policy, future, months), *dict.fromkeys(note for one in series for note in one.effect.notes)]
     notes += [one.note for one in lengths]
     notes.append(
-        f"reduction to blocks and scenarios: volume within {lost.volume:.1%}; peaks of all series at once are "
+        f"reduction to {policy.scenarios} scenarios: volume within {lost.volume:.1%}, 95 % peaks within "
+        f"{lost.peak:.1%}, {lost.spread:.0%} of the spread of volumes lost; peaks of all series at once are "
         f"{lost.sum_peak:+.1%} against the 95 % peak of their sum"
     )
     return Forecast(

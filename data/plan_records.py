@@ -8,6 +8,7 @@ from typing import Literal
 
 from data.procurement_records import NOTHING, Procurement
 from data.records import Capacity, Configuration, Demand, Excuse, Offer, SeriesKey
+from data.scenario_records import SampleCheck, StochasticValue
 
 PlanStatus = Literal["optimal", "feasible", "infeasible", "no_solution", "error"]
 
@@ -267,3 +268,7 @@ class FleetPlan:
     notes: tuple[str, ...] = ()
     procurement: Procurement = NOTHING
     """What to order by when, and what becomes of what is held."""
+    stochastic: StochasticValue | None = None
+    """What committing with all scenarios in view is worth; None with one scenario or nothing to commit to."""
+    sample: SampleCheck | None = None
+    """The plan in fresh scenarios; None where that is switched off."""

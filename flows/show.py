@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.units import GB
-from flows.show_procurement import procurement_tables
+from flows.show_procurement import procurement_tables, sample_line
 from flows.size import Answer
 from flows.steps import Finished
 from reports import page, tables
@@ -54,6 +54,8 @@ def show_plan(console: Console, done: Finished) -> None:
     if bundle.replay.rows:
         _, verdict, detail = page.replay_card(bundle)
         console.print(f"Replay {verdict}: {detail} (peak hour, whole and with reserves missing)", "")
+    if plan.sample is not None:
+        console.print(sample_line(plan.sample), "")
     stats = plan.stats
     console.print(
         f"[dim]{stats.status}: objective {stats.objective_usd:,.0f} USD, bound {stats.bound_usd:,.0f} USD, gap "

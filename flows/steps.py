@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from flows.progress import Stopwatch, report
 from forecast import portfolio
 from models import evaluate as kernels
 from models.service import simulated
+from optimizer.sample import sample_check
 from optimizer.solve import solve
 from reports.bundle import PlanBundle
 from reports.write import write_run_files
@@ -71,7 +72,7 @@ def ingest(loaded: LoadedScenario, data_folder: Path | None) -> TrafficHistory:
 
 def forecast(scenario: Scenario, history: TrafficHistory) -> Forecast:
     """Quantiles and demand scenarios."""
-    return portfolio.forecast(history, scenario.forecast, scenario.seed, report)
+    return portfolio.forecast(history, scenario.forecast, scenario.seed, report, scenario.plan.fresh_scenarios)
 
 
 def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -> CapacityTable:
@@ -120,6 +121,9 @@ def check(scenario: Scenario, history: TrafficHistory, demand: Forecast, planned
     capacity, problem, plan, replayed = check_plan(
         scenario, history, demand, planned.capacity, planned.problem, planned.plan
     )
+    if demand.fresh is not None:
+        report(f"  trying the plan in {len(demand.fresh.probabilities):,} fresh scenarios")
+        plan = replace(plan, sample=sample_check(problem, plan, demand.fresh))
     return Planned(capacity, problem, plan), replayed
 
 

@@ -13,7 +13,7 @@ from configs.forecasting import ForecastPolicy
 from data.forecast_records import Forecast, SeriesForecast
 from data.frames import KEYS
 from data.history import TrafficHistory
-from data.records import BoolArray, Float32Array, FloatArray, SeriesKey
+from data.records import BoolArray, Demand, Float32Array, FloatArray, SeriesKey
 from forecast.backtest import with_intervals
 from forecast.calibrate import calibration, together
 from forecast.cold import pooled_shape, week_shape
@@ -23,12 +23,21 @@ from forecast.grade import grade
 from forecast.hierarchy import Sums
 from forecast.lengths import length_forecasts
 from forecast.parallel import prepare_all
-from forecast.paths import Growth, compound, simulate
-from forecast.scenarios import Month, PathSummary, demand_from_summaries, reduction, summarise, whole_months
+from forecast.paths import Growth, PathModel, compound, simulate
+from forecast.scenarios import (
+    Month,
+    PathSummary,
+    demand_from_summaries,
+    demand_of_paths,
+    reduction,
+    summarise,
+    whole_months,
+)
 from forecast.single import Prepared, Task, up_to
 from forecast.windows import quiet_days
 
 SHORT_WEEKS = 2 * 168
+FRESH_SEED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +154,13 @@ def _series(
 
 
 def forecast(
-    history: TrafficHistory, policy: ForecastPolicy, seed: int, report: Callable[[str], None] = silent
+    history: TrafficHistory, policy: ForecastPolicy, seed: int, report: Callable[[str], None] = silent, fresh: int = 0
 ) -> Forecast:
     """Quantiles of every series, their accuracy on history, and the demand scenarios of the plan.
 
     A series that is too short, ends early or fails falls back, and its degradations say so; none stops the others.
-    report is called with what is being done. Raises InputError where no series has an observed hour.
+    report is called with what is being done; `fresh` paths are drawn anew beside those of the plan. Raises InputError
+    where no series has an observed hour.
     """
     if not history.frame["requests"].notna().any():
         raise InputError("traffic history", "an observed hour", "none in any series", "Add history.")
@@ -191,7 +201,17 @@ def forecast(
     return Forecast(
         tuple(made), demand, f"{last:%Y-%m-%dT%H:%MZ}", tuple(notes),
         groups=sums.quantiles(months, list(policy.quantiles)), lengths=lengths, reduction=lost,
+        fresh=_fresh(keys, models, quiet, growth, months, policy, seed, fresh) if fresh else None,
     )  # fmt: skip
+
+
+def _fresh(
+    keys: list[SeriesKey], models: list[PathModel], quiet: BoolArray, growth: list[Growth], months: tuple[Month, ...],
+    policy: ForecastPolicy, seed: int, paths: int,
+) -> Demand:  # fmt: skip
+    """Demand of paths that the plan's scenarios were not made from."""
+    again = simulate(models, quiet, growth, paths, np.random.default_rng([seed, FRESH_SEED]))
+    return demand_of_paths(tuple(keys), [summarise(one, months) for one in again], months, policy.burst_factor)
 
 
 def _notes(policy: ForecastPolicy, future: pd.DatetimeIndex, months: tuple[Month, ...]) -> list[str]:

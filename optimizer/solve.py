@@ -17,6 +17,7 @@ from optimizer.model import build_model
 from optimizer.procurement import procurement
 from optimizer.rules import RULES_COLUMNS, rule_prices
 from optimizer.sets import build_sets
+from optimizer.stochastic import stochastic_value
 from optimizer.strategy import Outcome, search
 
 
@@ -58,6 +59,8 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
     found = extract.pools(frame, model)
     spare = max(problem.time_limit_s - (solved - start), 0.05 * problem.time_limit_s)
     prices = rule_prices(problem, spare) if matrix.columns <= RULES_COLUMNS else ()
+    relaxed_usd = outcome.relaxed / USD_SCALE
+    value = stochastic_value(alike, declared, relaxed_usd, spare) if matrix.columns <= RULES_COLUMNS else None
     return FleetPlan(
         stats=stats,
         pools=found,
@@ -78,6 +81,7 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
             *extract.exposures(frame, model),
         ),
         procurement=procurement(frame, declared, model, outcome.x),
+        stochastic=value,
     )
 
 

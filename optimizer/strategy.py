@@ -54,6 +54,8 @@ class Outcome:
     duals: FloatArray | None
     points: tuple[Point, ...] = ()
     """What simpler rules would do, where there was time to ask."""
+    relaxed: float = float("nan")
+    """Value of the linear relaxation."""
 
 
 @dataclass(slots=True)
@@ -146,10 +148,13 @@ def search(
         cancel.set()
         also.shutdown()
     if state.x is None:
-        return Outcome("no_solution", "Time limit reached", float("nan"), state.bound, None, relaxed.duals)
+        why = "Time limit reached before any plan was found"
+        return Outcome("no_solution", why, float("nan"), state.bound, None, relaxed.duals)
     status: PlanStatus = "optimal" if state.reached() <= gap else "feasible"
     termination = "gap reached" if status == "optimal" else "Time limit reached"
-    return Outcome(status, termination, state.objective, state.bound, state.x, relaxed.duals, tuple(points))
+    return Outcome(
+        status, termination, state.objective, state.bound, state.x, relaxed.duals, tuple(points), relaxed.objective
+    )
 
 
 def _take(state: Search, solved: Solved) -> None:
@@ -183,7 +188,7 @@ def _whole(solved: Solved, relaxed: Solved, points: tuple[Point, ...], best: Poi
         x, objective, status = best.x, best.objective, "optimal" if solved.status == "optimal" else "feasible"
     if x is not None:
         bound = min(bound, objective)
-    return Outcome(status, solved.termination, objective, bound, x, relaxed.duals, points)
+    return Outcome(status, solved.termination, objective, bound, x, relaxed.duals, points, relaxed.objective)
 
 
 def _relax_parts(state: Search) -> None:

@@ -200,6 +200,17 @@ class BindingConstraint:
 
 
 @dataclass(frozen=True, slots=True)
+class MarginalCost:
+    """What one more unit of demand costs over the horizon: a shadow price of the linear relaxation."""
+
+    where: str
+    mean: float
+    """Mean demand now, in the unit."""
+    unit: str
+    usd_per_unit: float
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """A configuration that is not in the plan, and why."""
 
@@ -256,6 +267,10 @@ class FleetPlan:
     costs: tuple[MonthCost, ...] = ()
     shortfalls: tuple[Shortfall, ...] = ()
     binding: tuple[BindingConstraint, ...] = ()
+    marginal: tuple[MarginalCost, ...] = ()
+    """What one more request/s of each series costs, dearest first."""
+    conflict: tuple[str, ...] = ()
+    """Rules that cannot be kept together with the promise to protected classes; without any one of them it holds."""
     rejected: tuple[Rejected, ...] = ()
     reserve_usd: Mapping[str, float] = field(default_factory=dict)
     scenario_usd: tuple[float, ...] = ()

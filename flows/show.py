@@ -51,6 +51,19 @@ def show_plan(console: Console, done: Finished) -> None:
         console.print(_table("Not served", short_head, short[:8], {3}), "")
         if len(short) > 8:
             console.print(f"... and {len(short) - 8} more in report.html")
+    if plan.conflict:
+        rules = ", ".join(plan.conflict)
+        console.print(
+            f"[yellow]![/] These rules contradict the promise to protected classes, together: {escape(rules)}. "
+            "Lifting any one of them is enough.",
+            "",
+        )
+    best = next((one for one in plan.baselines if one.name.endswith(" only")), None)
+    if best is not None:
+        promise = "" if best.serves_promise else ", which does not serve what is promised"
+        console.print(
+            f"{best.saving:.1%} cheaper than the best fleet of one GPU type ({escape(best.name)}{promise})", ""
+        )
     if bundle.replay.rows:
         _, verdict, detail = page.replay_card(bundle)
         console.print(f"Replay {verdict}: {detail} (peak hour, whole and with reserves missing)", "")

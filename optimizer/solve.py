@@ -10,6 +10,7 @@ from data.plan_records import Baseline, FleetPlan, FleetProblem, SolveStats
 from data.records import FloatArray
 from optimizer import extract
 from optimizer.cost import USD_SCALE
+from optimizer.explain import conflict, marginal_costs
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, compiled
 from optimizer.merge import apart, merge
@@ -59,6 +60,8 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
     found = extract.pools(frame, model)
     spare = max(problem.time_limit_s - (solved - start), 0.05 * problem.time_limit_s)
     prices = rule_prices(problem, spare) if matrix.columns <= RULES_COLUMNS else ()
+    duals = named_duals(declared, outcome.duals)
+    short = apart(extract.shortfalls(frame, model), members, problem)
     relaxed_usd = outcome.relaxed / USD_SCALE
     value = stochastic_value(alike, declared, relaxed_usd, spare) if matrix.columns <= RULES_COLUMNS else None
     return FleetPlan(
@@ -66,8 +69,10 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
         pools=found,
         purchases=extract.purchases(frame, model),
         costs=extract.costs(frame, model),
-        shortfalls=apart(extract.shortfalls(frame, model), members, problem),
-        binding=extract.binding(problem, named_duals(declared, outcome.duals)),
+        shortfalls=short,
+        binding=extract.binding(problem, duals),
+        marginal=marginal_costs(frame, duals, members),
+        conflict=conflict(problem, spare) if any(problem.protected[s.series.request_class] for s in short) else (),
         rejected=(*frame.sets.rejected, *extract.not_chosen(frame, model)),
         reserve_usd=extract.reserve_usd(problem, found),
         scenario_usd=extract.scenario_usd(frame, model),

@@ -105,6 +105,8 @@ def plan_document(bundle: PlanBundle) -> dict[str, Any]:
         | {"coverage": [asdict(one) | {"coverage": one.coverage} for one in plan.procurement.coverage]},
         "shortfalls": [asdict(one) for one in plan.shortfalls],
         "binding_constraints": [asdict(one) for one in plan.binding],
+        "marginal_costs": [asdict(one) for one in plan.marginal],
+        "conflicting_rules": list(plan.conflict),
         "rejected": [
             {
                 "configuration": one.configuration.label,

@@ -134,6 +134,11 @@ class PlanPolicy(Section):
     fresh_scenarios: Annotated[int, Field(ge=0, le=20_000)] = Field(
         default=1000, description="demand scenarios, drawn anew, that the finished plan is tried on; 0: none"
     )
+    warm_start: bool = Field(
+        default=False,
+        description="start the search from the scenario's last recorded plan: never worse, but the answer then depends "
+        "on the ledger",
+    )
     mip_gap: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.005
     time_limit_s: Positive = 25.0
 

@@ -54,6 +54,15 @@ class ApiOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class LastPool:
+    """A pool of the plan before: where a search may start."""
+
+    configuration: Configuration
+    region: str
+    month: str
+
+
+@dataclass(frozen=True, slots=True)
 class FleetProblem:
     """Everything the fleet MIP needs, already checked.
 
@@ -97,6 +106,8 @@ class FleetProblem:
     """Most of a region's GPUs of one type that may be spot; all of it can be lost at once."""
     spot_interrupted_share: float = 0.05
     """Share of hours in which spot GPUs are not there; unprotected load on them is shed then."""
+    last: tuple[LastPool, ...] = ()
+    """Pools of the plan before, from which the search starts; the answer is never worse for them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def check(
             break
         deratings += found
         capacity = derate(capacity, found)
-        problem = fleet_problem(scenario, forecast, capacity)
+        problem = replace(fleet_problem(scenario, forecast, capacity), last=problem.last)
         report(f"  {len(found)} configurations derated after the replay; planning again")
         plan = solve(problem, report)
     method = (

@@ -15,7 +15,7 @@ from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.forecast_records import Forecast
 from data.history import TrafficHistory
 from data.ingest import load_history
-from data.plan_records import FleetPlan, FleetProblem
+from data.plan_records import FleetPlan, FleetProblem, LastPool
 from data.records import CapacityTable, SloTarget
 from data.replay_records import Replay
 from data.workload import describe
@@ -110,9 +110,11 @@ def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -
     )
 
 
-def optimize(scenario: Scenario, demand: Forecast, capacity: CapacityTable) -> tuple[FleetProblem, FleetPlan]:
-    """The fleet problem and its plan."""
-    problem = fleet_problem(scenario, demand, capacity)
+def optimize(
+    scenario: Scenario, demand: Forecast, capacity: CapacityTable, last: tuple[LastPool, ...] = ()
+) -> tuple[FleetProblem, FleetPlan]:
+    """The fleet problem and its plan; the search starts from the pools of the last plan, where given."""
+    problem = replace(fleet_problem(scenario, demand, capacity), last=last)
     return problem, solve(problem, report)
 
 

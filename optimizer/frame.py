@@ -110,6 +110,18 @@ class Frame:
             found.append(row)
         return found
 
+    @cached_property
+    def last(self) -> list[set[int]]:
+        """m -> pools that the plan before ran in that month, or in its last one; empty without such a plan."""
+        at = {pool: p for p, pool in enumerate(self.sets.pools)}
+        by_month: dict[str, set[int]] = {}
+        for one in self.problem.last:
+            p = at.get(PoolKey(one.region, one.configuration))
+            by_month.setdefault(one.month, set()).update(() if p is None else (p,))
+        if not by_month:
+            return [set() for _ in self.M]
+        return [by_month.get(month, by_month[max(by_month)]) for month in self.problem.demand.months]
+
     def _held(self, pool: PoolKey) -> int:
         return sum(h.gpus for h in self.problem.held if (h.region, h.gpu) == supply_of(pool))
 

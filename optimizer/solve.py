@@ -83,6 +83,7 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
             f"commitments count in full within the horizon and at {problem.residual_value:.0%} residual value after it",
             "on-demand GPUs are held at a level for the whole month; steady replicas carry every block",
             "shadow prices are those of the linear relaxation",
+            *(["the search started from the pools of the last plan"] if any(frame.last) else []),
             *extract.exposures(frame, model),
         ),
         procurement=procurement(frame, declared, model, outcome.x),

@@ -30,13 +30,14 @@ from data.plan_records import PlanStatus
 from data.records import BoolArray, FloatArray, IntArray
 from optimizer.baselines import Point, baselines
 from optimizer.frame import Frame
-from optimizer.matrix import Declared, Solved, run
+from optimizer.matrix import Declared, Matrix, Solved, run
 from optimizer.parts import OPERATION, TAIL, Layout, Prices, fixed_but, layout, month_after, part, price
 
 WHOLE_INTEGERS = 250
 """Models with no more integers are solved whole."""
 ALONGSIDE_INTEGERS = 1500
 """Models with no more are also given to HiGHS whole, beside their parts, on a core of its own."""
+LAST = "the pools of the last plan"
 TOGETHER = 5
 """Scenarios of a month that one part holds."""
 
@@ -75,6 +76,8 @@ class Search:
     parts: dict[tuple[int, int], tuple[float, FloatArray | None]] = field(default_factory=dict)
     """Bound and best point of every part."""
     stop: Callable[[], bool] = lambda: False
+    last: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """Pools that the plan before ran, as values of the whole's columns; empty without one."""
 
     def left(self) -> float:
         return max(self.deadline - time.perf_counter(), 0.0)
@@ -125,13 +128,20 @@ def search(
         if time.perf_counter() > begun + 0.15 * seconds:
             break
     best = min(points, key=lambda point: point.objective, default=None)
+    last = _last(frame, declared)
     if relaxed.duals is None or int(matrix.integer.sum()) <= WHOLE_INTEGERS:
+        if last.any():
+            begin = run(_below(matrix, declared, last), gap=gap, time_limit_s=0.2 * seconds, seed=seed)
+            if begin.x is not None and (best is None or begin.objective < best.objective):
+                best = Point(LAST, np.where(matrix.integer, np.round(begin.x), begin.x), begin.objective)
+                say(f"  plan {best.objective * 1e3:,.0f} USD ({LAST})")
         left = max(deadline - time.perf_counter(), 0.0)
         start = None if best is None else best.x
         return _whole(run(matrix, gap=gap, time_limit_s=left, seed=seed, start=start), relaxed, tuple(points), best)
     whole = layout(frame, matrix, declared.variables, TOGETHER)
     prices = price(whole, relaxed.duals)
     state = Search(whole, prices, gap, seed, begun, deadline, say, relaxed.objective)
+    state.last = last
     if best is not None:
         state.offer(best.x, best.name)
     cancel, also = threading.Event(), ThreadPoolExecutor(1)
@@ -157,6 +167,22 @@ def search(
     )
 
 
+def _last(frame: Frame, declared: Declared) -> FloatArray:
+    """Pools that the plan before ran, as values of the columns `open`; all 0 without such a plan."""
+    found = np.zeros(declared.matrix.columns)
+    for c, variable in enumerate(declared.variables if any(frame.last) else ()):
+        if variable.parent_component().local_name == "open":
+            m, p = variable.index()
+            found[c] = float(p in frame.last[m])
+    return found
+
+
+def _below(matrix: Matrix, declared: Declared, last: FloatArray) -> Matrix:
+    """The matrix with no other pools than those of `last`."""
+    opens = np.array([variable.parent_component().local_name == "open" for variable in declared.variables])
+    return replace(matrix, upper=np.where(opens, np.minimum(last, matrix.upper), matrix.upper))
+
+
 def _take(state: Search, solved: Solved) -> None:
     """The point and bound of a whole run."""
     if solved.x is not None:
@@ -172,8 +198,11 @@ def _in_parts(state: Search, begun: float, seconds: float, whole_run: Future[Sol
     threads = 1 if whole_run is not None else min(os.cpu_count() or 1, 2)
     with ThreadPoolExecutor(threads) as pool:
         _relax_parts(state)
+        if state.last.any():
+            roof = np.where(state.whole.name == "open", np.minimum(state.last, state.whole.matrix.upper), np.inf)
+            _first_plan(state, state.last, roof, LAST)
         _solve_parts(state, pool, share=0.2, gap=0.02)
-        _first_plan(state)
+        _first_plan(state, *_opened(state), "month by month")
         _improve(state, until=begun + 0.4 * seconds, rounds=1)
         _solve_parts(state, pool, share=0.7, gap=gap / 3)
         _improve(state, until=begun + 0.85 * seconds, rounds=3)
@@ -248,12 +277,11 @@ def _opened(state: Search) -> tuple[FloatArray, FloatArray]:
     return wanted, ceiling
 
 
-def _first_plan(state: Search) -> None:
-    """Commitments for the pools the parts open; months in order on them; commitments bought anew."""
+def _first_plan(state: Search, wanted: FloatArray, ceiling: FloatArray, what: str) -> None:
+    """Commitments for wanted open pools; months in order on them, pools up to the ceiling; commitments bought anew."""
     whole, matrix = state.whole, state.whole.matrix
     if state.left() <= 0.0:
         return
-    wanted, ceiling = _opened(state)
     opens = whole.name == "open"
     fixed = replace(
         matrix,
@@ -279,7 +307,7 @@ def _first_plan(state: Search) -> None:
         if answer is None or answer.x is None:
             return
         x[columns] = np.where(sub.integer, np.round(answer.x), answer.x)
-    state.offer(_settled(state, x), "month by month")
+    state.offer(_settled(state, x), what)
 
 
 def _settled(state: Search, x: FloatArray) -> FloatArray | None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.plan_records import FleetProblem, Reserves
-from data.records import SeriesKey
+from data.plan_records import FleetPlan, FleetProblem, LastPool, Reserves
+from data.records import Configuration, SeriesKey
 from optimizer import strategy
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, compiled, run
@@ -109,3 +109,32 @@ def test_alike_series_are_planned_as_one_and_reported_apart() -> None:
     assert sum(short.worst_rps for short in plan.shortfalls) == pytest.approx(12.0 - 8.0)
     apart = solve(replace(base, may_serve={"eu": ("eu",), "us": ("us",)}))
     assert sum(short.worst_rps for short in apart.shortfalls) == pytest.approx(4.0)
+
+
+def pools_of(plan: FleetPlan) -> tuple[LastPool, ...]:
+    return tuple(LastPool(pool.configuration, pool.region, pool.month) for pool in plan.pools)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_search_that_starts_from_the_last_plan_is_never_worse_for_it(
+    whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not whole:
+        monkeypatch.setattr(strategy, "WHOLE_INTEGERS", 0)
+        monkeypatch.setattr(strategy, "ALONGSIDE_INTEGERS", 0)
+    given = replace(drawn(2), mip_gap=1e-4, time_limit_s=8.0)
+    cold = solve(given)
+    # A month on: the last plan knows other months, and pools that are gone.
+    gone = LastPool(Configuration("m", "gone", "", "", 1, ""), "r", "2026-12")
+    said: list[str] = []
+    warm = solve(replace(given, last=(*pools_of(cold), gone)), said.append)
+    assert warm.stats.objective_usd <= cold.stats.objective_usd * (1 + 2e-4)
+    assert any("last plan" in line for line in said)
+    assert any("last plan" in note for note in warm.notes)
+
+
+def test_a_last_plan_that_cannot_run_any_more_is_no_harm() -> None:
+    given = drawn(3)
+    gone = LastPool(Configuration("m", "gone", "", "", 1, ""), "r", "2026-12")
+    cold, warm = solve(given), solve(replace(given, last=(gone,)))
+    assert (warm.pools, warm.purchases) == (cold.pools, cold.purchases)

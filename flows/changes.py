@@ -16,6 +16,7 @@ from data.ledger.connect import Ledger
 from data.ledger.records import RunLine
 from data.plan_records import LastPool
 from data.records import Configuration
+from reports.bundle import Changes
 
 LEAST_SHARE = 0.005
 """Changes under half a percent are not told."""
@@ -120,16 +121,16 @@ def last_pools(ledger: Ledger, scenario: str) -> tuple[LastPool, ...]:
     return () if before is None else pools_in(before[1])
 
 
-def changes(ledger: Ledger, scenario: str, plan: Mapping[str, Any], in_force: Mapping[str, str]) -> dict[str, Any]:
+def changes(ledger: Ledger, scenario: str, plan: Mapping[str, Any], in_force: Mapping[str, str]) -> Changes:
     """Against which run a plan is compared, and what changed; corrections (id -> text) are told when the run before it
     did not use them yet."""
     before = previous_plan(ledger, scenario)
     if before is None:
-        return {"since": None, "changes": []}
+        return Changes()
     run, old = before
     used = {name.removeprefix("correction/") for role, name in run.entries if role == "input"}
     fresh = tuple(f"correction {key}: {text}" for key, text in in_force.items() if key not in used)
-    return {"since": run.id, "changes": list(compare(old, plan, fresh))}
+    return Changes(run.id, compare(old, plan, fresh))
 
 
 def show_changes(console: Console, folder: Path) -> None:

@@ -132,7 +132,8 @@ class PlanPolicy(Section):
         default=0.05, description="share of hours in which spot GPUs are not there (assumption, 2026-11)"
     )
     fresh_scenarios: Annotated[int, Field(ge=0, le=20_000)] = Field(
-        default=1000, description="demand scenarios, drawn anew, that the finished plan is tried on; 0: none"
+        default=1000,
+        description="demand scenarios, drawn anew, that the finished plan is tried on (up to 100 series); 0: none",
     )
     warm_start: bool = Field(
         default=False,

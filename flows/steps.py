@@ -13,6 +13,7 @@ from configs.schema import Scenario
 from configs.traffic import Synthetic
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.forecast_records import Forecast
+from data.frames import KEYS
 from data.history import TrafficHistory
 from data.ingest import load_history
 from data.plan_records import FleetPlan, FleetProblem, LastPool
@@ -31,6 +32,9 @@ from optimizer.sample import sample_check
 from optimizer.solve import solve
 from reports.bundle import PlanBundle
 from reports.write import write_run_files
+
+FRESH_SERIES = 100
+"""Most series for which a plan is tried on fresh scenarios: thousands of paths of each are drawn and kept meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,9 @@ def ingest(loaded: LoadedScenario, data_folder: Path | None) -> TrafficHistory:
 
 def forecast(scenario: Scenario, history: TrafficHistory) -> Forecast:
     """Quantiles and demand scenarios."""
-    return portfolio.forecast(history, scenario.forecast, scenario.seed, report, scenario.plan.fresh_scenarios)
+    few = len(history.frame.groupby(KEYS)) <= FRESH_SERIES
+    fresh = scenario.plan.fresh_scenarios if few else 0
+    return portfolio.forecast(history, scenario.forecast, scenario.seed, report, fresh)
 
 
 def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -> CapacityTable:
@@ -160,7 +166,8 @@ def bundle(made: Made) -> PlanBundle:
         synthetic=any(isinstance(one.source, Synthetic) for one in series),
         history=made.history,
         workload=describe(made.history),
-        forecast=made.forecast,
+        # Fresh scenarios were tried, and are drawn again from the seed.
+        forecast=replace(made.forecast, fresh=None),
         capacity=made.capacity,
         problem=made.problem,
         plan=made.plan,

@@ -68,6 +68,11 @@ def horizon(last: pd.Timestamp, months: int) -> pd.DatetimeIndex:
     return pd.date_range(start, end, freq="h", inclusive="left")
 
 
+def following(last: pd.Timestamp, days: int) -> pd.DatetimeIndex:
+    """The hours of the next so many days."""
+    return pd.date_range(last + pd.Timedelta(hours=1), periods=24 * days, freq="h")
+
+
 def quantiles(paths: Float32Array, levels: Sequence[float]) -> FloatArray:
     """Quantiles over paths of every hour, [hours, levels], linear between order statistics."""
     ordered = np.sort(np.ascontiguousarray(paths.T), axis=1)
@@ -154,19 +159,21 @@ def _series(
 
 
 def forecast(
-    history: TrafficHistory, policy: ForecastPolicy, seed: int, report: Callable[[str], None] = silent, fresh: int = 0
-) -> Forecast:
+    history: TrafficHistory, policy: ForecastPolicy, seed: int, report: Callable[[str], None] = silent, fresh: int = 0,
+    days: int | None = None,
+) -> Forecast:  # fmt: skip
     """Quantiles of every series, their accuracy on history, and the demand scenarios of the plan.
 
     A series that is too short, ends early or fails falls back, and its degradations say so; none stops the others.
     report is called with what is being done; `fresh` paths are drawn anew beside those of the plan. Raises InputError
-    where no series has an observed hour.
+    where no series has an observed hour. With `days`, these next days are the only span, named by their first, instead
+    of calendar months.
     """
     if not history.frame["requests"].notna().any():
         raise InputError("traffic history", "an observed hour", "none in any series", "Add history.")
     last = history.frame["ts"].max()
-    future = horizon(last, policy.horizon_months)
-    months = whole_months(future)
+    future = horizon(last, policy.horizon_months) if days is None else following(last, days)
+    months = whole_months(future) if days is None else (Month(f"{future[0]:%Y-%m-%d}", 0, len(future)),)
     quiet: BoolArray = quiet_days(future, policy.holidays_country)
     series = inputs_of(history, policy, future)
     task = Task(future, policy.backtest_windows, policy.backtest_horizon_days, policy.holidays_country)
@@ -216,7 +223,7 @@ def _fresh(
 
 def _notes(policy: ForecastPolicy, future: pd.DatetimeIndex, months: tuple[Month, ...]) -> list[str]:
     notes = []
-    if months and future[0].strftime("%Y-%m") != months[0].label:
+    if months and months[0].start > 0:
         notes.append(
             f"hours up to the end of {future[0]:%B %Y} are forecast but not planned: planning starts {months[0].label}"
         )

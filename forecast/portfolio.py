@@ -22,7 +22,7 @@ from forecast.explain import parts_of
 from forecast.grade import grade
 from forecast.hierarchy import Sums
 from forecast.lengths import length_forecasts
-from forecast.parallel import prepare_all
+from forecast.parallel import Spread, prepare_all
 from forecast.paths import Growth, compound, simulate
 from forecast.scenarios import Month, PathSummary, demand_from_summaries, reduction, summarise, whole_months
 from forecast.single import Prepared, Task, up_to
@@ -145,12 +145,17 @@ def _series(
 
 
 def forecast(
-    history: TrafficHistory, policy: ForecastPolicy, seed: int, report: Callable[[str], None] = silent
+    history: TrafficHistory,
+    policy: ForecastPolicy,
+    seed: int,
+    report: Callable[[str], None] = silent,
+    spread: Spread | None = None,
 ) -> Forecast:
     """Quantiles of every series, their accuracy on history, and the demand scenarios of the plan.
 
     A series that is too short, ends early or fails falls back, and its degradations say so; none stops the others.
-    report is called with what is being done. Raises InputError where no series has an observed hour.
+    report is called with what is being done; spread prepares series elsewhere. Raises InputError where no series has an
+    observed hour.
     """
     if not history.frame["requests"].notna().any():
         raise InputError("traffic history", "an observed hour", "none in any series", "Add history.")
@@ -162,7 +167,7 @@ def forecast(
     task = Task(future, policy.backtest_windows, policy.backtest_horizon_days, policy.holidays_country)
     shapes = borrowed_shapes(series)
     jobs = [(one.observed, task, seed + i, shape) for i, (one, shape) in enumerate(zip(series, shapes, strict=True))]
-    ready = calibrated(prepare_all(jobs, policy.workers, report))
+    ready = calibrated(prepare_all(jobs, policy.workers, report, spread))
     declared = compound(len(future), policy.growth_per_month, policy.growth_per_month_sd, policy.growth_saturation)
     growth = [
         Growth(declared.factor * one.effect.factor, np.sqrt(declared.deviation**2 + one.effect.deviation**2))

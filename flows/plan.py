@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 
 from configs.loading import LoadedScenario, load_scenario
 from configs.schema import Scenario
@@ -43,10 +44,23 @@ class Steps:
     write: Callable[[steps.Made, Path], PlanBundle]
 
 
-def as_task(step: Callable[..., T]) -> Callable[..., T]:
+async def may_pass(_task: object, _run: object, state: State[Any]) -> bool:
+    """Whether a step failed of something outside that may come back."""
+    return isinstance(await state.aresult(raise_on_failure=False), OSError)
+
+
+def as_task(step: Callable[..., T], retries: int = 0) -> Callable[..., T]:
     """A step as a Prefect task. No result is cached: a cache key over task source alone goes stale when domain code
-    changes, and every step is recomputed in seconds."""
-    made = task(cache_policy=NO_CACHE, persist_result=False, log_prints=False)(step)
+    changes, and every step is recomputed in seconds. Only what may be there a moment later is tried again (a file share
+    or a network that is away): the rest would fail in the same way."""
+    made = task(
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        log_prints=False,
+        retries=retries,
+        retry_delay_seconds=10,
+        retry_condition_fn=may_pass,
+    )(step)
 
     @wraps(step)
     def call(*given: Any) -> T:
@@ -56,7 +70,7 @@ def as_task(step: Callable[..., T]) -> Callable[..., T]:
 
 
 PLAIN = Steps(steps.ingest, steps.forecast, steps.evaluate, steps.optimize, steps.check, steps.write)
-TASKS = Steps(*(as_task(getattr(PLAIN, one.name)) for one in fields(Steps)))
+TASKS = Steps(as_task(PLAIN.ingest, retries=2), *(as_task(getattr(PLAIN, one.name)) for one in fields(Steps)[1:]))
 
 
 @flow(name="fleetcast-plan", validate_parameters=False, persist_result=False)

@@ -31,14 +31,14 @@ def test_a_deployment_runs_a_flow_with_parameters_it_takes_one_at_a_time(deploym
     schema = flow_of(deployment).parameters
     given = set(deployment.get("parameters", {}))
     assert given <= set(schema.properties)
-    assert set(schema.required) <= given | {"scenario"}
+    assert set(schema.required) <= given | {"scenario", "scenarios"}
     assert deployment["concurrency_limit"]["limit"] == 1
     assert deployment["enforce_parameter_schema"] is True
 
 
 def test_the_schedule_is_monthly_and_weekly() -> None:
     crons = {one["name"]: one.get("schedules", [{}])[0].get("cron") for one in DEPLOYMENTS}
-    assert crons == {"monthly": "0 6 1 * *", "weekly": "0 7 * * 1", "what-if": None}
+    assert crons == {"monthly": "0 6 1 * *", "weekly": "0 7 * * 1", "what-if": None, "what-ifs": None}
 
 
 def test_what_if_takes_a_scenario_and_refuses_what_is_none() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from prefect.client.schemas.objects import State, StateType
 
 from configs.loading import load_scenario
 from flows import steps
+from flows.plan import may_pass
 from reports.machine import plan_json
 from tests.flows.small import make, small_made
 
@@ -48,3 +52,9 @@ def test_the_embedded_default_is_planned_and_serves_everything_it_promised() -> 
             assert used <= limit
     assert set(bundle.provenance["versions"]) >= {"jax", "highspy", "pyomo", "statsmodels"}
     assert len(bundle.provenance["fingerprint"]) == 12
+
+
+@pytest.mark.parametrize(("error", "again"), [(ConnectionResetError("share"), True), (ValueError("wrong"), False)])
+def test_only_what_may_be_there_a_moment_later_is_tried_again(error: Exception, again: bool) -> None:
+    failed = State[None](type=StateType.FAILED, data=error)
+    assert asyncio.run(may_pass(None, None, failed)) is again

@@ -24,7 +24,7 @@ from configs.schema import Scenario
 from flows.ledger import open_ledger
 from flows.plan import PLAIN, plan, plan_by
 from flows.reconcile import Reconciled, reconcile_files
-from flows.spread import one_server, opaque, runner
+from flows.spread import one_server, runner
 from flows.steps import Finished
 
 PLAN_SHORT = "fleetcast.plan.shortfall"
@@ -128,11 +128,16 @@ def reconcile_weekly(
     return found.run_id
 
 
+def _what_if(scenario: Scenario) -> str:
+    """A scenario as JSON, under a name of its own: the vintages of the one it was made from are not touched."""
+    return scenario.model_copy(update={"name": f"what-if-{scenario.name}"[:100]}).model_dump_json(indent=2)
+
+
 @contextmanager
-def _as_file(scenario: Scenario) -> Iterator[str]:
+def _as_file(scenario: str) -> Iterator[str]:
     """A scenario as a file in this folder: it is read back by the same door as every other (JSON is YAML)."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=".", prefix=".what-if-", encoding="utf-8") as file:
-        file.write(scenario.model_dump_json(indent=2))
+        file.write(scenario)
         file.flush()
         yield file.name
 
@@ -144,14 +149,14 @@ def what_if(scenario: Scenario, out: str = "runs", data_folder: str | None = Non
     The parameter is the configuration's own schema: a wrong key or value is refused when the run is submitted.
     Relative paths in it are relative to the worker's folder.
     """
-    with _as_file(scenario.model_copy(update={"name": f"what-if-{scenario.name}"[:100]})) as name:
+    with _as_file(_what_if(scenario)) as name:
         done = plan(name, out, data_folder)
     publish_plan(done)
     return str(done.folder)
 
 
-def _alone(scenario: Scenario, out: str, data_folder: str | None) -> dict[str, object]:
-    """One scenario planned by plain functions, wherever the cluster puts it; what a table says of it."""
+def _alone(scenario: str, out: str, data_folder: str | None) -> dict[str, object]:
+    """One scenario, given as JSON, planned by plain functions wherever the cluster puts it; what a table says of it."""
     with _as_file(scenario) as name:
         done = plan_by(PLAIN, load_scenario(name), out, data_folder)
     plan = done.bundle.plan
@@ -168,8 +173,8 @@ _alone_task = task(name="what-if", cache_policy=NO_CACHE, persist_result=False, 
 
 
 @flow(name="fleetcast-side-by-side", persist_result=False)
-def _side_by_side(scenarios: list[Scenario], out: str, data_folder: str | None) -> list[dict[str, object]]:
-    return [one.result() for one in [_alone_task.submit(opaque(each), out, data_folder) for each in scenarios]]
+def _side_by_side(scenarios: list[str], out: str, data_folder: str | None) -> list[dict[str, object]]:
+    return [one.result() for one in [_alone_task.submit(each, out, data_folder) for each in scenarios]]
 
 
 @flow(name="fleetcast-what-ifs", timeout_seconds=6 * 3600, persist_result=False)
@@ -177,7 +182,7 @@ def what_ifs(
     scenarios: list[Scenario], compute: ComputePolicy | None = None, out: str = "runs", data_folder: str | None = None
 ) -> list[str]:
     """Plan many scenarios, side by side on a Dask cluster where `compute` says so; returns their run folders' names."""
-    given = [one.model_copy(update={"name": f"what-if-{one.name}"[:100]}) for one in scenarios]
+    given = [_what_if(one) for one in scenarios]
     if compute is None or compute.on == "here":
         rows = _side_by_side(given, out, data_folder)
     else:

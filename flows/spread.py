@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -13,7 +15,6 @@ from prefect.utilities.annotations import quote
 
 from configs.compute import ComputePolicy
 from configs.errors import InputError
-from flows.progress import report
 from forecast.parallel import Job, prepare_chunk
 from forecast.single import Prepared
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
 
 T = TypeVar("T")
+LOG = logging.getLogger(__name__)
 
 
 def opaque(value: T) -> T:
@@ -71,15 +73,20 @@ def one_server() -> Iterator[None]:
         yield
 
 
+def prepare_bytes(chunk: bytes) -> bytes:
+    """A pickled chunk of series, prepared and pickled: neither Prefect nor Dask looks for futures inside bytes."""
+    return pickle.dumps(prepare_chunk(pickle.loads(chunk)))
+
+
 # A worker that dies takes its chunk with it: the cluster does it again elsewhere before it is given up.
-_prepare = task(name="series", cache_policy=NO_CACHE, persist_result=False, retries=2)(prepare_chunk)
+_prepare = task(name="series", cache_policy=NO_CACHE, persist_result=False, retries=2)(prepare_bytes)
 
 
 def series_on_cluster(chunks: Sequence[list[Job]]) -> Iterator[list[Prepared] | None]:
     """Chunks of series prepared by the task runner of the running flow, in order; None for a chunk that was lost."""
-    for number, future in enumerate([_prepare.submit(opaque(chunk)) for chunk in chunks]):
+    for number, future in enumerate([_prepare.submit(pickle.dumps(chunk)) for chunk in chunks]):
         try:
-            yield future.result()
+            yield pickle.loads(future.result())
         except Exception as error:  # noqa: BLE001 - whatever a cluster dies of, the series are prepared here instead
-            report(f"  chunk {number} was lost ({error}); going on in this process")
+            LOG.warning("chunk %d of the series was lost (%s); it is prepared in this process", number, error)
             yield None

@@ -80,5 +80,6 @@ def test_a_plan_on_dask_is_the_plan_made_here_byte_for_byte(
         done = fleetcast("plan", "--config", str(write_scenario(raw | {"compute": where})), "--json")
         assert done.returncode == 0, done.stderr
         plans.append(done.stdout)
+        assert "was lost" not in done.stderr
         assert json.loads(done.stdout)["purchases"]
     assert plans[0] == plans[1]

@@ -7,6 +7,7 @@ parameters that are checked when they are submitted.
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -24,12 +25,14 @@ from configs.schema import Scenario
 from flows.ledger import open_ledger
 from flows.plan import PLAIN, plan, plan_by
 from flows.reconcile import Reconciled, reconcile_files
+from flows.show_reconcile import write_reconciliation
 from flows.spread import one_server, runner
 from flows.steps import Finished
 
 PLAN_SHORT = "fleetcast.plan.shortfall"
 PRODUCTION_SHORT = "fleetcast.production.shortfall"
 DRIFT = "fleetcast.production.drift"
+RUNS_URL = "FLEETCAST_RUNS_URL"
 
 
 def artifact_key(*parts: str) -> str:
@@ -39,6 +42,14 @@ def artifact_key(*parts: str) -> str:
 
 def _emit(event: str, scenario: str, payload: dict[str, object]) -> None:
     emit_event(event=event, resource={"prefect.resource.id": f"fleetcast.scenario.{scenario}"}, payload=payload)
+
+
+def link_artifact(page: Path, key: str) -> None:
+    """A link to a page of a run folder: below $FLEETCAST_RUNS_URL where a web server shows the runs, else the file
+    itself, which a browser opens only on the machine that has it."""
+    base = os.environ.get(RUNS_URL)
+    link = page.resolve().as_uri() if base is None else f"{base.rstrip('/')}/{page.parent.name}/{page.name}"
+    create_link_artifact(link=link, link_text=page.parent.name, key=key)
 
 
 def publish_plan(done: Finished) -> None:
@@ -60,8 +71,7 @@ def publish_plan(done: Finished) -> None:
     ]
     create_table_artifact(table=costs, key=artifact_key(name, "cost"), description=f"Cost of {name} by month")
     create_table_artifact(table=bought, key=artifact_key(name, "purchases"), description=f"Purchases of {name}")
-    report = (done.folder / "report.html").resolve()
-    create_link_artifact(link=report.as_uri(), link_text=report.parent.name, key=artifact_key(name, "report"))
+    link_artifact(done.folder / "report.html", artifact_key(name, "report"))
     told = json.loads((done.folder / "changes.json").read_text(encoding="utf-8"))
     lines = "\n".join(f"- {text}" for text in told["changes"]) or "nothing changed"
     create_markdown_artifact(
@@ -71,8 +81,8 @@ def publish_plan(done: Finished) -> None:
         _emit(PLAN_SHORT, name, {"run": done.folder.name, "series": list(done.bundle.unserved)})
 
 
-def publish_reconciliation(found: Reconciled) -> None:
-    """Tables of drift and capacity, proposals to review; events on drift at alarm and on hours short."""
+def publish_reconciliation(found: Reconciled, folder: Path) -> None:
+    """Tables of drift and capacity, a link to the report, proposals to review; events on drift at alarm and on hours short."""
     name = found.scenario
     drifts = [
         {
@@ -101,6 +111,7 @@ def publish_reconciliation(found: Reconciled) -> None:
         markdown="Corrections to review (`fleetcast review ID --accept --by NAME`):\n\n" + ("\n".join(lines) or "none"),
         key=artifact_key(name, "corrections"),
     )
+    link_artifact(folder / "reconciliation.html", artifact_key(name, "reconciliation"))
     drifting = [str(one.key) for one in found.errors.series if one.drift.severity == "alarm"]
     if drifting:
         _emit(DRIFT, name, {"run": found.run_id, "series": drifting})
@@ -119,12 +130,16 @@ def monthly(config: str | None = None, out: str = "runs", data_folder: str | Non
 
 @flow(name="fleetcast-reconcile", timeout_seconds=1800, persist_result=False)
 def reconcile_weekly(
-    actuals: str, scenario: str | None = None, billing: str | None = None, goodput: str | None = None
+    actuals: str,
+    scenario: str | None = None,
+    billing: str | None = None,
+    goodput: str | None = None,
+    out: str = "runs",
 ) -> str:
     """Reconcile a scenario (None: the one planned last) with files that an export writes; returns the run's id."""
     files = [None if name is None else Path(name) for name in (billing, goodput)]
     found = reconcile_files(open_ledger(), scenario, Path(actuals), *files)
-    publish_reconciliation(found)
+    publish_reconciliation(found, write_reconciliation(found, Path(out)))
     return found.run_id
 
 

@@ -82,7 +82,7 @@ def publish_plan(done: Finished) -> None:
 
 
 def publish_reconciliation(found: Reconciled, folder: Path) -> None:
-    """Tables of drift and capacity, a link to the report, proposals to review; events on drift at alarm and on hours short."""
+    """Tables of drift and capacity, a link to the page, proposals to review; events on drift and on hours short."""
     name = found.scenario
     drifts = [
         {

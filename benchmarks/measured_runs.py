@@ -102,11 +102,13 @@ def _precision(row: dict[str, str], llm: Llm) -> str | None:
 
 def _kv_precision(row: dict[str, str], engine: str, llm: Llm, precision: str) -> str:
     """As the file says; else what the engine picks: vLLM and SGLang keep bf16, TensorRT-LLM obeys the checkpoint, and
-    the dense fp8 and fp4 checkpoints made for it (ModelOpt recipes) set an fp8 cache."""
+    those made for it (ModelOpt recipes: fp8 of dense LLMs, nvfp4 of all but latent ones) set an fp8 cache."""
     named = _named(row, "kv_precision")
     if named in ("bf16", "fp8"):
         return named
-    return "fp8" if engine == "trtllm" and not llm.experts and precision in ("fp8", "fp4") else "bf16"
+    recipe = precision == "fp8" and not llm.experts
+    recipe |= precision == "fp4" and llm.native_precision != "mxfp4" and not llm.kv_lora_rank
+    return "fp8" if engine == "trtllm" and recipe else "bf16"
 
 
 def _ranks(row: dict[str, str]) -> tuple[int, int, int]:

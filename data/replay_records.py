@@ -47,3 +47,47 @@ class Replay:
     @property
     def holds(self) -> bool:
         return all(row.holds for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Something that happens to a pool part of the way through: `away` replicas are missing from the start (a rollout
+    holds them), `lost` die with what they hold, and load is multiplied by `load` (what other places had). kept says
+    whether the plan keeps a reserve for it: only then does a miss break the plan."""
+
+    name: str
+    away: int = 0
+    lost: int = 0
+    load: float = 1.0
+    kept: bool = True
+
+    @property
+    def disturbs(self) -> bool:
+        """Whether something changes on the way."""
+        return self.lost > 0 or self.load != 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRun:
+    """One pool through one situation: requests followed over seconds, how many came again after their replica died, and
+    the lowest share within SLO in any minute. breaks is empty where every SLO percentile holds."""
+
+    configuration: Configuration
+    region: str
+    month: str
+    situation: Situation
+    replicas: int
+    rps: float
+    requests: int
+    seconds: float
+    retried: int
+    classes: tuple[ClassTimes, ...]
+    worst_minute: float
+    breaks: str
+
+    @property
+    def verdict(self) -> str:
+        """`holds`, `misses`, or that nothing is kept for what it misses."""
+        if not self.breaks:
+            return "holds"
+        return "misses" if self.situation.kept else "misses, no reserve kept"

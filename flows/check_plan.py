@@ -63,7 +63,7 @@ def replay_plan(
     """
     loads: dict[tuple[object, ...], PoolLoad] = {}
     for pool in plan.pools:
-        mix = _mix(scenario, history, capacity, problem, pool)
+        mix = pool_mix(scenario, history, capacity, problem, pool)
         row = next(row for row in capacity.rows if row.configuration == pool.configuration and row.excuse is None)
         for situation, replicas in situations(pool):
             load = PoolLoad(
@@ -99,7 +99,7 @@ def _per_replica(load: PoolLoad) -> float:
     return load.rps / max(load.replicas, 1)
 
 
-def _mix(
+def pool_mix(
     scenario: Scenario, history: TrafficHistory, capacity: CapacityTable, problem: FleetProblem, pool: Pool
 ) -> Mix:
     """The classes on a pool: those of its LLM that it can serve and that may come to its region, in the shares of

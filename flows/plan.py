@@ -22,7 +22,7 @@ from data.records import CapacityTable
 from data.replay_records import Replay
 from flows import steps
 from flows.corrections import in_force
-from flows.ledger import open_ledger, record_plan, unique_id
+from flows.ledger import open_ledger, record_plan, since_the_last, unique_id
 from flows.lengths import at_forecast_lengths
 from flows.progress import Stopwatch, report
 from flows.run_folder import whole_folder
@@ -41,7 +41,7 @@ class Steps:
     evaluate: Callable[[Scenario, TrafficHistory, Path], CapacityTable]
     optimize: Callable[[Scenario, Forecast, CapacityTable], tuple[FleetProblem, FleetPlan]]
     check: Callable[[Scenario, TrafficHistory, Forecast, steps.Planned], tuple[steps.Planned, Replay]]
-    write: Callable[[steps.Made, Path], PlanBundle]
+    write: Callable[[steps.Made, Path, PlanBundle], object]
 
 
 async def may_pass(_task: object, _run: object, state: State[Any]) -> bool:
@@ -127,9 +127,10 @@ def plan_by(do: Steps, loaded: LoadedScenario, out: str, data_folder: str | None
     made = steps.Made(loaded, history, demand, planned.capacity, planned.problem, planned.plan, replayed, watch, begun)
     final = Path(out) / unique_id(f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}")
     with whole_folder(final) as scratch:
-        bundle = do.write(made, scratch)
+        bundle = since_the_last(ledger, steps.bundle(made), corrections)
+        do.write(made, scratch, bundle)
         # Before the folder gets its name: a run folder that can be seen is one that the ledger knows.
-        record_plan(ledger, made, bundle, scratch, final.name, observed, corrections)
+        record_plan(ledger, made, bundle, scratch, final.name, observed)
     return steps.Finished(final, bundle)
 
 

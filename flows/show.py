@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.units import GB
+from flows.show_procurement import procurement_tables
 from flows.size import Answer
 from flows.steps import Finished
 from reports import page, tables
@@ -33,10 +34,8 @@ def show_plan(console: Console, done: Finished) -> None:
     for text in page.banners(bundle):
         console.print(f"[yellow]![/] {escape(text)}")
     console.print()
-    bought = tables.commitments(bundle)
-    if bought:
-        bought_head = ("GPU", "region", "option", "from", "GPUs", "USD/GPU-h", "USD in horizon")
-        console.print(_table("Commit now", bought_head, bought, {4, 5, 6}), "")
+    for part in procurement_tables(plan.procurement, _table):
+        console.print(escape(part) if isinstance(part, str) else part, "")
     month = tables.largest_month(bundle)
     if plan.pools:
         fleet = [row[:3] + row[4:9] for row in tables.pools(bundle)]

@@ -11,11 +11,12 @@ from configs.errors import InputError
 from configs.evaluation import EvaluationPolicy
 from configs.validation import validated
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
+from data.memory_records import MemoryBreakdown
 from data.records import Capacity, Configuration, Engine, Gpu, LengthSample, Llm, SloTarget
 from models.evaluate import evaluate
 from models.phases import Phases, Speculation, phases
 from models.service import simulated
-from models.size import MemoryBreakdown, size
+from models.size import size
 
 CLASS = "requests"
 

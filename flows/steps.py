@@ -21,6 +21,7 @@ from data.replay_records import Replay
 from data.workload import describe
 from flows import provenance
 from flows.check_plan import check as check_plan
+from flows.memory import memory_of
 from flows.problem import fleet_problem
 from flows.progress import Stopwatch, report
 from forecast import portfolio
@@ -165,12 +166,14 @@ def bundle(made: Made) -> PlanBundle:
             f"{one.llm}/{one.request_class}": one.volume_multiplier for one in series if one.volume_multiplier != 1.0
         },
         provenance=record,
+        scenario=scenario,
+        memory=memory_of(scenario, made.history, made.plan),
     )
 
 
-def write(made: Made, folder: Path) -> PlanBundle:
-    """All files of the run, and the scenario as it was given."""
-    whole = bundle(made)
+def write(made: Made, folder: Path, whole: PlanBundle | None = None) -> PlanBundle:
+    """All files of the run, and the scenario as it was given; whole: the bundle where it is made already."""
+    whole = whole or bundle(made)
     write_run_files(whole, folder)
     shutil.copyfile(made.loaded.file, folder / "scenario.yaml")
     return whole

@@ -14,10 +14,12 @@ from data.records import BoolArray, FloatArray
 
 
 def holiday_hours(index: pd.DatetimeIndex, country: str) -> BoolArray:
-    """Which hours fall on a public holiday of an ISO country (UTC days). InputError for an unknown country."""
+    """Which hours, in rising order, fall on a public holiday of an ISO country (UTC days). InputError where unknown."""
     days = index.tz_localize(None).to_numpy("datetime64[D]")
-    found = [_holidays(country, year) for year in sorted(set(index.year))]
-    return np.isin(days, np.concatenate(found)) if found else np.zeros(len(index), dtype=np.bool_)
+    if not len(days):
+        return np.zeros(0, dtype=np.bool_)
+    years = range(int(index[0].year), int(index[-1].year) + 1)
+    return np.isin(days, np.concatenate([_holidays(country, year) for year in years]))
 
 
 @lru_cache(maxsize=256)

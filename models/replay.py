@@ -56,7 +56,7 @@ def replay(
     here = [load for load in loads if load.replicas > 0 and load.rps > 0]
     if not here:
         return tuple(_gone(load) for load in loads)
-    context = [_mean_context(load.mix) for load in here]
+    context = [mean_context(load.mix) for load in here]
     cost = step_cost([load.configuration for load in here], llms, gpus, engine, coefficients, context)
     limits = Limits(
         np.array([load.configuration.max_num_seqs for load in here]),
@@ -129,7 +129,8 @@ def _classes(
     return tuple(classes), broken
 
 
-def _mean_context(mix: Mix) -> float:
+def mean_context(mix: Mix) -> float:
+    """Mean tokens of KV that a running request holds, over the mix."""
     total = sum(one.share for one in mix)
     return sum(
         one.share / total * float(

@@ -115,11 +115,13 @@ def compute_precision(precision: str, gpu: Gpu) -> str | None:
 def layer_precisions(precision: str, llm: Llm) -> tuple[str, str]:
     """Storage precision of dense layers and of experts.
 
-    4-bit float checkpoints of mixtures quantise the experts and keep attention in bf16 (gpt-oss, NVFP4 recipes); `fp4`
-    of an LLM published in mxfp4 is mxfp4.
+    4-bit float checkpoints of mixtures leave attention in bf16 where it is latent (the NVFP4 recipes of DeepSeek and
+    Kimi) or the LLM is published so (gpt-oss in mxfp4); those of others quantise it too (hf_quant_config.json of
+    nvidia/Qwen3-30B-A3B-NVFP4). `fp4` of an LLM published in mxfp4 is mxfp4.
     """
     fine = "mxfp4" if precision == "fp4" and llm.native_precision == "mxfp4" else precision
-    return ("bf16" if precision == "fp4" and llm.experts else fine), fine
+    kept = precision == "fp4" and llm.experts and (llm.kv_lora_rank or fine == "mxfp4")
+    return ("bf16" if kept else fine), fine
 
 
 def _padding(llm: Llm, tensor_parallel: int, expert_parallel: int) -> float:

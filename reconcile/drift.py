@@ -25,9 +25,9 @@ class Drift:
 
     ratio: actual over forecast since `since` (a position among the days: 0, or where the level shifted a week ago or
     earlier); tracking_signal: cumulative error over mean absolute deviation, positive where actuals exceed; chance:
-    probability of a tracking signal at least as large without any bias, daily errors being independent; shift_statistic: sup F of
-    one shift in level. severity: none, watch (tracking signal beyond its limit), alarm (that and chance under 5 %, or a
-    level shift at 5 %).
+    probability of a tracking signal at least as large without any bias, daily errors being independent;
+    shift_statistic: sup F of one shift in level. severity: none, watch (tracking signal beyond its limit), alarm (that
+    and chance under 5 %, or a level shift at 5 %).
     """
 
     days: int

@@ -17,8 +17,8 @@ EVERYTHING = ("all", "everything")
 
 @dataclass(frozen=True, slots=True)
 class GroupScore:
-    """One LLM, class, region, tenant, or all of it. members: its series scored one by one, errors added up; total: their
-    sum scored as one series, by grain (hour, day, month), where errors of members cancel."""
+    """One LLM, class, region, tenant, or all of it. members: its series scored one by one, errors added up; total:
+    their sum scored as one series, by grain (hour, day, month), where errors of members cancel."""
 
     dimension: str
     name: str

@@ -70,12 +70,12 @@ def picture(title: str, caption: str, build: Callable[[int], Any]) -> Picture:
 def demand_fans(bundle: PlanBundle, most: int = 4) -> list[Picture]:
     """History and forecast of the largest series, by day, with the 80 % and 98 % bands the levels allow."""
     ranked = sorted(bundle.forecast.series, key=lambda one: -one.monthly_total[0].sum())[:most]
-    return [_fan(bundle, one) for one in ranked]
+    return [fan(bundle.history.frame, one) for one in ranked]
 
 
-def _fan(bundle: PlanBundle, one: SeriesForecast) -> Picture:
+def fan(frame: pd.DataFrame, one: SeriesForecast) -> Picture:
+    """History and forecast of one series by day; frame: the history of all."""
     key, levels = one.key, np.asarray(one.levels)
-    frame = bundle.history.frame
     mine = frame[(frame.llm == key.llm) & (frame.request_class == key.request_class) & (frame.region == key.region)]
     past = (mine.set_index("ts")["requests"].resample("D").mean() / 3600).dropna().reset_index()
     past["ts"] = past["ts"].dt.tz_convert(None)

@@ -14,6 +14,7 @@ from flows.commands.options import EXIT_BAD_INPUT, EXIT_INFEASIBLE, ConfigOption
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
+    app.command(epilog="Example: `fleetcast replay runs/RUN --trace day.csv --class chat`")(replay)
     app.command(epilog="Example: `fleetcast size --llm Llama-3.1-70B --gpu H100-SXM --precision fp8 --tp 4`")(size)
     app.command(epilog="Example: `fleetcast curve --class chat --gpu H100-SXM --precision fp8 --tp 4 --out curve`")(
         curve
@@ -21,6 +22,42 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: `fleetcast loadtest results/ --gpu H100-SXM --llm Llama-3.1-8B --out calibration`")(
         loadtest
     )
+
+
+def replay(
+    run: Annotated[Path, typer.Argument(help="A run folder that `fleetcast plan` wrote.")],
+    trace: Annotated[
+        Path | None, typer.Option(help="A trace of any known format, or an ingested dataset; else drawn requests.")
+    ] = None,
+    request_class: Annotated[str | None, typer.Option("--class", help="Which class the trace stands for.")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="YAML that names the columns of a request log.")] = None,
+    load: Annotated[float, typer.Option(min=0.01, help="Multiple of the planned peak.")] = 1.0,
+    minutes: Annotated[float, typer.Option(min=1.0, help="How long; the busiest so many of the trace.")] = 60.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same requests.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Play a peak hour against the planned fleet, request by request: whole, with a loss on the way, in a rollout."""
+    from rich.console import Console
+
+    from configs.errors import InputError
+    from flows import replay as replayed
+    from flows.progress import shown_on
+
+    if (trace is None) != (request_class is None):
+        raise InputError("replay", "--trace and --class together", "one of them", "Name the file and its class.")
+    bundle = replayed.open_run(run)
+    recorded = None
+    if trace is not None and request_class is not None:
+        recorded = replayed.read_trace(trace, mapping, request_class, minutes)
+    pools = {(pool.configuration, pool.region) for pool in bundle.plan.pools}
+    with shown_on(Console(stderr=True), total=len(pools)):
+        found = replayed.replay_run(bundle, recorded, load, minutes, seed)
+    if as_json:
+        sys.stdout.write(replayed.replay_json(found))
+    else:
+        replayed.show_replay(terminal(140), found)
+    if not found.holds:
+        raise typer.Exit(EXIT_INFEASIBLE)
 
 
 def size(

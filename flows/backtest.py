@@ -180,7 +180,9 @@ def backtest(
             id=unique_id(f"{found.scenario}-backtest-{stamp:%Y%m%dT%H%M%SZ}"),
             kind="backtest",
             scenario=found.scenario,
-            fingerprint=provenance.fingerprint(loaded.scenario.model_dump(mode="json"), inputs, provenance.versions()),
+            fingerprint=provenance.fingerprint(
+                loaded.scenario.model_dump(mode="json", exclude={"compute"}), inputs, provenance.versions()
+            ),
             issued_from=found.rows[-1].month,
             entries=(
                 Entry("config", loaded.file.name, loaded.file.read_bytes()),

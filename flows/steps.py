@@ -26,6 +26,7 @@ from flows.memory import memory_of
 from flows.problem import fleet_problem
 from flows.progress import Stopwatch, report
 from forecast import portfolio
+from forecast.parallel import Spread
 from models import evaluate as kernels
 from models.service import simulated
 from optimizer.sample import sample_check
@@ -75,11 +76,11 @@ def ingest(loaded: LoadedScenario, data_folder: Path | None) -> TrafficHistory:
     return load_history(scenario.traffic, loaded.base, data_folder, scenario.seed)
 
 
-def forecast(scenario: Scenario, history: TrafficHistory) -> Forecast:
-    """Quantiles and demand scenarios."""
+def forecast(scenario: Scenario, history: TrafficHistory, spread: Spread | None = None) -> Forecast:
+    """Quantiles and demand scenarios; `spread` prepares series elsewhere."""
     few = len(history.frame.groupby(KEYS)) <= FRESH_SERIES
     fresh = scenario.plan.fresh_scenarios if few else 0
-    return portfolio.forecast(history, scenario.forecast, scenario.seed, report, fresh)
+    return portfolio.forecast(history, scenario.forecast, scenario.seed, report, fresh, spread=spread)
 
 
 def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -> CapacityTable:
@@ -153,7 +154,9 @@ def check(
 def run_fingerprint(made: Made) -> str:
     """Equal for equal scenario, inputs, catalogs and versions; part of the run folder's name."""
     inputs = dict(made.history.inputs) | catalogs(made.loaded)
-    return provenance.fingerprint(made.loaded.scenario.model_dump(mode="json"), inputs, provenance.versions())
+    return provenance.fingerprint(
+        made.loaded.scenario.model_dump(mode="json", exclude={"compute"}), inputs, provenance.versions()
+    )
 
 
 def bundle(made: Made) -> PlanBundle:

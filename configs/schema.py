@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from configs.base import Name, Section
+from configs.compute import ComputePolicy
 from configs.evaluation import EvaluationPolicy
 from configs.forecasting import ForecastPolicy
 from configs.planning import PlanPolicy
@@ -25,6 +26,7 @@ class Scenario(Section):
     evaluate: EvaluationPolicy
     plan: PlanPolicy
     report: ReportPolicy = ReportPolicy()
+    compute: ComputePolicy = ComputePolicy()
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> Scenario:

@@ -109,7 +109,7 @@ def _source(answers: Answers, out: Path) -> tuple[str, str]:
     """The `source` of the series and a sentence on why it is this one."""
     path = _path(answers.dataset, out)
     try:
-        hours, _, _ = ingested_hours(Ingested(dataset=path), out.resolve().parent)
+        hours, _, _ = ingested_hours(Ingested(dataset=path), out.resolve().parent, None, "all")
         whole = len(hours)
     except InputError:
         # Less than a day is whole: describe_dataset below tells whether there is a dataset at all.

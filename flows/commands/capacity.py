@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from flows.commands.options import EXIT_BAD_INPUT, EXIT_INFEASIBLE, ConfigOption, DataOption, JsonOption, terminal
+from flows.commands.options import (
+    EXIT_BAD_INPUT,
+    EXIT_INFEASIBLE,
+    CalibrationOption,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    terminal,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -75,12 +83,12 @@ def size(
     adapters: Annotated[int, typer.Option(min=0, help="LoRA adapters of rank 16 resident at once.")] = 0,
     prefix: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the prompt in the prefix cache.")] = 0.0,
     speculate: Annotated[str | None, typer.Option(help="Draft tokens and acceptance, e.g. 3:0.7.")] = None,
-    calibration: Annotated[list[Path] | None, typer.Option(help="File of `fleetcast calibrate`; repeatable.")] = None,
+    calibration: CalibrationOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether one configuration loads, and what it serves at the SLO."""
     from data.records import SloTarget
-    from flows.show import show_size, size_json
+    from flows.show_size import show_size, size_json
     from flows.size import Question, examine, read_speculation
 
     slo = SloTarget(ttft_s, tpot_s, 95.0)
@@ -113,6 +121,7 @@ def curve(
         float, typer.Option("--ready", min=1.0, help="Seconds until a new replica serves.")
     ] = 300,
     out: Annotated[Path | None, typer.Option(help="A new folder for curve.json and curve.svg.")] = None,
+    calibration: CalibrationOption = None,
     data_folder: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -124,7 +133,7 @@ def curve(
     slo = SloTarget(ttft_s, tpot_s, 95.0)
     question = CurveQuestion(
         gpu, precision, tp, engine, config, tuple(request_class or ()), llm, input_tokens, output_tokens, slo, growth,
-        time_to_ready_s, data_folder,
+        time_to_ready_s, data_folder, tuple(calibration or ()),
     )  # fmt: skip
     answer = examine(question)
     if out is not None:
@@ -154,7 +163,7 @@ def loadtest(
     replicas: Annotated[int | None, typer.Option(min=1, help="Replicas behind the endpoint.")] = None,
     cached_tokens: Annotated[int, typer.Option(min=0, help="Prompt tokens that the prefix cache held.")] = 0,
     max_num_seqs: Annotated[int, typer.Option(min=0, help="The engine's limit of running sequences, if set.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder for picture, JSON and calibrated catalog.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for picture, JSON and calibration.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check load-test results, and calibrate the model to them (guidellm, aiperf, inference-perf, vllm bench)."""

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from configs.base import Name, Section
+from configs.costs import CostPolicy
 from configs.evaluation import EvaluationPolicy
 from configs.forecasting import ForecastPolicy
 from configs.planning import PlanPolicy
@@ -23,6 +24,7 @@ class Scenario(Section):
     forecast: ForecastPolicy = ForecastPolicy()
     evaluate: EvaluationPolicy
     plan: PlanPolicy
+    costs: CostPolicy = CostPolicy()
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> Scenario:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from data.cost_records import CostReport
 from data.forecast_records import Forecast
 from data.history import TrafficHistory
 from data.plan_records import FleetPlan, FleetProblem
@@ -30,6 +31,7 @@ class PlanBundle:
     problem: FleetProblem
     plan: FleetPlan
     replay: Replay
+    costs: CostReport
     volume_multipliers: Mapping[str, float]
     provenance: Mapping[str, Any]
 

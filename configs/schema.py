@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from configs.base import Name, Section
 from configs.compute import ComputePolicy
+from configs.costs import CostPolicy
 from configs.evaluation import EvaluationPolicy
 from configs.forecasting import ForecastPolicy
 from configs.planning import PlanPolicy
@@ -25,6 +26,7 @@ class Scenario(Section):
     evaluate: EvaluationPolicy
     plan: PlanPolicy
     compute: ComputePolicy = ComputePolicy()
+    costs: CostPolicy = CostPolicy()
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> Scenario:

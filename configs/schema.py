@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from configs.autoscaling import AutoscalingPolicy
 from configs.base import Name, Section
 from configs.evaluation import EvaluationPolicy
 from configs.forecasting import ForecastPolicy
@@ -23,6 +24,7 @@ class Scenario(Section):
     forecast: ForecastPolicy = ForecastPolicy()
     evaluate: EvaluationPolicy
     plan: PlanPolicy
+    autoscaling: AutoscalingPolicy = AutoscalingPolicy()
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> Scenario:

@@ -7,6 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from configs.base import Name, NonNegative, Positive, Section
+from configs.evaluation import EngineName
+
+Reference = Annotated[str, Field(min_length=1, max_length=250, pattern=r"^[A-Za-z0-9/][A-Za-z0-9._/:@+-]*$")]
+"""A container image, a Hugging Face id or a path."""
 
 
 class StartUpTimes(Section):
@@ -54,10 +58,10 @@ class AutoscalingPolicy(Section):
     prometheus: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:/_-]+$", max_length=200)] = Field(
         default="http://prometheus-server.monitoring:9090", description="where KEDA queries the signals"
     )
-    images: dict[Name, Name] = Field(
+    images: dict[EngineName, Reference] = Field(
         default_factory=dict, description="container image by engine, where it is not the published one"
     )
-    models: dict[Name, Name] = Field(
+    models: dict[Name, Reference] = Field(
         default_factory=dict, description="what the engine loads by LLM (Hugging Face id or path); default: the catalog"
     )
 

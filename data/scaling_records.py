@@ -244,6 +244,8 @@ class PoolScaling:
     fixed_usd_per_day: float
     policies: int
     statement: str
+    schedule: tuple[int, ...]
+    """Replicas by hour UTC [24] that the chosen policy wants by the forecast; empty where it has none."""
     timelines: tuple[tuple[str, Timeline], ...]
     """The chosen policy and plain reaction on the burst at the steepest rise."""
     method: str

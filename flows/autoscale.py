@@ -126,6 +126,7 @@ def _pool(
         fixed_usd_per_day=24.0 * ask.usd_per_replica_h * ask.max_replicas,
         policies=chosen.tried,
         statement="",
+        schedule=_schedule(chosen.best, days[0]),
         timelines=(
             ("chosen", _timeline(chosen.best, hardest, asked)),
             ("reaction", _timeline(plain.best, hardest, asked)),
@@ -133,6 +134,16 @@ def _pool(
         method=known.method,
     )
     return replace(found, statement=said(found))
+
+
+def _schedule(one: Candidate, median: LoadTrace) -> tuple[int, ...]:
+    """What the policy wants by the forecast of a median day, by hour."""
+    policy = one.policy
+    if policy.reactive:
+        return ()
+    hours = median.expected_rps.reshape(24, -1).max(axis=1)
+    wanted = np.ceil(hours / policy.forecast_rps - 1e-9).astype(int) + policy.headroom
+    return tuple(int(n) for n in np.clip(wanted, policy.min_replicas, policy.max_replicas))
 
 
 def _timeline(one: Candidate, day: LoadTrace, asked: Question) -> Timeline:

@@ -30,8 +30,8 @@ def busiest_shape(history: TrafficHistory, llm: str, classes: Sequence[str]) -> 
     hourly = mine.groupby("ts")["requests"].sum().sort_index().iloc[-RECENT_DAYS * 24 :]
     stamps = pd.DatetimeIndex(hourly.index)
     total, count = np.zeros((7, 24)), np.zeros((7, 24))
-    np.add.at(total, (stamps.dayofweek, stamps.hour), hourly.to_numpy(dtype=np.float64))
-    np.add.at(count, (stamps.dayofweek, stamps.hour), 1.0)
+    np.add.at(total, (stamps.day_of_week, stamps.hour), hourly.to_numpy(dtype=np.float64))
+    np.add.at(count, (stamps.day_of_week, stamps.hour), 1.0)
     whole = (count > 0).all(axis=1)
     if not whole.any():
         raise InputError(f"history of {llm}", "a whole day", f"{len(hourly)} hours", "Give a longer history.")

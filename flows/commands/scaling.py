@@ -1,4 +1,4 @@
-"""`fleetcast autoscale`: arguments and exit codes."""
+"""`fleetcast autoscale` and `emit`: arguments and exit codes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from flows.commands.options import EXIT_INFEASIBLE, ConfigOption, DataOption, Js
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command(epilog="Example: `fleetcast autoscale runs/default-20261121T100000Z-1a2b3c --trace day.csv`")(autoscale)
+    app.command(epilog="Example: `fleetcast emit runs/default-20261121T100000Z-1a2b3c --scaling s.json --out k8s`")(
+        emit
+    )
 
 
 def autoscale(
@@ -56,3 +59,23 @@ def autoscale(
         show_autoscale(terminal(180), pools)
     if not all(pool.chosen.holds for pool in pools):
         raise typer.Exit(EXIT_INFEASIBLE)
+
+
+def emit(
+    run: Annotated[Path, typer.Argument(help="A run folder of `fleetcast plan`.", show_default=False)],
+    scaling: Annotated[Path | None, typer.Option(help="The file of `fleetcast autoscale RUN --out FILE`.")] = None,
+    out: Annotated[Path, typer.Option(help="A new folder for the manifests.")] = Path("manifests"),
+    as_json: JsonOption = False,
+) -> None:
+    """Write Kubernetes workloads, scalers (KEDA, HPA, KServe, plain JSON), quota requests and budgets of a plan."""
+    from flows.emit import emit_run
+
+    files = emit_run(run, scaling, out)
+    if as_json:
+        sys.stdout.write((out / "index.json").read_text(encoding="utf-8"))
+        return
+    console = terminal()
+    for name in files:
+        console.print(str(out / name), soft_wrap=True)
+    if scaling is None:
+        console.print("[yellow]![/] No --scaling: replicas stand as planned, and no scaler was written.")

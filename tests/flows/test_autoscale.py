@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from rich.console import Console
 
 from configs.errors import InputError
 from flows import steps
 from flows.autoscale import autoscale_run, scaling_document, scaling_json
+from flows.emit import emit_run, manifests
 from flows.scaling_pools import asked_configuration, pools_of, read_plan
 from flows.show_autoscale import show_autoscale
 from tests.flows.conftest import Run
 from tests.flows.small import small_made
+from tests.reports.test_manifests import check
 
 Write = Callable[[dict[str, Any]], Path]
 
@@ -59,6 +62,31 @@ def test_every_pool_of_a_run_is_scaled(tmp_path: Path) -> None:
     assert json.loads(text) == scaling_document(pools)
     console = Console(width=180, record=True, quiet=True)
     show_autoscale(console, pools)
+    # The same folder and its scaling as manifests; another plan's scaling is refused.
+    (tmp_path / "scaling.json").write_text(text, encoding="utf-8")
+    written = emit_run(folder, tmp_path / "scaling.json", tmp_path / "k8s")
+    assert {name.split("/")[1] for name in written if "/" in name} == {"deployment", "hpa", "keda", "kserve", "plain"}
+    again = manifests(folder, tmp_path / "scaling.json")
+    assert {name: (tmp_path / "k8s" / name).read_text(encoding="utf-8") for name in written} == again
+    for name in written:
+        for one in yaml.safe_load_all(again[name]) if name.endswith(".yaml") else ():
+            check(one)
+    scaled = [yaml.safe_load(again[name]) for name in written if "/keda/" in name]
+    assert sorted(one["spec"]["maxReplicaCount"] for one in scaled) == sorted(
+        pool.chosen.policy.max_replicas for pool in pools
+    )
+    document = scaling_document(pools)
+    document["pools"][0]["region"] = "elsewhere"
+    (tmp_path / "other.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(InputError, match="elsewhere"):
+        manifests(folder, tmp_path / "other.json")
+    # Without scaling, replicas stand as planned and nothing scales them.
+    plain = manifests(folder, None)
+    assert not any("/keda/" in name for name in plain)
+    workloads = [yaml.safe_load(text.split("---\n")[0]) for name, text in plain.items() if "/deployment/" in name]
+    assert sorted(one["spec"]["replicas"] for one in workloads) == sorted(
+        one.max_replicas for one in pools_of(plan, None)
+    )
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from prefect.utilities.annotations import quote
 
 from configs.loading import load_scenario
 from flows import steps
+from flows.changes import last_pools
 from flows.corrections import in_force
 from flows.ledger import open_ledger, record_plan, since_the_last, unique_id
 from flows.lengths import at_forecast_lengths
@@ -71,11 +72,14 @@ def plan_flow(
         capacity = corrections.capacity(evaluate_task(opaque(loaded.scenario), opaque(ahead), loaded.base))
     report("planning the fleet")
     with watch.step("plan"):
-        problem, plan = optimize_task(opaque(loaded.scenario), opaque(demand), opaque(capacity))
+        last = last_pools(ledger, loaded.scenario.name) if loaded.scenario.plan.warm_start else ()
+        problem, plan = optimize_task(opaque(loaded.scenario), opaque(demand), opaque(capacity), opaque(last))
     report("replaying the plan")
     with watch.step("replay"):
         planned = steps.Planned(capacity, problem, plan)
-        planned, replayed = check_task(opaque(loaded.scenario), opaque(ahead), opaque(demand), opaque(planned))
+        planned, replayed = check_task(
+            opaque(loaded.scenario), opaque(ahead), opaque(demand), opaque(planned), loaded.base
+        )
     report("writing the report")
     made = steps.Made(loaded, history, demand, planned.capacity, planned.problem, planned.plan, replayed, watch, begun)
     final = Path(out) / unique_id(f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}")

@@ -97,10 +97,16 @@ def plan_document(bundle: PlanBundle) -> dict[str, Any]:
         },
         "baselines": [asdict(one) for one in plan.baselines],
         "rule_prices": [asdict(one) for one in plan.rule_prices],
+        "stochastic": None
+        if plan.stochastic is None
+        else asdict(plan.stochastic) | {"value_usd": plan.stochastic.value_usd},
+        "fresh_scenarios": None if plan.sample is None else asdict(plan.sample),
         "procurement": asdict(plan.procurement)
         | {"coverage": [asdict(one) | {"coverage": one.coverage} for one in plan.procurement.coverage]},
         "shortfalls": [asdict(one) for one in plan.shortfalls],
         "binding_constraints": [asdict(one) for one in plan.binding],
+        "marginal_costs": [asdict(one) for one in plan.marginal],
+        "conflicting_rules": list(plan.conflict),
         "rejected": [
             {
                 "configuration": one.configuration.label,

@@ -76,6 +76,12 @@ def backtest(
     config: ConfigOption = None,
     data_folder: DataOption = None,
     weeks: Annotated[int, typer.Option(min=2, help="Weeks of history before the first planned month.")] = 4,
+    every_days: Annotated[
+        int | None, typer.Option(min=7, max=92, help="Plan every so many days instead of every calendar month.")
+    ] = None,
+    equal: Annotated[
+        bool, typer.Option("--equal", help="Scale the buffers until they are as safe as Fleetcast (slow).")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Walk history, planning each month from what was known; cost and shortfall beside three other rules."""
@@ -86,7 +92,7 @@ def backtest(
     from flows.progress import report, shown_on
 
     with shown_on(Console(stderr=True), total=2):
-        found = walk_history(loaded, data_folder, open_ledger(), weeks, report)
+        found = walk_history(loaded, data_folder, open_ledger(), weeks, report, every_days, equal)
     if as_json:
         sys.stdout.write(backtest_json(found))
     else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from configs.loading import load_scenario
 from flows import steps
+from flows.changes import pools_in
 from reports.machine import plan_json
 from tests.flows.small import make, small_made
 
@@ -48,3 +51,11 @@ def test_the_embedded_default_is_planned_and_serves_everything_it_promised() -> 
             assert used <= limit
     assert set(bundle.provenance["versions"]) >= {"jax", "highspy", "pyomo", "statsmodels"}
     assert len(bundle.provenance["fingerprint"]) == 12
+
+
+def test_a_search_can_start_from_a_written_plan() -> None:
+    made = small_made()
+    found = pools_in(json.loads(plan_json(steps.bundle(made))))
+    assert {(one.configuration, one.region, one.month) for one in found} == {
+        (pool.configuration, pool.region, pool.month) for pool in made.plan.pools
+    }

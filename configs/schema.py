@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from configs.autoscaling import AutoscalingPolicy
 from configs.base import Name, Section
 from configs.compute import ComputePolicy
 from configs.costs import CostPolicy
@@ -27,6 +28,7 @@ class Scenario(Section):
     plan: PlanPolicy
     compute: ComputePolicy = ComputePolicy()
     costs: CostPolicy = CostPolicy()
+    autoscaling: AutoscalingPolicy = AutoscalingPolicy()
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> Scenario:

@@ -13,6 +13,7 @@ from configs.costs import CostPolicy
 from configs.evaluation import EvaluationPolicy
 from configs.forecasting import ForecastPolicy
 from configs.planning import PlanPolicy
+from configs.reporting import ReportPolicy
 from configs.traffic import Traffic
 
 
@@ -29,6 +30,7 @@ class Scenario(Section):
     compute: ComputePolicy = ComputePolicy()
     costs: CostPolicy = CostPolicy()
     autoscaling: AutoscalingPolicy = AutoscalingPolicy()
+    report: ReportPolicy = ReportPolicy()
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> Scenario:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -166,3 +167,8 @@ def show_corrections(console: Console, lines: Sequence[CorrectionLine]) -> None:
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     console.print(table)
+
+
+def corrections_json(lines: Sequence[CorrectionLine]) -> str:
+    """All corrections with their verdicts, for machines."""
+    return json.dumps([asdict(one) for one in lines], indent=2, default=str) + "\n"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from data.procurement_records import NOTHING, Procurement
 from data.records import Capacity, Configuration, Demand, Excuse, Offer, SeriesKey
 
 PlanStatus = Literal["optimal", "feasible", "infeasible", "no_solution", "error"]
@@ -264,3 +265,5 @@ class FleetPlan:
     rule_prices: tuple[RulePrice, ...] = ()
     """What each rule that is on costs, by solving the linear relaxation again without it."""
     notes: tuple[str, ...] = ()
+    procurement: Procurement = NOTHING
+    """What to order by when, and what becomes of what is held."""

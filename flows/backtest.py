@@ -116,10 +116,10 @@ def backtest(
     say("reading traffic")
     history = steps.ingest(loaded, data_folder)
     say("evaluating configurations")
-    capacity = steps.evaluate(loaded.scenario, history)
+    capacity = steps.evaluate(loaded.scenario, history, loaded.base)
     found = walk(loaded, history, capacity, RULES, least_weeks, say)
     stamp = datetime.now(UTC)
-    inputs = dict(history.inputs) | provenance.catalog_hashes()
+    inputs = dict(history.inputs) | steps.catalogs(loaded)
     record(
         ledger,
         Run(

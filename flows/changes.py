@@ -13,6 +13,7 @@ from rich.markup import escape
 from data.ledger import read
 from data.ledger.connect import Ledger
 from data.ledger.records import RunLine
+from reports.bundle import Changes
 
 LEAST_SHARE = 0.005
 """Changes under half a percent are not told."""
@@ -87,16 +88,16 @@ def previous_plan(ledger: Ledger, scenario: str) -> tuple[RunLine, dict[str, Any
     return run, plan
 
 
-def changes(ledger: Ledger, scenario: str, plan: Mapping[str, Any], in_force: Mapping[str, str]) -> dict[str, Any]:
+def changes(ledger: Ledger, scenario: str, plan: Mapping[str, Any], in_force: Mapping[str, str]) -> Changes:
     """Against which run a plan is compared, and what changed; corrections (id -> text) are told when the run before it
     did not use them yet."""
     before = previous_plan(ledger, scenario)
     if before is None:
-        return {"since": None, "changes": []}
+        return Changes()
     run, old = before
     used = {name.removeprefix("correction/") for role, name in run.entries if role == "input"}
     fresh = tuple(f"correction {key}: {text}" for key, text in in_force.items() if key not in used)
-    return {"since": run.id, "changes": list(compare(old, plan, fresh))}
+    return Changes(run.id, compare(old, plan, fresh))
 
 
 def show_changes(console: Console, folder: Path) -> None:

@@ -13,7 +13,7 @@ from prefect.utilities.annotations import quote
 from configs.loading import load_scenario
 from flows import steps
 from flows.corrections import in_force
-from flows.ledger import open_ledger, record_plan, unique_id
+from flows.ledger import open_ledger, record_plan, since_the_last, unique_id
 from flows.lengths import at_forecast_lengths
 from flows.progress import Stopwatch, report
 from flows.run_folder import whole_folder
@@ -75,12 +75,15 @@ def plan_flow(
     report("replaying the plan")
     with watch.step("replay"):
         planned = steps.Planned(capacity, problem, plan)
-        planned, replayed = check_task(opaque(loaded.scenario), opaque(ahead), opaque(demand), opaque(planned))
+        planned, replayed = check_task(
+            opaque(loaded.scenario), opaque(ahead), opaque(demand), opaque(planned), loaded.base
+        )
     report("writing the report")
     made = steps.Made(loaded, history, demand, planned.capacity, planned.problem, planned.plan, replayed, watch, begun)
     final = Path(out) / unique_id(f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}")
     with whole_folder(final) as scratch:
-        bundle = write_task(opaque(made), scratch)
+        bundle = since_the_last(ledger, steps.bundle(made), corrections)
+        write_task(opaque(made), scratch, opaque(bundle))
         # Before the folder gets its name: a run folder that can be seen is one that the ledger knows.
-        record_plan(ledger, made, bundle, scratch, final.name, observed, corrections)
+        record_plan(ledger, made, bundle, scratch, final.name, observed)
     return steps.Finished(final, bundle)

@@ -21,6 +21,7 @@ from data.replay_records import Replay
 from data.workload import describe
 from flows import provenance
 from flows.check_plan import check as check_plan
+from flows.memory import memory_of
 from flows.problem import fleet_problem
 from flows.progress import Stopwatch, report
 from forecast import portfolio
@@ -93,7 +94,7 @@ def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -
     llms = [find_llm(name) for name in policy.llms]
     gpus = [find_gpu(name) for name in policy.gpus]
     engine = find_engine(policy.engine)
-    coefficients = load_coefficients(calibration=tuple(base / name for name in policy.calibration))
+    coefficients = load_coefficients(calibration=calibration_files(scenario, base))
     table = kernels.evaluate(llms, gpus, engine, coefficients, policy, lengths, slos)
     report("  simulating what can serve")
     return simulated(
@@ -115,17 +116,31 @@ def optimize(scenario: Scenario, demand: Forecast, capacity: CapacityTable) -> t
     return problem, solve(problem, report)
 
 
-def check(scenario: Scenario, history: TrafficHistory, demand: Forecast, planned: Planned) -> tuple[Planned, Replay]:
-    """The plan replayed, and planned again where a pool misses its SLO."""
+def calibration_files(scenario: Scenario, base: Path) -> tuple[Path, ...]:
+    """The calibration files that a scenario in the folder `base` names."""
+    return tuple(base / name for name in scenario.evaluate.calibration)
+
+
+def catalogs(loaded: LoadedScenario) -> dict[str, str]:
+    """SHA-256 of every catalog file and of the calibration files that the scenario names."""
+    files = zip(loaded.scenario.evaluate.calibration, calibration_files(loaded.scenario, loaded.base), strict=True)
+    return provenance.catalog_hashes() | {f"calibration/{name}": provenance.file_sha256(path) for name, path in files}
+
+
+def check(
+    scenario: Scenario, history: TrafficHistory, demand: Forecast, planned: Planned, base: Path = Path()
+) -> tuple[Planned, Replay]:
+    """The plan replayed with the same calibration, and planned again where a pool misses its SLO."""
+    coefficients = load_coefficients(calibration=calibration_files(scenario, base))
     capacity, problem, plan, replayed = check_plan(
-        scenario, history, demand, planned.capacity, planned.problem, planned.plan
+        scenario, history, demand, planned.capacity, planned.problem, planned.plan, coefficients
     )
     return Planned(capacity, problem, plan), replayed
 
 
 def run_fingerprint(made: Made) -> str:
     """Equal for equal scenario, inputs, catalogs and versions; part of the run folder's name."""
-    inputs = dict(made.history.inputs) | provenance.catalog_hashes()
+    inputs = dict(made.history.inputs) | catalogs(made.loaded)
     return provenance.fingerprint(made.loaded.scenario.model_dump(mode="json"), inputs, provenance.versions())
 
 
@@ -138,7 +153,7 @@ def bundle(made: Made) -> PlanBundle:
         "scenario_file": made.loaded.file.name,
         "scenario_sha256": provenance.file_sha256(made.loaded.file),
         "inputs": dict(made.history.inputs),
-        "catalogs": provenance.catalog_hashes(),
+        "catalogs": catalogs(made.loaded),
         "versions": provenance.versions(),
         "seed": scenario.seed,
         "device": made.capacity.device,
@@ -162,12 +177,14 @@ def bundle(made: Made) -> PlanBundle:
             f"{one.llm}/{one.request_class}": one.volume_multiplier for one in series if one.volume_multiplier != 1.0
         },
         provenance=record,
+        scenario=scenario,
+        memory=memory_of(scenario, made.history, made.plan),
     )
 
 
-def write(made: Made, folder: Path) -> PlanBundle:
-    """All files of the run, and the scenario as it was given."""
-    whole = bundle(made)
+def write(made: Made, folder: Path, whole: PlanBundle | None = None) -> PlanBundle:
+    """All files of the run, and the scenario as it was given; whole: the bundle where it is made already."""
+    whole = whole or bundle(made)
     write_run_files(whole, folder)
     shutil.copyfile(made.loaded.file, folder / "scenario.yaml")
     return whole

@@ -26,6 +26,8 @@ from optimizer.matrix import Matrix
 SHARED = ("open", "committed")
 """Variables of a month that its scenarios share."""
 TAIL = ("eta", "excess")
+OPERATION = ("replicas", "open", "flow", "shed", "api", "canary", "maintenance", "zone", "back", "exposed")
+"""Variables of what runs; the rest buys the GPUs for it."""
 LINKING = ("buy", "start", *TAIL)
 """Variables of no month: commitments, starts (which look at two months), the tail of the cost."""
 

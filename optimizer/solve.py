@@ -14,6 +14,7 @@ from optimizer.frame import Frame
 from optimizer.matrix import Declared, compiled
 from optimizer.merge import apart, merge
 from optimizer.model import build_model
+from optimizer.procurement import procurement
 from optimizer.rules import RULES_COLUMNS, rule_prices
 from optimizer.sets import build_sets
 from optimizer.strategy import Outcome, search
@@ -76,6 +77,7 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
             "shadow prices are those of the linear relaxation",
             *extract.exposures(frame, model),
         ),
+        procurement=procurement(frame, declared, model, outcome.x),
     )
 
 

@@ -31,7 +31,7 @@ from data.records import BoolArray, FloatArray, IntArray
 from optimizer.baselines import Point, baselines
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, Solved, run
-from optimizer.parts import TAIL, Layout, Prices, fixed_but, layout, month_after, part, price
+from optimizer.parts import OPERATION, TAIL, Layout, Prices, fixed_but, layout, month_after, part, price
 
 WHOLE_INTEGERS = 250
 """Models with no more integers are solved whole."""
@@ -39,7 +39,6 @@ ALONGSIDE_INTEGERS = 1500
 """Models with no more are also given to HiGHS whole, beside their parts, on a core of its own."""
 TOGETHER = 5
 """Scenarios of a month that one part holds."""
-OPERATION = ("replicas", "open", "flow", "shed", "api", "canary", "maintenance", "zone", "back", "exposed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,8 @@ def mixed_factor(cost: StepCost) -> FloatArray:
     return ones if cost.mixed_decode_factor is None else np.asarray(cost.mixed_decode_factor)
 
 
-def uniform(cost: StepCost, most_tokens: int, tick_s: float) -> Cost:
-    """The cost on a uniform grid from 0 to beyond most_tokens, in ticks."""
+def uniform(cost: StepCost, most_tokens: int, tick_s: FloatArray | float) -> Cost:
+    """The cost on a uniform grid from 0 to beyond most_tokens, in ticks of tick_s seconds, one value or [lanes]."""
     lanes = cost.linear_s.shape[0]
     # Rounded up, so that few shapes are ever compiled.
     end = -(-(most_tokens + 2 * GRID_TOKENS) // TABLE_STEP) * TABLE_STEP
@@ -47,12 +47,14 @@ def uniform(cost: StepCost, most_tokens: int, tick_s: float) -> Cost:
     beyond = grid > tokens[-1]
     table[:, beyond] = cost.linear_s[:, -1:] + slope[:, None] * (grid[beyond] - tokens[-1])
 
+    per_tick = np.broadcast_to(np.asarray(tick_s, dtype=np.float64), (lanes,))
+
     def ticks(values: FloatArray) -> jax.Array:
-        return jnp.asarray(np.broadcast_to(np.asarray(values) / tick_s, (lanes,)).astype(np.float32))
+        return jnp.asarray((np.asarray(values) / per_tick).astype(np.float32))
 
     pieces = np.stack([table[:, :-1], np.diff(table, axis=1)], axis=2)
     return Cost(
-        jnp.asarray((pieces / tick_s).astype(np.float32)),
+        jnp.asarray((pieces / per_tick[:, None, None]).astype(np.float32)),
         ticks(cost.decode_base_s),
         ticks(cost.decode_per_seq_s),
         ticks(cost.decode_per_kv_token_s),

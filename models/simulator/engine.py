@@ -11,19 +11,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from data.records import BoolArray, FloatArray, IntArray, StepCost
 from models.simulator.cost import mixed_factor, take, uniform
-from models.simulator.kernel import run
+from models.simulator.kernel import WINDOW, State, advance, start
 
 TICKS = 2**30
-LANES = 1024
+LANES = 512
 """Lanes that step together: more gain nothing on a core."""
+SMALLEST = 64
+"""Fewer lanes cost as much a step as this many."""
+TOTALS = ("clock", "iteration", "pressed", "running_time", "kv_time", "busy")
+"""What is kept of the state of a lane that has ended."""
 MOST_ITERATIONS = 1 << 24
-LOG_BYTES = 1 << 29
-"""Memory of one group's iteration log."""
 
 
 class Requests(NamedTuple):
@@ -73,64 +74,31 @@ class Outcome(NamedTuple):
 
 
 def simulate(
-    cost: StepCost,
-    requests: Requests,
-    limits: Limits,
-    most_iterations: int | None = None,
-    pad: bool = False,
+    cost: StepCost, requests: Requests, limits: Limits, most_iterations: int = MOST_ITERATIONS, pad: bool = False
 ) -> Outcome:
     """Exact times of every request in every lane.
 
-    pad: a step costs what the next multiple of GRID_TOKENS tokens costs, as engines that pad batches do.
-    most_iterations bounds memory (4 bytes a lane-iteration): lanes that need more come back unfinished with nan times.
-    By default lanes of like length run together, LANES at a time and one group a core, with as many iterations as
-    their requests can need, at most MOST_ITERATIONS, and within LOG_BYTES of memory a core. Cost grows linearly in
-    lanes and in their steps (iterations + granted chunks).
+    pad: a step costs what the next multiple of GRID_TOKENS tokens costs, as engines that pad batches do. Lanes that
+    need more than most_iterations come back unfinished with nan times.
+
+    Lanes run together, at most LANES at a time and one group a core; those that end make room. Memory a lane is what
+    its requests take and the log of one phase (4 bytes times kernel.PHASE). Cost grows linearly in lanes and in their
+    steps: a granted chunk, or up to kernel.WINDOW iterations in which nobody comes or goes.
     """
-    if most_iterations is not None:
-        return _simulate(cost, requests, limits, most_iterations, pad)
     lanes = requests.arrival_s.shape[0]
-    need = _iterations(cost, requests, limits)
-    # Few shapes are ever compiled: groups of one size where memory allows, iterations in powers of two.
     cores = max(len(jax.devices()), (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1)
-    size = min(LANES, -(-lanes // cores // 32) * 32) if lanes >= 64 else lanes
-    groups = _groups(need, size)
+    # Long and short lanes are dealt out evenly, so that all cores end at about the same time.
+    order = np.argsort(-_iterations(cost, requests, limits), kind="stable")
+    count = max(-(-lanes // LANES), min(cores, -(-lanes // SMALLEST)))
+    groups = [order[number::count] for number in range(count)]
 
-    def part(group: tuple[IntArray, int, int]) -> tuple[IntArray, Outcome]:
-        members, size, most = group
-        index = np.resize(members, size)
-        while True:
-            found = _simulate(take(cost, index), requests.lanes(index), limits.lanes(index), most, pad)
-            if found.finished.all() or most >= MOST_ITERATIONS:
-                return members, found
-            most = min(most * 8, MOST_ITERATIONS)
+    def part(group: IntArray) -> Outcome:
+        return _together(take(cost, group), requests.lanes(group), limits.lanes(group), most_iterations, pad)
 
-    whole: list[np.ndarray | None] = [None] * len(Outcome._fields)
-    with ThreadPoolExecutor(max_workers=min(cores, len(groups))) as pool:
-        for group, found in pool.map(part, groups):
-            for field, values in enumerate(found):
-                if whole[field] is None:
-                    whole[field] = np.empty((lanes, *values.shape[1:]), dtype=values.dtype)
-                whole[field][group] = values[: len(group)]  # type: ignore[index]
-    return Outcome(*whole)  # type: ignore[arg-type]
-
-
-def _groups(need: IntArray, size: int) -> list[tuple[IntArray, int, int]]:
-    """Lanes that run together, how many with padding, and the iterations they get; the hungriest lanes go last, and
-    fewer of them together, so that a group's log stays within LOG_BYTES."""
-    order = np.argsort(need, kind="stable")
-    most = np.clip(2 ** np.ceil(np.log2(np.maximum(need, 1))), 1024, MOST_ITERATIONS).astype(np.int64)
-    groups = []
-    begin = 0
-    while begin < len(order):
-        end = min(begin + size, len(order))
-        while end - begin > 1 and (end - begin) * 4 * most[order[end - 1]] > LOG_BYTES:
-            end = begin + (end - begin) // 2
-        members = order[begin:end]
-        padded = size if end - begin > size // 2 else end - begin
-        groups.append((members, padded, int(most[members[-1]])))
-        begin = end
-    return groups
+    with ThreadPoolExecutor(max_workers=min(cores, count)) as pool:
+        parts = list(pool.map(part, groups))
+    back = np.argsort(np.concatenate(groups), kind="stable")
+    return Outcome(*(np.concatenate(field)[back] for field in zip(*parts, strict=True)))
 
 
 def _iterations(cost: StepCost, requests: Requests, limits: Limits) -> IntArray:
@@ -146,22 +114,10 @@ def _iterations(cost: StepCost, requests: Requests, limits: Limits) -> IntArray:
     return np.asarray(np.maximum(most, 1.0), dtype=np.int64)
 
 
-def _simulate(
-    cost: StepCost,
-    requests: Requests,
-    limits: Limits,
-    most_iterations: int,
-    pad: bool,
-) -> Outcome:
-    """One run with a fixed bound on iterations."""
-    arrival = np.asarray(requests.arrival_s, dtype=np.float64)
-    output = np.maximum(np.asarray(requests.output_tokens), 1)
-    prompt = np.maximum(np.asarray(requests.input_tokens), 1)
-    cached = np.minimum(np.asarray(requests.cached_tokens), prompt - 1)
-    longest = int(output.max())
-    ring = 1 << int(longest + 2).bit_length()
-    most_tokens = int(np.max(limits.token_budget) + np.max(limits.max_num_seqs))
-    # The clock must reach the last arrival and then drain; one request at a time bounds the drain from above.
+def _tick_s(cost: StepCost, requests: Requests, limits: Limits) -> FloatArray:
+    """Seconds a tick of every lane: its clock must reach the last arrival and then drain, and one request at a time
+    bounds the drain from above."""
+    prompt, cached, output = requests.input_tokens, requests.cached_tokens, requests.output_tokens
     mixed = np.maximum(mixed_factor(cost), 1.0)
     slow = cost.linear_s[:, 0] + mixed * (cost.decode_base_s + cost.decode_per_seq_s)
     per_token = np.max(np.diff(cost.linear_s, axis=1) / np.diff(cost.tokens), axis=1)
@@ -174,40 +130,74 @@ def _simulate(
         + mixed * np.asarray(cost.decode_per_kv_token_s) * ((prompt + output) * output).sum(axis=1)
         + attention
     )
-    tick_s = float(max((arrival.max(axis=1) + drain).max(), 1e-3)) / TICKS
-    state = jax.device_get(
-        run(
-            uniform(cost, most_tokens, tick_s),
-            jnp.asarray(np.stack([np.rint(arrival / tick_s), prompt, cached, output], axis=2).astype(np.int32)),
-            (
-                jnp.asarray(np.asarray(limits.max_num_seqs, dtype=np.int32)),
-                jnp.asarray(np.asarray(limits.token_budget, dtype=np.int32)),
-                jnp.asarray(np.asarray(limits.kv_tokens, dtype=np.float32)),
-                jnp.asarray(np.asarray(limits.block_tokens, dtype=np.int32)),
-            ),
-            ring=ring,
-            most_iterations=most_iterations,
-            pad=pad,
-        )
+    return np.asarray(np.maximum(requests.arrival_s.max(axis=1) + drain, 1e-3) / TICKS)
+
+
+def _together(cost: StepCost, requests: Requests, limits: Limits, most_iterations: int, pad: bool) -> Outcome:
+    """One group of lanes, phase by phase; the batch halves as often as half of its lanes have ended."""
+    arrival = np.asarray(requests.arrival_s, dtype=np.float64)
+    output = np.maximum(np.asarray(requests.output_tokens), 1)
+    prompt = np.maximum(np.asarray(requests.input_tokens), 1)
+    cached = np.minimum(np.asarray(requests.cached_tokens), prompt - 1)
+    tick_s = _tick_s(cost, Requests(arrival, prompt, cached, output), limits)
+    lanes, count = arrival.shape
+    # Powers of two, so that few shapes are ever compiled; lanes beyond the group have nothing to do.
+    size = 1 << (lanes - 1).bit_length()
+    here = np.resize(np.arange(lanes), size)
+    ticks = np.rint(arrival / tick_s[:, None])
+    most_tokens = int(np.max(limits.token_budget) + np.max(limits.max_num_seqs))
+    inputs = (
+        uniform(take(cost, here), most_tokens, tick_s[here]),
+        np.stack([ticks, prompt, cached, output], axis=2).astype(np.int32)[here],
+        (
+            np.asarray(limits.max_num_seqs, dtype=np.int32)[here],
+            np.asarray(limits.token_budget, dtype=np.int32)[here],
+            np.asarray(limits.kv_tokens, dtype=np.float32)[here],
+            np.asarray(limits.block_tokens, dtype=np.int32)[here],
+        ),
     )
-    requests_each = prompt.shape[1]
-    first = state.log[:, :requests_each].astype(np.int64)
-    last = first + output - 1
-    known = (first >= 0) & (last < state.iteration[:, None])
-
-    def times(index: IntArray) -> FloatArray:
-        ticks = np.take_along_axis(state.log, requests_each + np.where(known, index, 0), axis=1)
-        return np.where(known, ticks * tick_s, np.nan)
-
-    elapsed = np.maximum(state.clock.astype(np.float64), 1.0)
+    state: State = start(np.arange(size) < lanes, requests=count, ring=1 << int(output.max() + WINDOW).bit_length())
+    here = np.where(np.arange(size) < lanes, here, -1)
+    first, end = np.full((lanes, count), np.nan), np.full((lanes, count), np.nan)
+    totals = {name: np.zeros(lanes) for name in TOTALS}
+    while True:
+        begun = np.asarray(state.iteration)
+        few = size // 2 if size > SMALLEST else 0
+        state, living = jax.device_get(advance(state, *inputs, np.int32(most_iterations), np.int32(few), pad=pad))
+        mine = np.flatnonzero(here >= 0)
+        _note(state, begun, mine, here[mine], output, first, end)
+        if not living.any() or 2 * np.count_nonzero(living) <= size > SMALLEST:
+            gone = mine[~living[mine]]
+            for name, values in totals.items():
+                values[here[gone]] = getattr(state, name)[gone]
+            if not living.any():
+                break
+            keep = np.flatnonzero(living)
+            size = max(SMALLEST, 1 << (len(keep) - 1).bit_length())
+            index = np.concatenate([keep, np.flatnonzero(~living)])[:size]
+            state, inputs = jax.tree.map(lambda values, index=index: np.asarray(values)[index], (state, inputs))
+            here = np.where(living[index], here[index], -1)
+    elapsed = np.maximum(totals["clock"], 1.0)
     return Outcome(
-        first_token_s=times(first),
-        end_s=times(last),
-        iterations=np.array(state.iteration, dtype=np.int64),
-        finished=known.all(axis=1),
-        kv_pressure=state.pressed / np.maximum(state.iteration, 1),
-        mean_running=state.running_time / elapsed,
-        mean_kv_tokens=state.kv_time / elapsed,
-        busy_s=state.busy.astype(np.float64) * tick_s,
+        first_token_s=first * tick_s[:, None],
+        end_s=end * tick_s[:, None],
+        iterations=totals["iteration"].astype(np.int64),
+        finished=np.isfinite(end).all(axis=1),
+        kv_pressure=totals["pressed"] / np.maximum(totals["iteration"], 1),
+        mean_running=totals["running_time"] / elapsed,
+        mean_kv_tokens=totals["kv_time"] / elapsed,
+        busy_s=totals["busy"] * tick_s,
         makespan_s=elapsed * tick_s,
     )
+
+
+def _note(
+    state: State, begun: IntArray, rows: IntArray, owner: IntArray, output: IntArray, first: FloatArray, end: FloatArray
+) -> None:
+    """Books, in place, the ticks of the first and last tokens that came in this phase."""
+    count = output.shape[1]
+    low, high = begun[rows, None], np.asarray(state.iteration)[rows, None]
+    token = state.log[rows, :count].astype(np.int64)
+    for which, into in ((token, first), (token + output[owner] - 1, end)):
+        lane, request = np.nonzero((token >= 0) & (which >= low) & (which < high))
+        into[owner[lane], request] = state.log[rows[lane], count + which[lane, request] - low[lane, 0]]

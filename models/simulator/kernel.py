@@ -3,7 +3,13 @@
 A decoding request advances one token an iteration, so the iteration in which it ends is known when its prefill ends:
 no table of running requests is needed, only two rings of "how many end, and how much KV they free" by iteration. A lane
 takes one of two steps at a time: grant prefill tokens to the head of the queue within the current iteration, or close
-the iteration and advance the clock by its cost.
+the iteration and advance the clock by its cost. Iterations that only decode, until a request ends or one comes that can
+be admitted, differ in nothing but the KV cache they read, which grows by one token a sequence: up to WINDOW of them are
+closed in one step.
+
+Lanes need very different numbers of steps. The loop therefore runs in phases: it returns when a lane has filled the
+log, or when few lanes are left, so that the caller can take what is finished and go on with the living lanes alone. The
+log is one phase long, however long a lane runs.
 """
 
 from __future__ import annotations
@@ -17,13 +23,20 @@ import numpy as np
 
 from models.simulator.cost import GRID_TOKENS, Cost
 
+PHASE = 16384
+"""Iterations that the log of a phase holds."""
+WINDOW = 16
+"""Rows of the ring that are read together: the most iterations that a step closes."""
+LONG = 1e38
+"""Ticks for ever, whose double is still a number."""
+
 
 class State(NamedTuple):
-    """Per lane; ring [lanes, slots, 2] holds how many requests end at an iteration and the KV they free, upcoming its
-    next row; log [lanes, requests + iterations] the iteration of each first token, then the tick each iteration closed.
+    """Per lane; ring [lanes, slots, 2] holds how many requests end at an iteration and the KV they free; log
+    [lanes, requests + PHASE] the iteration of each first token, then the tick at which each iteration of the phase
+    closed (only the last of those closed in one step: requests come and go at no other).
     """
 
-    step: jax.Array
     clock: jax.Array
     iteration: jax.Array
     head: jax.Array
@@ -35,7 +48,6 @@ class State(NamedTuple):
     joining: jax.Array
     joining_kv: jax.Array
     ring: jax.Array
-    upcoming: jax.Array
     log: jax.Array
     pressed: jax.Array
     running_time: jax.Array
@@ -43,31 +55,72 @@ class State(NamedTuple):
     busy: jax.Array
 
 
-@partial(jax.jit, static_argnames=("ring", "most_iterations", "pad"))
-def run(
+class Ends(NamedTuple):
+    """Per lane: after how many iterations the next requests end, how many, and the KV tokens they free."""
+
+    after: jax.Array
+    requests: jax.Array
+    kv: jax.Array
+
+
+@partial(jax.jit, static_argnames=("requests", "ring"))
+def start(wanted: jax.Array, *, requests: int, ring: int) -> State:
+    """The state before anything came; lanes that are not wanted [lanes] have nothing to do."""
+    lanes = wanted.shape[0]
+
+    def zeros(dtype: type) -> jax.Array:
+        return jnp.zeros(lanes, dtype=dtype)
+
+    return State(
+        zeros(jnp.int32), zeros(jnp.int32), jnp.where(wanted, 0, requests).astype(jnp.int32), zeros(jnp.int32),
+        zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.int32),
+        zeros(jnp.float32), jnp.zeros((lanes, ring, 2), jnp.float32),
+        jnp.full((lanes, requests + PHASE), -1, jnp.int32), zeros(jnp.int32), zeros(jnp.float32),
+        zeros(jnp.float32), zeros(jnp.float32),
+    )  # fmt: skip
+
+
+@partial(jax.jit, static_argnames=("pad",))
+def advance(
+    start: State,
     cost: Cost,
     table: jax.Array,
     limits: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
+    most_iterations: jax.Array,
+    few: jax.Array,
     *,
-    ring: int,
-    most_iterations: int,
     pad: bool,
-) -> State:
-    """All lanes until each has admitted and finished its requests or used its iterations.
+) -> tuple[State, jax.Array]:
+    """One phase, and which lanes still live [lanes]; it ends early when no more than `few` lanes live.
 
-    table: [lanes, requests, 4] int32 of arrival tick, input, cached and output tokens. Every step makes one gather or
-    scatter of a row per array, and reads the ring after it has written it: XLA would copy it whole otherwise.
+    table: [lanes, requests, 4] int32 of arrival tick, input, cached and output tokens. A lane lives until it has
+    admitted and finished its requests or used its iterations. Every step makes one gather or scatter of a row per
+    array, and reads the ring after it has written it: XLA would copy it whole otherwise.
     """
     lanes, requests = table.shape[:2]
+    ring = start.ring.shape[1]
+    begun = start.iteration
     lane = jnp.arange(lanes)
     max_seqs, budget, capacity, block = limits
     never = np.iinfo(np.int32).max
+
+    def upcoming(bookings: jax.Array, iteration: jax.Array) -> Ends:
+        """The next end within the aligned rows of the ring in which the next iteration is, or their last row."""
+        at = (iteration + 1) & (ring - 1)
+        rows, offset = at // WINDOW, at & (WINDOW - 1)
+        held = bookings.reshape(lanes, ring // WINDOW, WINDOW, 2)[lane, rows]
+        place = jnp.full(lanes, WINDOW - 1)
+        for row in reversed(range(WINDOW - 1)):
+            place = jnp.where((held[:, row, 0] > 0) & (row >= offset), row, place)
+        found = bookings[lane, rows * WINDOW + place]
+        return Ends(place - offset + 1, found[:, 0], found[:, 1])
 
     def alive(s: State) -> jax.Array:
         idle = (s.head >= requests) & (s.running + s.joining == 0)
         return ~idle & (s.iteration < most_iterations)
 
-    def body(s: State) -> State:
+    def body(carried: tuple[State, Ends]) -> tuple[State, Ends]:
+        s, ends = carried
         live = alive(s)
         waiting = s.head < requests
         row = table.at[lane, s.head].get(mode="clip")
@@ -111,24 +164,40 @@ def run(
         seconds = linear + jnp.where(s.running > 0, decode, 0.0)
         prefill = cost.p0 + cost.p1 * s.granted + cost.p2 * s.work
         seconds = seconds + jnp.where(s.granted > 0, prefill, 0.0)
-        duration = jnp.where(close & ~empty, jnp.maximum(jnp.round(seconds).astype(jnp.int32), 1), 0)
-        clock = jnp.where(jump, jnp.maximum(due, s.clock), s.clock + duration)
         ran = close & ~empty
-        iteration = s.iteration + ran
-        running = jnp.where(ran, s.running + s.joining - s.upcoming[:, 0].astype(jnp.int32), s.running)
-        kv = jnp.where(ran, s.kv + n + s.joining_kv - s.upcoming[:, 1], s.kv)
+        # How many iterations alike: up to the one after which a request ends or another can be admitted. One that waits
+        # without being granted anything waits for an end; prefill makes the next iteration another one.
+        gap = jnp.where(due > s.clock, (due - s.clock).astype(jnp.float32), LONG)
+        gap = jnp.where(s.granted > 0, 0.0, gap)
+        # m iterations take m (first + m growth / 2); the root that reaches the gap, in the form without cancellation.
+        growth = cost.d2 * n
+        first = seconds - 0.5 * growth
+        reach = 2.0 * gap / (first + jnp.sqrt(first * first + 2.0 * growth * gap))
+        many = jnp.minimum(ends.after, jnp.clip(jnp.ceil(reach), 1, WINDOW).astype(jnp.int32))
+        ended = jnp.where(many == ends.after, ends.requests, 0.0)
+        freed = jnp.where(many == ends.after, ends.kv, 0.0)
+        many = jnp.where(ran, many, 0)
+        closed = many.astype(jnp.float32)
+        span = closed * seconds + 0.5 * closed * (closed - 1.0) * growth
+        duration = jnp.where(ran, jnp.maximum(jnp.round(span).astype(jnp.int32), many), 0)
+        clock = jnp.where(jump, jnp.maximum(due, s.clock), s.clock + duration)
+        iteration = s.iteration + many
+        running = jnp.where(ran, s.running + s.joining - ended.astype(jnp.int32), s.running)
+        kv = jnp.where(ran, s.kv + closed * n + s.joining_kv - freed, s.kv)
         passed = duration.astype(jnp.float32)
-        pressed = s.pressed + (ran & (held > capacity))
+        over = jnp.ceil((held + closed * n - capacity) / jnp.maximum(n, 1.0)).astype(jnp.int32)
+        over = jnp.where(held > capacity, many, jnp.clip(over, 0, many - 1))
+        pressed = s.pressed + jnp.where(ran, over, 0)
         # One write a step: a completed prefill books its end, a closed iteration clears the slot it has consumed.
-        freed = jnp.stack([jnp.ones_like(n), (p_total + out).astype(jnp.float32)], axis=1)
-        slot = jnp.where(completes, s.iteration + out, iteration) % ring
-        change = jnp.where(completes[:, None], freed, jnp.where(ran[:, None], -s.upcoming, 0.0))
+        books = jnp.stack([jnp.ones_like(n), (p_total + out).astype(jnp.float32)], axis=1)
+        clears = jnp.where(ran[:, None], jnp.stack([-ended, -freed], axis=1), 0.0)
+        slot = jnp.where(completes, s.iteration + out, iteration) & (ring - 1)
+        change = jnp.where(completes[:, None], books, clears)
         bookings = s.ring.at[lane, slot].add(change)
-        place = jnp.where(completes, s.head, requests + s.iteration)
-        place = jnp.where(completes | ran, place, requests + most_iterations)
+        place = jnp.where(completes, s.head, requests + iteration - 1 - begun)
+        place = jnp.where(completes | ran, place, requests + PHASE)
         log = s.log.at[lane, place].set(jnp.where(completes, s.iteration, clock), mode="drop")
-        return State(
-            s.step + 1,
+        after = State(
             clock,
             iteration,
             head,
@@ -140,22 +209,17 @@ def run(
             jnp.where(ran, 0, joining),
             jnp.where(ran, 0.0, joining_kv),
             bookings,
-            bookings[lane, (iteration + 1) % ring],
             log,
             pressed,
             s.running_time + passed * (n + s.joining),
-            s.kv_time + passed * k,
+            s.kv_time + passed * (k + 0.5 * n * jnp.maximum(closed - 1.0, 0.0)),
             s.busy + passed,
         )
+        return after, upcoming(bookings, iteration)
 
-    def zeros(dtype: type) -> jax.Array:
-        return jnp.zeros(lanes, dtype=dtype)
+    def goes_on(carried: tuple[State, Ends]) -> jax.Array:
+        s, _ = carried
+        return ((s.iteration - begun).max() <= PHASE - WINDOW) & (alive(s).sum() > few)
 
-    start = State(
-        jnp.int32(0), zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32),
-        zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32),
-        jnp.zeros((lanes, ring, 2), jnp.float32), jnp.zeros((lanes, 2), jnp.float32),
-        jnp.full((lanes, requests + most_iterations), -1, jnp.int32), zeros(jnp.int32), zeros(jnp.float32),
-        zeros(jnp.float32), zeros(jnp.float32),
-    )  # fmt: skip
-    return jax.lax.while_loop(lambda s: alive(s).any(), body, start)
+    end, _ = jax.lax.while_loop(goes_on, body, (start, upcoming(start.ring, start.iteration)))
+    return end, alive(end)

@@ -19,7 +19,6 @@ from pathlib import Path
 
 from data.ledger import read
 from data.ledger.connect import connect, sqlite_url
-from flows.corrections import InForce
 from flows.ledger import open_ledger, record_plan, unique_id
 from flows.reconcile import reconcile_files
 
@@ -38,7 +37,7 @@ def work(folder: Path, number: int) -> None:
         scratch = folder / f"scratch-{number}"
         shutil.rmtree(scratch, ignore_errors=True)
         shutil.copytree(folder / "run", scratch)
-        note(record_plan(ledger, made, bundle, scratch, unique_id(f"small-{number}"), made.history, InForce(())))
+        note(record_plan(ledger, made, bundle, scratch, unique_id(f"small-{number}"), made.history))
         note(reconcile_files(ledger, None, folder / "actuals.csv").run_id)
 
 
@@ -48,7 +47,7 @@ def warm(folder: Path) -> None:
     scratch = folder / "warm"
     shutil.copytree(folder / "run", scratch)
     elsewhere = connect(sqlite_url(folder / "warm.sqlite"))
-    record_plan(elsewhere, made, bundle, scratch, "warm", made.history, InForce(()))
+    record_plan(elsewhere, made, bundle, scratch, "warm", made.history)
     reconcile_files(elsewhere, None, folder / "actuals.csv")
     elsewhere.dispose()
 

@@ -192,7 +192,8 @@ def ratios(by_series: dict[str, dict[str, Scored]], against: str) -> Scored:
 def cuts_of(values: pd.Series, train_weeks: int, hours: int, origins: int) -> list[int]:
     """Origins of one series, evenly spaced from the first with enough training to the last with a whole horizon."""
     room = len(values) - hours
-    least = min(train_weeks * 168, max(room // 2, 336))
+    wanted = train_weeks * 168
+    least = wanted if room >= wanted else max(room // 2, 336)
     if room < least:
         return []
     count = min(origins, max((room - least) // (hours // 2) + 1, 1))

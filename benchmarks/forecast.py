@@ -58,7 +58,8 @@ def read_series(path: Path) -> dict[str, pd.Series]:
     missing = {"series_id", "ts", "y"} - set(frame.columns)
     if missing:
         raise InputError(str(path), "columns series_id, ts, y", f"no {', '.join(sorted(missing))}", "Rename them.")
-    frame["ts"] = pd.to_datetime(frame["ts"], utc=True)
+    # Finer steps are summed to hours.
+    frame["ts"] = pd.to_datetime(frame["ts"], utc=True).dt.floor("h")
     frame["y"] = pd.to_numeric(frame["y"], errors="coerce").astype(float)
     return {str(name): one.groupby("ts")["y"].sum(min_count=1).asfreq("h") for name, one in frame.groupby("series_id")}
 
@@ -96,8 +97,9 @@ def past_errors(train: pd.Series, hours: int, method: Callable[..., np.ndarray],
         actual = train.iloc[cut : cut + hours]
         index = pd.DatetimeIndex(actual.index)
         errors.append(actual.to_numpy() - as_sundays(method(past, index), index, country))
-    if not errors:
-        # No room for a past window of this length: week-over-week changes stand in, as they do for a seasonal naive.
+    if not errors or np.isnan(np.concatenate(errors)).all():
+        # No room for a past window of this length, or none observed: week-over-week changes stand in, as they do for a
+        # seasonal naive.
         complete, _ = filled(train)
         errors = [complete.to_numpy()[168:] - complete.to_numpy()[:-168]]
     whole = np.concatenate(errors)
@@ -178,8 +180,8 @@ def pooled(rows: list[Scored]) -> Scored:
 def ratios(by_series: dict[str, dict[str, Scored]], against: str) -> Scored:
     """The portfolio over another method, series by series: mean and worst WAPE ratio, mean pinball ratio."""
     own, other = by_series["portfolio"], by_series[against]
-    errors = [own[name]["wape"] / max(other[name]["wape"], 1e-12) for name in own]
-    losses = [own[name]["pinball95"] / max(other[name]["pinball95"], 1e-12) for name in own]
+    errors = [own[name]["wape"] / max(other[name]["wape"], 1e-12) for name in own if name in other]
+    losses = [own[name]["pinball95"] / max(other[name]["pinball95"], 1e-12) for name in own if name in other]
     return {
         "wape_mean": float(np.mean(errors)),
         "wape_worst": float(np.max(errors)),
@@ -194,7 +196,10 @@ def cuts_of(values: pd.Series, train_weeks: int, hours: int, origins: int) -> li
     if room < least:
         return []
     count = min(origins, max((room - least) // (hours // 2) + 1, 1))
-    return [int(cut) for cut in np.unique(np.linspace(least, room, count).astype(int) // 24 * 24)]
+    cuts = [int(cut) for cut in np.unique(np.linspace(least, room, count).astype(int) // 24 * 24)]
+    seen = values.notna().to_numpy()
+    # An origin needs a day of history and most of what came.
+    return [c for c in cuts if seen[max(c - train_weeks * 168, 0) : c].sum() >= 24 and seen[c : c + hours].mean() > 0.5]
 
 
 def run(
@@ -218,8 +223,9 @@ def run(
         singles["prophet"] = ("bands", lambda t, f: prophet_peer(t, f, country))
     rows: dict[str, dict[str, list[Scored]]] = {name: {} for name in ("portfolio", *singles)}
     cuts = {name: cuts_of(values, train_weeks, hours, origins) for name, values in series.items()}
+    failed: dict[str, str] = {}
     skipped = {
-        name: f"{len(series[name])} hours: too short for two weeks of training and the horizon"
+        name: f"{len(series[name])} hours: too short or too sparse for two weeks of training and the horizon"
         for name, found in cuts.items()
         if not found
     }
@@ -234,7 +240,11 @@ def run(
             rows["portfolio"].setdefault(name, []).append(score_window("paths", found, truth, past) | {"cpu_s": cpu})
             for method, (kind, call) in singles.items():
                 begun = cpu_seconds()
-                other = call(train, future)
+                try:
+                    other = call(train, future)
+                except Exception as error:  # noqa: BLE001 - other packages raise what they like: it is reported
+                    failed[f"{method}, {name}, from {future[0]:%Y-%m-%d}"] = f"{type(error).__name__}: {error}"[:200]
+                    continue
                 spent = cpu_seconds() - begun
                 row = score_window(kind, other, truth, past) | {"cpu_s": spent}
                 rows[method].setdefault(name, []).append(row)
@@ -243,6 +253,7 @@ def run(
         "train_weeks": train_weeks,
         "horizon_weeks": horizon_weeks,
         "skipped": skipped,
+        "failed": failed,
         "by_series": by_series,
         "pooled": {m: pooled([r for found in by.values() for r in found]) for m, by in rows.items() if by},
         "portfolio_over": {m: ratios(by_series, m) for m in singles if by_series[m]},
@@ -266,6 +277,8 @@ def main() -> None:
         return
     for name, why in found["skipped"].items():
         print(f"skipped {name}: {why}")
+    for name, why in found["failed"].items():
+        print(f"failed {name}: {why}")
     for method, row in found["pooled"].items():
         cover = "  ".join(
             f"{name} " + "/".join(f"{row[name][str(level)]:.2f}" for level in LEVELS)

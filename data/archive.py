@@ -84,7 +84,7 @@ def _out(value: Any, hint: Any, parts: _Parts) -> Any:
     if isinstance(value, pd.DataFrame):
         return _member(parts, "parquet", value.to_parquet(index=False))
     if is_dataclass(value):
-        known = _hints(type(value))
+        known = _hints(value.__class__)
         return {one.name: _out(getattr(value, one.name), known[one.name], parts) for one in fields(value)}
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")

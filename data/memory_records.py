@@ -32,6 +32,8 @@ class MemoryBreakdown:
     context_tokens: float
     concurrent_requests: int
     """Requests of context_tokens each that fit at once, within max_num_seqs."""
+    seqs_bind: bool
+    """Whether max_num_seqs, not the KV cache, limits them."""
     largest_context_tokens: float
     """Of a single request: what fits, or the LLM's own limit."""
     largest_context_at_concurrency: tuple[tuple[int, float], ...]

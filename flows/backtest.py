@@ -169,19 +169,21 @@ def backtest(
     say("reading traffic")
     history = steps.ingest(loaded, data_folder)
     say("evaluating configurations")
-    capacity = steps.evaluate(loaded.scenario, history)
+    capacity = steps.evaluate(loaded.scenario, history, loaded.base)
     found = walk(loaded, history, capacity, RULES, least_weeks, say, every_days)
     if equal:
         found = at_equal_shortfall(loaded, history, capacity, found, least_weeks, say, every_days)
     stamp = datetime.now(UTC)
-    inputs = dict(history.inputs) | provenance.catalog_hashes()
+    inputs = dict(history.inputs) | steps.catalogs(loaded)
     record(
         ledger,
         Run(
             id=unique_id(f"{found.scenario}-backtest-{stamp:%Y%m%dT%H%M%SZ}"),
             kind="backtest",
             scenario=found.scenario,
-            fingerprint=provenance.fingerprint(loaded.scenario.model_dump(mode="json"), inputs, provenance.versions()),
+            fingerprint=provenance.fingerprint(
+                loaded.scenario.model_dump(mode="json", exclude={"compute"}), inputs, provenance.versions()
+            ),
             issued_from=found.rows[-1].month,
             entries=(
                 Entry("config", loaded.file.name, loaded.file.read_bytes()),

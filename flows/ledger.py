@@ -120,6 +120,8 @@ def entries(made: steps.Made, bundle: PlanBundle, folder: Path) -> tuple[Entry, 
     ]
     found += [Entry("input", name, canonical({"sha256": key})) for name, key in made.history.inputs.items()]
     found += [Entry("catalog", path.name, path.read_bytes()) for path in sorted(catalog.glob("*.yaml"))]
+    named = zip(policy.evaluate.calibration, steps.calibration_files(policy, made.loaded.base), strict=True)
+    found += [Entry("catalog", f"calibration/{name}", path.read_bytes()) for name, path in named]
     found += [Entry("llm", name, canonical(asdict(find_llm(name)))) for name in policy.evaluate.llms]
     found += [Entry("gpu", name, canonical(asdict(find_gpu(name)))) for name in policy.evaluate.gpus]
     found += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +45,12 @@ def report(text: str) -> None:
     _REPORT.get()(text)
 
 
+def part(text: str) -> float:
+    """How much of a step is done, from a detail such as "series 12 of 300"; 0 where it does not say."""
+    found = re.search(r"(\d+) of (\d+)", text)
+    return int(found[1]) / max(int(found[2]), 1) if found else 0.0
+
+
 @contextmanager
 def shown_on(console: Console, total: int) -> Iterator[None]:
     """Within this block `report` drives a bar over `total` steps on a terminal, and is silent elsewhere."""
@@ -59,7 +66,9 @@ def shown_on(console: Console, total: int) -> Iterator[None]:
         def show(text: str) -> None:
             nonlocal begun, current
             if text.startswith("  "):
-                progress.update(task, description=f"{current} · {text.strip()}")
+                progress.update(
+                    task, description=f"{current} · {text.strip()}", completed=min(begun + part(text), total)
+                )
                 return
             begun += 1
             current = text

@@ -13,12 +13,25 @@ from data.records import BoolArray, FloatArray, IntArray
 from forecast.residuals import DAY, ErrorBank
 
 MOST_DAYS = 84
+FREE_REACH = 4
+"""Without a profile of the day a drawn day may come up to 12 hours early or late: its bursts keep no hours."""
+PROFILE_F = 2.0
+"""Hours of the day count as different where their means vary by twice what chance makes them vary."""
 
 
 def flat_level(history: FloatArray) -> float:
     """Mean of the last twelve weeks."""
     recent = history[-MOST_DAYS * DAY :]
     return float(recent.mean()) if len(recent) else 0.0
+
+
+def has_profile(values: FloatArray) -> bool:
+    """Whether the mean of the hours of some days [days, 24] differ by more than days differ."""
+    if len(values) < 2:
+        return False
+    root = np.sqrt(values)
+    chance = float(root.var(axis=0, ddof=1).mean()) / len(values)
+    return float(root.mean(axis=0).var(ddof=1)) > PROFILE_F * chance
 
 
 def empirical_bank(history: FloatArray, last_date: int, quiet: BoolArray | None = None) -> ErrorBank:
@@ -33,6 +46,7 @@ def empirical_bank(history: FloatArray, last_date: int, quiet: BoolArray | None 
     scale = np.sqrt(slope * level)
     standard = (np.sqrt(values) - np.sqrt(level)) / scale if scale > 0.0 else np.zeros((days, DAY))
     date: IntArray = np.arange(last_date - days + 1, last_date + 1, dtype=np.int64)
+    reach = 1 if has_profile(values) else FREE_REACH
     # The day of the week of 1970-01-01 was a Thursday (3).
     kind = (date + 3) % 7 >= 5 if quiet is None else quiet[-days:]
-    return ErrorBank(standard, date, np.asarray(kind, dtype=np.bool_), 0.0, slope, np.ones((2, DAY)))
+    return ErrorBank(standard, date, np.asarray(kind, dtype=np.bool_), 0.0, slope, np.ones((2, DAY)), reach)

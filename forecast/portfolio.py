@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from configs.errors import InputError
-from configs.forecasting import ForecastPolicy
+from configs.forecasting import DeclaredLevel, ForecastPolicy
 from data.forecast_records import Forecast, SeriesForecast
 from data.frames import KEYS
 from data.history import TrafficHistory
@@ -17,12 +17,13 @@ from data.records import BoolArray, Demand, Float32Array, FloatArray, SeriesKey
 from forecast.backtest import with_intervals
 from forecast.calibrate import calibration, together
 from forecast.cold import pooled_shape, week_shape
+from forecast.declared import check_declared, declared_for, with_declared
 from forecast.events import Effect, coming, without_events
 from forecast.explain import parts_of
 from forecast.grade import grade
 from forecast.hierarchy import Sums
 from forecast.lengths import length_forecasts
-from forecast.parallel import prepare_all
+from forecast.parallel import Spread, prepare_all
 from forecast.paths import Growth, PathModel, compound, simulate
 from forecast.scenarios import (
     Month,
@@ -49,6 +50,7 @@ class Input:
     raw_hours: int
     empty: bool
     effect: Effect
+    declared: bool
     notes: tuple[str, ...]
 
 
@@ -98,6 +100,7 @@ def inputs_of(history: TrafficHistory, policy: ForecastPolicy, future: pd.Dateti
                 int(observed.notna().sum()),
                 not bool((observed > 0.0).any()),
                 effect,
+                declared_for(key, policy.levels) is not None,
                 late,
             )
         )
@@ -127,10 +130,31 @@ def calibrated(ready: list[Prepared]) -> list[Prepared]:
     }
     found = []
     for one, pool in zip(ready, pools, strict=True):
-        fit = calibration(pool, everyone[one.empirical])
-        accuracy = with_intervals(one.past, everyone[one.empirical])
+        # Hours drawn from history are spread as history was: only those of a model are widened or narrowed.
+        fit = calibration(pool, everyone[one.empirical], hours=not one.empirical)
+        accuracy = with_intervals(one.past, everyone[one.empirical], hours=not one.empirical)
         past = replace(one.past, accuracy=accuracy)
         found.append(replace(one, model=replace(one.model, calibration=fit), past=past))
+    return found
+
+
+def at_declared_levels(
+    ready: list[Prepared], series: list[Input], shapes: list[FloatArray | None], levels: tuple[DeclaredLevel, ...],
+    future: pd.DatetimeIndex,
+) -> list[Prepared]:  # fmt: skip
+    """Series of which the user declared a level, at it; their hours err as those of the largest series of their class
+    do, else of the largest of all. InputError where a declaration names no series."""
+    check_declared(levels, [one.key for one in series])
+    ranked = sorted(range(len(ready)), key=lambda i: -ready[i].recent)
+    found = list(ready)
+    for i, one in enumerate(series):
+        said = declared_for(one.key, levels)
+        if said is None:
+            continue
+        donors = [j for j in ranked if not ready[j].empirical and len(ready[j].model.bank.date)]
+        alike = [j for j in donors if series[j].key.request_class == one.key.request_class]
+        donor = ready[(alike or donors)[0]] if donors else None
+        found[i] = with_declared(ready[i], said, future, shapes[i], donor)
     return found
 
 
@@ -139,7 +163,7 @@ def _series(
     future: pd.DatetimeIndex, levels: tuple[float, ...],
 ) -> SeriesForecast:  # fmt: skip
     accuracy = ready.past.accuracy
-    letter, reason = grade(accuracy, one.raw_hours, one.empty)
+    letter, reason = grade(accuracy, one.raw_hours, one.empty, one.declared)
     totals = np.quantile(summary.total, list(levels), axis=0).T
     return SeriesForecast(
         key=one.key,
@@ -160,14 +184,14 @@ def _series(
 
 def forecast(
     history: TrafficHistory, policy: ForecastPolicy, seed: int, report: Callable[[str], None] = silent, fresh: int = 0,
-    days: int | None = None,
+    days: int | None = None, spread: Spread | None = None,
 ) -> Forecast:  # fmt: skip
     """Quantiles of every series, their accuracy on history, and the demand scenarios of the plan.
 
     A series that is too short, ends early or fails falls back, and its degradations say so; none stops the others.
-    report is called with what is being done; `fresh` paths are drawn anew beside those of the plan. Raises InputError
-    where no series has an observed hour. With `days`, these next days are the only span, named by their first, instead
-    of calendar months.
+    report is called with what is being done; spread prepares series elsewhere; `fresh` paths are drawn anew beside
+    those of the plan. Raises InputError where no series has an observed hour. With `days`, these next days are the only
+    span, named by their first, instead of calendar months.
     """
     if not history.frame["requests"].notna().any():
         raise InputError("traffic history", "an observed hour", "none in any series", "Add history.")
@@ -179,7 +203,8 @@ def forecast(
     task = Task(future, policy.backtest_windows, policy.backtest_horizon_days, policy.holidays_country)
     shapes = borrowed_shapes(series)
     jobs = [(one.observed, task, seed + i, shape) for i, (one, shape) in enumerate(zip(series, shapes, strict=True))]
-    ready = calibrated(prepare_all(jobs, policy.workers, report))
+    ready = calibrated(prepare_all(jobs, policy.workers, report, spread))
+    ready = at_declared_levels(ready, series, shapes, policy.levels, future)
     declared = compound(len(future), policy.growth_per_month, policy.growth_per_month_sd, policy.growth_saturation)
     growth = [
         Growth(declared.factor * one.effect.factor, np.sqrt(declared.deviation**2 + one.effect.deviation**2))
@@ -202,7 +227,8 @@ def forecast(
     notes = [*_notes(policy, future, months), *dict.fromkeys(note for one in series for note in one.effect.notes)]
     notes += [one.note for one in lengths]
     notes.append(
-        f"reduction to blocks and scenarios: volume within {lost.volume:.1%}; peaks of all series at once are "
+        f"reduction to {policy.scenarios} scenarios: volume within {lost.volume:.1%}, 95 % peaks within "
+        f"{lost.peak:.1%}, {lost.spread:.0%} of the spread of volumes lost; peaks of all series at once are "
         f"{lost.sum_peak:+.1%} against the 95 % peak of their sum"
     )
     return Forecast(

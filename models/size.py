@@ -57,6 +57,7 @@ def size(
         kv_capacity_tokens=max(pool, 0.0) / per_token,
         context_tokens=context_tokens,
         concurrent_requests=int(min(max(pool, 0.0) // sequence, seqs)),
+        seqs_bind=pool // sequence >= seqs,
         largest_context_tokens=largest,
         largest_context_at_concurrency=_ladder(llm, rows, pool, engine.kv_block_tokens, seqs),
         hidden_size_rule_kv_bytes_per_token=2.0 * llm.layers * llm.hidden * float(rows.kv_element_bytes[0]),

@@ -17,6 +17,7 @@ from data.records import FloatArray, IntArray, LengthSample
 from data.statistics.arrivals import arrivals
 from data.statistics.counts import Counts, logged_counts
 from data.statistics.describe import ClassProfile, DatasetProfile
+from data.statistics.drift import mix_drift
 from data.statistics.lengths import Histogram, Lengths, bucket_sql, bucket_tokens, spread
 from data.statistics.quality import data_report, quality
 from data.statistics.tail import length_tail
@@ -95,7 +96,7 @@ def describe_briefly(folder: Path, rules: ClassRules, seed: int = 0) -> DatasetP
                 priority=rule.priority if rule else 0,
                 requests=counts.total(),
                 arrivals=profile,
-                quality=quality(counts, profile),
+                quality=quality(counts),
                 lengths=lengths,
                 tail=length_tail(lengths.sample, seed),
                 load=None,
@@ -106,4 +107,5 @@ def describe_briefly(folder: Path, rules: ClassRules, seed: int = 0) -> DatasetP
     total = sum(one.requests for one in classes)
     unmatched = sum(one.requests for one in classes if one.name == rules.unmatched)
     report = data_report(dataset.sources, 0, 0)
-    return DatasetProfile(report, tuple(classes), unmatched / total if total else 0.0)
+    mix = mix_drift(tuple(counted.values()))
+    return DatasetProfile(report, tuple(classes), None, mix, unmatched / total if total else 0.0)

@@ -196,6 +196,12 @@ def test_fp4_mixtures_quantise_experts_only_and_use_the_cores_there_are(gpu: str
     assert float(rows.expert_flops[0]) == pytest.approx(load_gpus()[gpu].dense_flops[kind])
 
 
+def test_unpacking_costs_compute_where_plain_gemms_use_wider_instructions() -> None:
+    for gpu, share in (("H100-SXM", 0.6), ("H20", 0.6), ("A100-80GB-SXM", 0.9), ("L4", 0.9), ("RTX4090", 0.9)):
+        plain, packed = rows_of(*(configuration("Llama-3.1-8B", gpu, p) for p in ("bf16", "int4"))).gemm_eff_compute
+        assert float(packed / plain) == pytest.approx(share)
+
+
 def test_nvfp4_keeps_latent_attention_in_bf16_and_quantises_any_other() -> None:
     latent, plain, dense = rows_of(
         *(configuration(llm, "B200-SXM", "fp4", 8) for llm in ("DeepSeek-R1", "Qwen3-235B-A22B", "Qwen3-32B"))

@@ -6,8 +6,10 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from configs.autoscaling import AutoscalingPolicy
 from configs.base import Name, Section
 from configs.compute import ComputePolicy
+from configs.costs import CostPolicy
 from configs.evaluation import EvaluationPolicy
 from configs.forecasting import ForecastPolicy
 from configs.planning import PlanPolicy
@@ -25,8 +27,10 @@ class Scenario(Section):
     forecast: ForecastPolicy = ForecastPolicy()
     evaluate: EvaluationPolicy
     plan: PlanPolicy
-    report: ReportPolicy = ReportPolicy()
     compute: ComputePolicy = ComputePolicy()
+    costs: CostPolicy = CostPolicy()
+    autoscaling: AutoscalingPolicy = AutoscalingPolicy()
+    report: ReportPolicy = ReportPolicy()
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> Scenario:

@@ -11,6 +11,7 @@ from typing import Any
 from configs.loading import LoadedScenario
 from configs.schema import Scenario
 from configs.traffic import Synthetic
+from cost.focus import focus_rows, write_focus
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.forecast_records import Forecast
 from data.frames import KEYS
@@ -22,6 +23,8 @@ from data.replay_records import Replay
 from data.workload import describe
 from flows import provenance
 from flows.check_plan import check as check_plan
+from flows.costs import full_cost
+from flows.lengths import at_forecast_lengths
 from flows.memory import memory_of
 from flows.problem import fleet_problem
 from flows.progress import Stopwatch, report
@@ -189,6 +192,9 @@ def bundle(made: Made) -> PlanBundle:
         problem=made.problem,
         plan=made.plan,
         replay=made.replay,
+        costs=full_cost(
+            scenario, made.problem, made.plan, made.capacity, at_forecast_lengths(made.history, made.forecast).lengths
+        ),
         volume_multipliers={
             f"{one.llm}/{one.request_class}": one.volume_multiplier for one in series if one.volume_multiplier != 1.0
         },
@@ -202,5 +208,6 @@ def write(made: Made, folder: Path, whole: PlanBundle | None = None) -> PlanBund
     """All files of the run, and the scenario as it was given; whole: the bundle where it is made already."""
     whole = whole or bundle(made)
     write_run_files(whole, folder)
+    write_focus(focus_rows(whole.costs.lines, whole.name), folder)
     shutil.copyfile(made.loaded.file, folder / "scenario.yaml")
     return whole

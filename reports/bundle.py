@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from configs.schema import Scenario
+from data.cost_records import CostReport
 from data.curve_records import ServiceCurve
 from data.forecast_records import Forecast
 from data.history import TrafficHistory
@@ -41,6 +42,7 @@ class PlanBundle:
     problem: FleetProblem
     plan: FleetPlan
     replay: Replay
+    costs: CostReport
     volume_multipliers: Mapping[str, float]
     provenance: Mapping[str, Any]
     scenario: Scenario

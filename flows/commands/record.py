@@ -91,7 +91,7 @@ def backtest(
         int | None, typer.Option(min=7, max=92, help="Plan every so many days instead of every calendar month.")
     ] = None,
     equal: Annotated[
-        bool, typer.Option("--equal", help="Scale the buffers until they are as safe as Fleetcast (slow).")
+        bool, typer.Option("--equal", help="Also scale every rule to Fleetcast's shortfall, in hindsight.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -1,5 +1,4 @@
-"""Pictures of a report: `python -m tests.reports.picture report.html docs/report.png` (1280 px, the first screens).
-
+"""Pictures of a report: `python -m tests.reports.picture report.html docs/report.png` (1280 px, first screens).
 
 With `--all FOLDER` at 1280 and 390 px and in the dark, whole pages, to look at.
 """

@@ -11,6 +11,7 @@ from configs.costs import CostPolicy
 from configs.evaluation import EvaluationPolicy
 from configs.forecasting import ForecastPolicy
 from configs.planning import PlanPolicy
+from configs.sensitivity import SensitivityPolicy
 from configs.traffic import Traffic
 
 
@@ -25,6 +26,7 @@ class Scenario(Section):
     evaluate: EvaluationPolicy
     plan: PlanPolicy
     costs: CostPolicy = CostPolicy()
+    sensitivity: SensitivityPolicy = SensitivityPolicy()
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> Scenario:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 from data.scaling_records import BurstBudget, ReplicaFacts, ScalerPolicy, Signal, StartUp
@@ -92,5 +92,5 @@ def policies(
                 ),
             )
         )
-    still = next(one.policy for one in found if one.kind == "reaction")
-    return [*found, Tried("fixed", at, replace(still, min_replicas=max_replicas))]
+    still = ScalerPolicy("rate", facts.operating_rps, max_replicas, max_replicas, interval_s=interval_s)
+    return [*found, Tried("fixed", at, still)]

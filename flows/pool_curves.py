@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from configs.schema import Scenario
@@ -11,7 +13,7 @@ from data.history import TrafficHistory
 from data.plan_records import Pool
 from flows.check_plan import pool_mix
 from flows.curve import mean_context
-from flows.steps import Planned
+from flows.steps import Planned, calibration_files
 from models.curve import Asked, service_curve
 from models.simulator.engine import Limits
 from models.step_cost import step_cost
@@ -20,15 +22,20 @@ REQUESTS, SEEDS = 1000, 4
 """Fewer than `fleetcast curve` takes: the knee of the plan is known already, and this draws the curve around it."""
 
 
-def curves_of(scenario: Scenario, history: TrafficHistory, planned: Planned) -> tuple[ServiceCurve, ...]:
-    """One curve a configuration, for the classes mixed as on its largest pool."""
+def curves_of(
+    scenario: Scenario, history: TrafficHistory, planned: Planned, base: Path = Path()
+) -> tuple[ServiceCurve, ...]:
+    """One curve a configuration, for the classes mixed as on its largest pool; calibration files start at `base`."""
     capacity, problem, plan = planned.capacity, planned.problem, planned.plan
     largest: dict[object, Pool] = {}
     for pool in plan.pools:
         old = largest.get(pool.configuration)
         if old is None or pool.gpus > old.gpus:
             largest[pool.configuration] = pool
-    engine, coefficients = find_engine(scenario.evaluate.engine), load_coefficients()
+    engine, coefficients = (
+        find_engine(scenario.evaluate.engine),
+        load_coefficients(calibration=calibration_files(scenario, base)),
+    )
     found = []
     for pool in sorted(largest.values(), key=lambda one: -one.gpus)[: scenario.report.service_curves]:
         one = pool.configuration

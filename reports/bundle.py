@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from configs.catalog_schema import Correction
 from configs.schema import Scenario
 from data.forecast_records import Forecast
 from data.history import TrafficHistory
@@ -45,6 +46,8 @@ class PlanBundle:
     scenario: Scenario
     memory: tuple[MemoryBreakdown, ...] = ()
     """Of every configuration in the plan, at the mean request."""
+    calibration: tuple[Correction, ...] = ()
+    """What the scenario's calibration files change about step times."""
     changes: Changes = field(default_factory=Changes)
     reconciled: str = ""
     """When what was planned was last set against what happened; empty: never."""

@@ -33,8 +33,6 @@ class Scenario(Section):
     autoscaling: AutoscalingPolicy = AutoscalingPolicy()
     report: ReportPolicy = ReportPolicy()
     sensitivity: SensitivityPolicy = SensitivityPolicy()
-    report: ReportPolicy = ReportPolicy()
-    compute: ComputePolicy = ComputePolicy()
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> Scenario:

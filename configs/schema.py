@@ -14,6 +14,7 @@ from configs.evaluation import EvaluationPolicy
 from configs.forecasting import ForecastPolicy
 from configs.planning import PlanPolicy
 from configs.reporting import ReportPolicy
+from configs.sensitivity import SensitivityPolicy
 from configs.traffic import Traffic
 
 
@@ -31,6 +32,7 @@ class Scenario(Section):
     costs: CostPolicy = CostPolicy()
     autoscaling: AutoscalingPolicy = AutoscalingPolicy()
     report: ReportPolicy = ReportPolicy()
+    sensitivity: SensitivityPolicy = SensitivityPolicy()
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> Scenario:

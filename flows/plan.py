@@ -44,7 +44,7 @@ class Steps:
     evaluate: Callable[[Scenario, TrafficHistory, Path], CapacityTable]
     optimize: Callable[[Scenario, Forecast, CapacityTable, tuple[LastPool, ...]], tuple[FleetProblem, FleetPlan]]
     check: Callable[[Scenario, TrafficHistory, Forecast, steps.Planned, Path], tuple[steps.Planned, Replay]]
-    curves: Callable[[Scenario, TrafficHistory, steps.Planned, Path], tuple[ServiceCurve, ...]]
+    draw: Callable[[Scenario, TrafficHistory, steps.Planned, Path], tuple[ServiceCurve, ...]]
     write: Callable[[steps.Made, Path, PlanBundle], object]
 
 
@@ -128,10 +128,9 @@ def plan_by(do: Steps, loaded: LoadedScenario, out: str, data_folder: str | None
     with watch.step("replay"):
         planned = steps.Planned(capacity, problem, plan)
         planned, replayed = do.check(loaded.scenario, ahead, demand, planned, loaded.base)
-    if loaded.scenario.report.service_curves:
-        report("drawing service curves")
+    report("drawing service curves")
     with watch.step("curves"):
-        curves = do.curves(loaded.scenario, ahead, planned, loaded.base)
+        curves = do.draw(loaded.scenario, ahead, planned, loaded.base)
     report("writing the report")
     made = steps.Made(loaded, history, demand, planned.capacity, planned.problem, planned.plan, replayed, watch, begun)
     final = Path(out) / unique_id(f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}")

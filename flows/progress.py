@@ -51,12 +51,6 @@ def report(text: str) -> None:
     _REPORT.get()(text)
 
 
-def part(text: str) -> float:
-    """How much of a step is done, from a detail such as "series 12 of 300"; 0 where it does not say."""
-    found = re.search(r"(\d+) of (\d+)", text)
-    return int(found[1]) / max(int(found[2]), 1) if found else 0.0
-
-
 DURATIONS = "durations.json"
 """In the state folder: how long each step took when it last ran here, by its words."""
 
@@ -118,6 +112,12 @@ def words(left_s: float | None) -> str:
     if left_s < 1.5:
         return "nearly done"
     return f"about {left_s:.0f} s left" if left_s < 90 else f"about {left_s / 60:.0f} min left"
+
+
+def part(text: str) -> float:
+    """How much of a step is done, from a detail such as "series 12 of 300"; 0 where it does not say."""
+    found = re.search(r"(\d+) of (\d+)", text)
+    return int(found[1]) / max(int(found[2]), 1) if found else 0.0
 
 
 @contextmanager

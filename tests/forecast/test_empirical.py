@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecast.empirical import has_profile
+from forecast.empirical import empirical_bank, has_profile
 from forecast.paths import compound, simulate
 from forecast.single import Prepared, Task, prepare
 from forecast.windows import quiet_days
@@ -51,3 +51,14 @@ def test_hours_of_the_day_are_kept_only_where_there_are_some() -> None:
     assert not has_profile(flat)
     assert has_profile(flat * np.where(np.arange(24) < 8, 0.1, 1.0))
     assert not has_profile(flat[:1])
+
+
+def test_weekends_are_kept_apart_only_where_they_differ() -> None:
+    rng = np.random.default_rng(0)
+    flat = rng.gamma(0.3, 100.0, 56 * 24)
+    last = 20665
+    assert not empirical_bank(flat, last).quiet.any()
+    dates = empirical_bank(flat, last).date
+    weekend = (dates + 3) % 7 >= 5
+    busy = flat * np.repeat(np.where(weekend, 0.05, 1.0), 24)
+    assert (empirical_bank(busy, last).quiet == weekend).all()

@@ -1,4 +1,5 @@
-"""Pictures of a report: `python -m tests.reports.picture report.html docs/report.png` (1280 px, first screens).
+"""Pictures of a report: `python -m tests.reports.picture report.html docs/report.png` (1280 px, the first screens).
+
 
 With `--all FOLDER` at 1280 and 390 px and in the dark, whole pages, to look at.
 """

@@ -25,8 +25,8 @@ UNREADABLE = (
     "cross_attention_layers",
 )
 """Fields of families whose layers this reader does not describe: Mamba hybrids, searched architectures, RWKV,
-compressed attention (DeepSeek-V4), Kimi-Linear, layers with heads of their own (MiMo-V2), cross-attention (Llama 3.2
-Vision)."""
+compressed attention (DeepSeek-V4), Kimi-Linear, layers with heads of their own (MiMo-V2),
+cross-attention (Llama 3.2 Vision)."""
 LOWER_PRECISION = {"gptq": "int4", "awq": "int4", "mxfp4": "mxfp4", "fbgemm_fp8": "fp8"}
 SLIDING_PATTERN = {"gemma2": 2, "gemma3_text": 6, "gpt_oss": 2}
 """Every n-th layer attends to everything in families whose older configs do not say so (their reference code does)."""

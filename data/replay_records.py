@@ -10,8 +10,11 @@ from data.records import Configuration
 
 @dataclass(frozen=True, slots=True)
 class PoolReplay:
-    """One pool in one situation: `replicas` share `rps`. knee_rps is what a replica was found to hold where it missed
-    (0 where nothing does), else nan. classes has the times of every class over all seeds; holds is the verdict."""
+    """One pool in one situation: `replicas` share `rps`; promised_rps is what the plan counts on from each.
+
+    knee_rps is what a replica was found to hold where it missed (0 where nothing does), else nan. classes has the times
+    of every class over all seeds; holds is the verdict.
+    """
 
     configuration: Configuration
     region: str
@@ -19,6 +22,7 @@ class PoolReplay:
     situation: str
     replicas: int
     rps: float
+    promised_rps: float
     classes: tuple[ClassTimes, ...]
     holds: bool
     breaks: str

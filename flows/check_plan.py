@@ -11,7 +11,7 @@ from data.catalog import find_engine, find_gpu, find_llm
 from data.forecast_records import Forecast
 from data.history import TrafficHistory
 from data.plan_records import FleetPlan, FleetProblem, Pool
-from data.records import Capacity, CapacityTable, SloTarget
+from data.records import Capacity, CapacityTable, Configuration, SloTarget
 from data.replay_records import Derating, PoolReplay, Replay
 from flows.problem import fleet_problem
 from flows.progress import report
@@ -19,7 +19,7 @@ from models.replay import PoolLoad, replay
 from models.simulator.load import ClassLoad, Mix
 from optimizer.solve import solve
 
-ROUNDS = 2
+ROUNDS = 3
 """Times that a plan is solved again at most."""
 SAFETY = 0.98
 """Share of the rate that a replica was found to hold that it is planned with afterwards."""
@@ -42,8 +42,9 @@ def check(
         if not found or again == ROUNDS:
             break
         deratings += found
-        capacity = derate(capacity, found)
-        problem = fleet_problem(scenario, forecast, capacity)
+        # A second miss says that more than one configuration promises too much: the next to be chosen would, too.
+        capacity = derate(capacity, [*found, *_spread(found, deratings, capacity)] if again else found)
+        problem = replace(fleet_problem(scenario, forecast, capacity), last=problem.last)
         report(f"  {len(found)} configurations derated after the replay; planning again")
         plan = solve(problem, report)
     method = (
@@ -71,7 +72,7 @@ def replay_plan(
         for situation, replicas in situations(pool):
             load = PoolLoad(
                 pool.configuration, pool.region, pool.month, situation, replicas, pool.peak_rps, mix,
-                row.kv_capacity_tokens,
+                row.kv_capacity_tokens, promised_rps(mix, capacity, pool.configuration),
             )  # fmt: skip
             key = (pool.configuration, pool.region, situation)
             other = loads.get(key)
@@ -96,6 +97,13 @@ def situations(pool: Pool) -> list[tuple[str, int]]:
     if pool.rollout_replicas:
         found.append(("rollout", pool.replicas - pool.rollout_replicas))
     return found
+
+
+def promised_rps(mix: Mix, capacity: CapacityTable, configuration: Configuration) -> float:
+    """Requests/s of the mix that fill a replica by its classes' operating rates: they add up by bottleneck seconds."""
+    rate = {row.request_class: row.operating_rps for row in capacity.rows if row.configuration == configuration}
+    total = sum(one.share for one in mix)
+    return 1.0 / sum(one.share / total / rate[one.name] for one in mix)
 
 
 def _per_replica(load: PoolLoad) -> float:
@@ -133,13 +141,30 @@ def _deratings(rows: Sequence[PoolReplay], capacity: CapacityTable) -> list[Dera
         if row.holds:
             continue
         planned = row.rps / max(row.replicas, 1)
-        factor = SAFETY * row.knee_rps / planned
+        factor = SAFETY * row.knee_rps / row.promised_rps
         classes = tuple(one.name for one in row.classes)
         because = f"{row.situation} in {row.region}, {planned:.3g} req/s a replica: {row.breaks}"
         old = worst.get(row.configuration)
         if factor < 1.0 and (old is None or factor < old.factor):
             worst[row.configuration] = Derating(row.configuration, classes, factor, because)
     return list(worst.values())
+
+
+def _spread(found: Sequence[Derating], deratings: Sequence[Derating], capacity: CapacityTable) -> list[Derating]:
+    """The worst factor of every LLM and class, for the configurations that have not been replayed."""
+    known = {one.configuration for one in deratings}
+    worst: dict[tuple[str, str], Derating] = {}
+    for one in found:
+        for name in one.request_classes:
+            key = one.configuration.llm, name
+            if key not in worst or one.factor < worst[key].factor:
+                worst[key] = one
+    spread = []
+    for row in capacity.rows:
+        like = worst.get((row.configuration.llm, row.request_class))
+        if like is not None and row.excuse is None and row.configuration not in known:
+            spread.append(replace(like, configuration=row.configuration, request_classes=(row.request_class,)))
+    return spread
 
 
 def derate(capacity: CapacityTable, deratings: Sequence[Derating]) -> CapacityTable:

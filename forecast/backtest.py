@@ -113,7 +113,7 @@ def scored(windows: list[Window], method: str, evidence: Sequence[Evidence], ind
     )
 
 
-def with_intervals(past: Scored, everyone: Pool) -> tuple[Accuracy, ...]:
+def with_intervals(past: Scored, everyone: Pool, hours: bool = True) -> tuple[Accuracy, ...]:
     """Accuracy of all methods, the forecast's own intervals calibrated as today's are, each window by the others."""
     if not past.accuracy:
         return ()
@@ -122,7 +122,7 @@ def with_intervals(past: Scored, everyone: Pool) -> tuple[Accuracy, ...]:
     for i, one in enumerate(past.evidence):
         others = [other for j, other in enumerate(past.evidence) if j != i]
         without = summed(others, past.independent * len(others) / len(past.evidence))
-        fit = calibration(without, everyone)
+        fit = calibration(without, everyone, hours=hours)
         losses.append(pinball(past.actual[i], _upper(one, fit), 0.95))
         for level in LEVELS:
             seen = one.hour[~np.isnan(one.hour)]

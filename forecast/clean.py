@@ -8,6 +8,8 @@ import pandas as pd
 from data.records import BoolArray, FloatArray, IntArray
 from data.units import HOURS_PER_WEEK
 
+PER_HOUR = {"s": 3600, "ms": 3600 * 10**3, "us": 3600 * 10**6, "ns": 3600 * 10**9}
+
 
 def filled(values: pd.Series) -> tuple[pd.Series, BoolArray]:
     """The series with unobserved hours filled, and a mask of those hours.
@@ -35,8 +37,9 @@ def group_means(values: FloatArray, group: IntArray, groups: int) -> FloatArray:
 
 
 def hour_of_week(index: pd.DatetimeIndex) -> IntArray:
-    """0 for Monday 00:00 UTC to 167."""
-    return np.asarray(index.day_of_week * 24 + index.hour, dtype=np.int64)
+    """0 for Monday 00:00 UTC to 167; index in UTC."""
+    # 1970-01-01 was a Thursday. The calendar fields of pandas give the same at twenty times the cost.
+    return np.asarray((index.asi8 // PER_HOUR[index.unit] + 3 * 24) % HOURS_PER_WEEK, dtype=np.int64)
 
 
 def last_weeks(values: pd.Series, weeks: int) -> pd.Series:

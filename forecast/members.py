@@ -116,18 +116,19 @@ def day_profile(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
     been ordinary.
     """
     recent = last_weeks(history, 4)
-    root, index = np.sqrt(recent.to_numpy()), pd.DatetimeIndex(recent.index)
-    kind, ahead = (np.asarray((when.day_of_week >= 5) * 24 + when.hour, dtype=np.int64) for when in (index, future))
+    root = np.sqrt(recent.to_numpy())
+    hours, coming = hour_of_week(pd.DatetimeIndex(recent.index)), hour_of_week(future)
+    kind, ahead = ((when >= 5 * 24) * 24 + when % 24 for when in (hours, coming))
     every = np.nan_to_num(group_means(root, kind % 24, 24), nan=float(root.mean()))
     profile = group_means(root, kind, 48)
     profile = np.where(np.isnan(profile), np.tile(every, 2), profile)
-    day, fitted = np.asarray(index.day_of_week), profile[kind]
+    day, fitted = hours // 24, profile[kind]
     own = np.bincount(day, weights=root * fitted, minlength=7)
     total = np.bincount(day, weights=fitted * fitted, minlength=7)
     ratio = np.divide(own, total, out=np.ones(7), where=total > 0.0)
     days = np.bincount(day, minlength=7) / 24.0
     factor = 1.0 + (ratio - 1.0) * days / (days + 1.0)
-    return np.asarray(np.square(profile[ahead] * factor[np.asarray(future.day_of_week)]))
+    return np.asarray(np.square(profile[ahead] * factor[coming // 24]))
 
 
 def level_and_shape(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:

@@ -21,6 +21,9 @@ from forecast.residuals import DAY, ErrorBank
 
 SPREAD_DOUBT = 0.1
 """Standard deviation of the log of a series' error scale: that of a scale estimated from about 50 days."""
+MEAN_SHARE = 0.5
+"""Where a level is a mean, how far paths are moved from having it as their median to having it as their mean: wholly,
+and new bursts go uncovered (assumption, chosen on generated intermittent series)."""
 Z80 = 1.2816
 PEAK_STRETCH = 0.2
 """The largest hour of a month comes from a tail that few days have shown: its own tails are those of t with 5 degrees
@@ -47,6 +50,7 @@ class PathModel:
     levels: FloatArray
     ceiling: float
     calibration: Calibration = Calibration()
+    mean: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +144,15 @@ def one_series(model: PathModel, draws: Draws, number: int, quiet: BoolArray, gr
     hours = len(model.point)
     fit = model.calibration
     level = standard_levels(model.belief, draws.normals[number], draws.pair) * fit.level
+    if model.mean:
+        level = level - MEAN_SHARE * np.log(np.exp(np.clip(level, -4.0, 4.0)).mean(axis=0))
     by_hour = np.repeat(level, HOURS_PER_WEEK, axis=1)[:, :hours]
     growth_log = np.log(growth.factor) + draws.growth[:, None] * growth.deviation
     mean = (model.point * np.exp(np.clip(by_hour + growth_log, -4.0, 4.0))).astype(np.float32)
     z = _errors(model.bank, draws, quiet)[:, :hours]
-    spread = np.sqrt(np.float32(model.bank.constant) + np.float32(model.bank.slope) * mean)
+    # A slope learnt from next to nothing may be huge: what float32 holds is enough, the ceiling is below it.
+    slope = min(model.bank.slope, 1e36 / max(float(mean.max(initial=0.0)), 1e-30))
+    spread = np.sqrt(np.float32(min(model.bank.constant, 1e36)) + np.float32(min(slope, 1e36)) * mean)
     z *= spread
     # How large errors are is itself known from a few dozen days only.
     z *= (fit.hour * np.exp(SPREAD_DOUBT * draws.spread[:, None])).astype(np.float32)

@@ -216,7 +216,8 @@ def _in_parts(state: Search, seconds: float, whole_run: Future[Solved] | None) -
             roof = np.where(state.whole.name == "open", np.minimum(state.last, state.whole.matrix.upper), np.inf)
             _first_plan(state, state.last, roof, LAST, turn)
         areas = (state.fine, state.fine_prices, state.fine_parts)
-        _solve_parts(state, *areas, pool, turn, gap / 5, "areas at prices")
+        _solve_parts(state, *areas, pool, 2.0 * turn, gap / 5, "areas at prices")
+        _lift(state)
         for again in range(TURNS):
             months, closer = (state.whole, state.prices, state.parts), max(gap * 0.5 ** (again - 1), 1e-6)
             _solve_parts(state, *months, pool, 2.0 * turn, closer, "months at prices")
@@ -297,6 +298,20 @@ def _solve_parts(
         before, x = parts[name]
         parts[name] = (max(before, answer.bound), x if answer.x is None else answer.x)
     state.raise_bound(prices.rest + sum(value for value, _ in parts.values()), what)
+
+
+def _lift(state: Search) -> None:
+    """A month's part is worth at least what its areas and its supply are together, with the rows between them priced:
+    they are that part with more of it relaxed."""
+    matrix, y = state.whole.matrix, state.prices.duals
+    side = np.where(y > 0, matrix.row_lower, matrix.row_upper)
+    priced = np.where((state.fine.row_part < 0) & (y != 0.0), y * np.where(np.isfinite(side), side, 0.0), 0.0)
+    areas = state.fine.months // state.whole.months
+    for (month, group), (value, x) in state.parts.items():
+        mine = [state.fine_parts[month * areas + area, group][0] for area in range(areas)]
+        together = sum(mine) + float(priced[state.whole.rows_of(month, group)].sum())
+        state.parts[month, group] = (max(value, together), x)
+    state.raise_bound(state.prices.rest + sum(value for value, _ in state.parts.values()), "areas at prices")
 
 
 def _opened(state: Search) -> tuple[FloatArray, FloatArray]:

@@ -4,7 +4,8 @@
 
 FILE is a request log in any layout that `fleetcast ingest` reads, or token rates by minute (columns minute,
 tokens_per_s). Its busiest 24 hours are scaled to the peak; a shorter trace is repeated until it fills a day, which is
-said. The policies are the grid of `fleetcast autoscale`, over again where it has fewer. The replica is an assumed one of 10 requests/s at its knee: speed does not depend on it.
+said. The policies are the grid of `fleetcast autoscale`, over again where it has fewer. The replica is an assumed one
+of 10 requests/s at its knee: speed does not depend on it.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ from configs.costs import CostPolicy
 from configs.evaluation import EvaluationPolicy
 from configs.forecasting import ForecastPolicy
 from configs.planning import PlanPolicy
+from configs.reporting import ReportPolicy
+from configs.sensitivity import SensitivityPolicy
 from configs.traffic import Traffic
 
 
@@ -29,6 +31,8 @@ class Scenario(Section):
     compute: ComputePolicy = ComputePolicy()
     costs: CostPolicy = CostPolicy()
     autoscaling: AutoscalingPolicy = AutoscalingPolicy()
+    report: ReportPolicy = ReportPolicy()
+    sensitivity: SensitivityPolicy = SensitivityPolicy()
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> Scenario:

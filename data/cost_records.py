@@ -86,6 +86,8 @@ class Work:
     requests: float
     input_tokens: float
     output_tokens: float
+    cached_share: float = 0.0
+    """Of the input, in the prefix cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,14 @@ class UnitCost:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenMix:
+    """Of an (LLM, class): share of its compute that is prefill, and of its input that the prefix cache holds."""
+
+    prefill_share: float
+    cached_share: float
+
+
+@dataclass(frozen=True, slots=True)
 class CostReport:
     """Every line of a plan's cost, who it belongs to and what a unit of work costs."""
 
@@ -147,6 +157,8 @@ class CostReport:
     units: tuple[UnitCost, ...]
     assumptions: Mapping[str, tuple[float, str, Source]]
     """Name -> value, unit and source of every assumption used."""
+    mixes: Mapping[tuple[str, str], TokenMix]
+    """(LLM, class) -> how its compute divides."""
 
     @property
     def usd(self) -> float:

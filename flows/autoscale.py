@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from configs.errors import InputError
 from configs.loading import LoadedScenario, load_scenario
@@ -39,7 +40,9 @@ def autoscale_run(
     plan = read_plan(run)
     kept = run / "scenario.yaml"
     loaded = load_scenario(config if config is not None else str(kept))
-    asks = pools_of(plan, loaded.scenario.autoscaling.max_replicas)
+    demand = run / "demand.parquet"
+    scenarios = pd.read_parquet(demand) if demand.is_file() else None
+    asks = pools_of(plan, loaded.scenario.autoscaling.max_replicas, scenarios)
     if not asks:
         raise InputError(str(run), "a plan with pools", "none", "See `plan.json`, status.")
     return _scale(loaded, asks, read_traces(loaded, traces), data_folder)
@@ -83,7 +86,7 @@ def _pool(
     facts = known.facts
     burst = BurstBudget(policy.burst.factor, policy.burst.ramp_s, policy.burst.hold_s, policy.burst.short_s)
     shape = busiest_shape(history, ask.configuration.llm, ask.request_classes)
-    days, ordinary = loads(ask, shape, loaded.scenario, traces, facts)
+    days, weights = loads(ask, shape, loaded.scenario, traces, facts)
     peak_hour = ask.peak_rps / loaded.scenario.forecast.burst_factor
     asked = Question(
         facts=facts,
@@ -92,7 +95,7 @@ def _pool(
         promise=known.promise,
         signals=policy.signals,
         traces=tuple(days),
-        ordinary=tuple(ordinary),
+        weights=tuple(weights),
         trough_rps=float(shape.min() / shape.max()) * peak_hour,
         peak_rps=peak_hour,
         max_replicas=ask.max_replicas,
@@ -104,7 +107,8 @@ def _pool(
     chosen = choose(asked)
     plain = next(kind for kind in chosen.kinds if kind.name == "reaction")
     at = facts.operating_rps / facts.knee_rps
-    hardest = days[min(2, len(days) - 1)]
+    # The burst at the rise follows the scenarios; without bursts the last of these.
+    hardest = days[min(len(ask.scenarios), len(days) - 1)]
     found = PoolScaling(
         llm=ask.configuration.llm,
         region=ask.region,

@@ -23,15 +23,16 @@ def expected_work(demand: Demand, lengths: Mapping[tuple[str, str], LengthSample
     found = []
     for k, key in enumerate(demand.series):
         sample = lengths[key.llm, key.request_class]
-        tokens_in, tokens_out = (
-            float(np.average(part, weights=sample.weight)) for part in (sample.input_tokens, sample.output_tokens)
+        tokens_in, tokens_out, cached = (
+            float(np.average(part, weights=sample.weight))
+            for part in (sample.input_tokens, sample.output_tokens, sample.cached_tokens)
         )
         for m, month in enumerate(demand.months):
             hours = (
                 block.hours * float(demand.rps[k, m, max(b, 1) if len(blocks) > 1 else b] @ demand.probabilities)
                 for b, block in enumerate(blocks)
             )
-            found.append(Work(key, month, sum(hours) * SECONDS_PER_HOUR, tokens_in, tokens_out))
+            found.append(Work(key, month, sum(hours) * SECONDS_PER_HOUR, tokens_in, tokens_out, cached / tokens_in))
     return tuple(found)
 
 

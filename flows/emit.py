@@ -107,6 +107,7 @@ def _pool(
         gpus=one.gpus,
         replicas=int(pool["replicas"]),
         disrupted_max=int(pool["failure_replicas"]),
+        surge=int(pool["rollout_replicas"]),
         zones=scenario.plan.reserves.zones,
         serving=Serving(
             engine=one.engine,

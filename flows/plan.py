@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import State
 
 from configs.loading import LoadedScenario, load_scenario
 from configs.schema import Scenario
+from data.curve_records import ServiceCurve
 from data.forecast_records import Forecast
 from data.history import TrafficHistory
 from data.plan_records import FleetPlan, FleetProblem, LastPool
@@ -25,6 +26,7 @@ from flows.changes import last_pools
 from flows.corrections import in_force
 from flows.ledger import open_ledger, record_plan, since_the_last, unique_id
 from flows.lengths import at_forecast_lengths
+from flows.pool_curves import curves_of
 from flows.progress import Stopwatch, report
 from flows.run_folder import whole_folder
 from flows.spread import one_server, opaque, runner, series_on_cluster
@@ -42,6 +44,7 @@ class Steps:
     evaluate: Callable[[Scenario, TrafficHistory, Path], CapacityTable]
     optimize: Callable[[Scenario, Forecast, CapacityTable, tuple[LastPool, ...]], tuple[FleetProblem, FleetPlan]]
     check: Callable[[Scenario, TrafficHistory, Forecast, steps.Planned, Path], tuple[steps.Planned, Replay]]
+    draw: Callable[[Scenario, TrafficHistory, steps.Planned, Path], tuple[ServiceCurve, ...]]
     write: Callable[[steps.Made, Path, PlanBundle], object]
 
 
@@ -70,7 +73,7 @@ def as_task(step: Callable[..., T], retries: int = 0) -> Callable[..., T]:
     return call
 
 
-PLAIN = Steps(steps.ingest, steps.forecast, steps.evaluate, steps.optimize, steps.check, steps.write)
+PLAIN = Steps(steps.ingest, steps.forecast, steps.evaluate, steps.optimize, steps.check, curves_of, steps.write)
 TASKS = Steps(as_task(PLAIN.ingest, retries=2), *(as_task(getattr(PLAIN, one.name)) for one in fields(Steps)[1:]))
 
 
@@ -125,11 +128,14 @@ def plan_by(do: Steps, loaded: LoadedScenario, out: str, data_folder: str | None
     with watch.step("replay"):
         planned = steps.Planned(capacity, problem, plan)
         planned, replayed = do.check(loaded.scenario, ahead, demand, planned, loaded.base)
+    report("drawing service curves")
+    with watch.step("curves"):
+        curves = do.draw(loaded.scenario, ahead, planned, loaded.base)
     report("writing the report")
     made = steps.Made(loaded, history, demand, planned.capacity, planned.problem, planned.plan, replayed, watch, begun)
     final = Path(out) / unique_id(f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}")
     with whole_folder(final) as scratch:
-        bundle = since_the_last(ledger, steps.bundle(made), corrections)
+        bundle = since_the_last(ledger, replace(steps.bundle(made), curves=curves), corrections)
         do.write(made, scratch, bundle)
         # Before the folder gets its name: a run folder that can be seen is one that the ledger knows.
         record_plan(ledger, made, bundle, scratch, final.name, observed)

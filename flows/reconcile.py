@@ -217,7 +217,7 @@ def _cost_waterfall(month: str, planned: float, billed: float, ratios: Mapping[s
         "USD",
         lambda r: planned * cost_ratio(r) * r["not explained"],
         causes,
-        note="against the bill; `not explained` is what the measured causes leave over",
+        note="against the bill; 'not explained' is what the measured causes leave over",
     )
 
 

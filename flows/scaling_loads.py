@@ -46,21 +46,25 @@ def busiest_shape(history: TrafficHistory, llm: str, classes: Sequence[str]) -> 
 
 def loads(
     ask: PoolAsk, shape: FloatArray, scenario: Scenario, traces: Sequence[Load], facts: ReplicaFacts
-) -> tuple[list[LoadTrace], list[bool]]:
-    """The days that a policy is held against, and which of them are ordinary.
+) -> tuple[list[LoadTrace], list[float]]:
+    """The days that a policy is held against, and their weights in what it costs (0 for bursts and traces).
 
-    A median day and a design day, both expected at the median; the burst on the design day at the steepest rise, the
-    peak and the trough; every real trace at the pool's own design peak. Bursts stop at what all replicas carry.
+    The busiest day at the peak of every demand scenario up to the design, expected at the median; the burst on the
+    design day at the steepest rise, the peak and the trough, unforeseen; every real trace at the design peak. Bursts
+    stop at what all replicas carry.
     """
     burst, seed = scenario.autoscaling.burst, scenario.seed
     budget = BurstBudget(burst.factor, burst.ramp_s, burst.hold_s, burst.short_s)
     peak_hour = ask.peak_rps / scenario.forecast.burst_factor
     hours = shape * (peak_hour / shape.max())
     design = day_from_hours("design day", hours, "history, at the plan's peak")
-    median = day_from_hours("median day", hours * ask.median_share, "history, at the median peak")
+    median = design.per_s * ask.median_share
     most = ask.max_replicas * facts.operating_rps
-    found = [_trace(median, median.per_s, seed, facts), _trace(design, median.per_s, seed + 1, facts)]
-    ordinary = [True, True]
+    found, weights = [], []
+    for number, (name, share, probability) in enumerate(ask.scenarios):
+        day = day_from_hours(name, hours * share, "history, at the scenario's peak")
+        found.append(_trace(day, median, seed + 100 + number, facts))
+        weights.append(probability)
     if burst.factor > 1.0:
         rise = np.diff(design.per_s, prepend=design.per_s[0])
         slow = np.convolve(rise, np.ones(900) / 900.0, mode="same")
@@ -75,12 +79,12 @@ def loads(
             day = with_burst(design, budget, at_s, most)
             day = replace(day, name=f"burst at {name}")
             found.append(_trace(day, design.per_s, seed + 2 + number, facts))
-            ordinary.append(False)
+            weights.append(0.0)
     for number, load in enumerate(traces):
         day, expected = real_day(load, ask.peak_rps)
         found.append(_trace(day, expected, seed + 10 + number, facts))
-        ordinary.append(False)
-    return found, ordinary
+        weights.append(0.0)
+    return found, weights
 
 
 def _trace(load: Load, expected: FloatArray, seed: int, facts: ReplicaFacts) -> LoadTrace:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from configs.errors import InputError
 from configs.loading import load_scenario
@@ -24,7 +25,8 @@ PLAN_SCHEMA = "fleetcast.plan/1"
 @dataclass(frozen=True, slots=True)
 class PoolAsk:
     """A pool to be scaled: what runs where for whom, its design peak (sub-hour), most replicas, a replica-hour's price,
-    and its median peak over its design peak."""
+    its median peak over its design peak, and the demand scenarios up to the design as (name, peak over design peak,
+    probability)."""
 
     configuration: Configuration
     region: str
@@ -33,6 +35,7 @@ class PoolAsk:
     max_replicas: int
     usd_per_replica_h: float
     median_share: float = 1.0
+    scenarios: tuple[tuple[str, float, float], ...] = (("design day", 1.0, 1.0),)
 
 
 def read_plan(run: Path) -> dict[str, Any]:
@@ -56,8 +59,9 @@ def configuration_of(raw: Mapping[str, Any]) -> Configuration:
     return Configuration(**{one.name: raw[one.name] for one in fields(Configuration)})
 
 
-def pools_of(plan: Mapping[str, Any], most: int | None) -> list[PoolAsk]:
-    """Every configuration and region of the plan once, as in the month in which it has most replicas."""
+def pools_of(plan: Mapping[str, Any], most: int | None, demand: pd.DataFrame | None = None) -> list[PoolAsk]:
+    """Every configuration and region of the plan once, as in the month in which it has most replicas; demand: the
+    run's demand table, for its scenarios."""
     largest: dict[tuple[Configuration, str], Mapping[str, Any]] = {}
     for pool in plan["pools"]:
         key = (configuration_of(pool["configuration"]), str(pool["region"]))
@@ -70,8 +74,30 @@ def pools_of(plan: Mapping[str, Any], most: int | None) -> list[PoolAsk]:
         price = _price(plan["prices"], region, one.gpu)
         replicas = int(pool["replicas"]) if most is None else most
         median = _median_share(series, str(pool["month"]), float(plan["planning_quantile"]))
-        found.append(PoolAsk(one, region, classes, float(pool["peak_rps"]), replicas, price * one.gpus, median))
+        ask = PoolAsk(one, region, classes, float(pool["peak_rps"]), replicas, price * one.gpus, median)
+        if demand is not None:
+            days = _scenarios(demand, one.llm, str(pool["month"]), int(plan["design_scenario"]))
+            ask = replace(ask, scenarios=days or ask.scenarios)
+        found.append(ask)
     return found
+
+
+def _scenarios(demand: pd.DataFrame, llm: str, month: str, design: int) -> tuple[tuple[str, float, float], ...]:
+    """Scenarios of the LLM's peak block by load over the design scenario's; those beyond it are not promised and left
+    out, the others' probabilities add up to 1."""
+    names = {name: find_llm(name).name for name in demand["llm"].unique()}
+    mine = demand[(demand["llm"].map(names) == llm) & (demand["month"] == month)]
+    peak = mine[mine["block"] == mine["block"].iloc[0]] if len(mine) else mine
+    rps = peak.groupby("scenario")["rps"].sum()
+    if design not in rps.index or rps[design] <= 0.0:
+        return ()
+    share = rps / rps[design]
+    probability = peak.groupby("scenario")["probability"].first()
+    kept = [s for s in share.index if share[s] <= 1.0 + 1e-9]
+    total = float(probability[kept].sum())
+    return tuple(
+        (f"scenario {int(s) + 1} of {len(share)}", float(share[s]), float(probability[s]) / total) for s in kept
+    )
 
 
 def _price(rows: Sequence[Mapping[str, Any]], region: str, gpu: str) -> float:

@@ -201,6 +201,7 @@ def bundle(made: Made) -> PlanBundle:
         provenance=record,
         scenario=scenario,
         memory=memory_of(scenario, made.history, made.plan),
+        calibration=load_coefficients(calibration=calibration_files(scenario, made.loaded.base)).corrections,
     )
 
 

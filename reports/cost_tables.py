@@ -102,6 +102,7 @@ def cost_document(report: CostReport) -> dict[str, Any]:
         "lines": [asdict(line) for line in report.lines],
         "attribution": [asdict(one) | {"usd": one.usd} for one in report.attribution],
         "unit_costs": [asdict(one) for one in report.units],
+        "mixes": [{"llm": llm, "request_class": name} | asdict(mix) for (llm, name), mix in report.mixes.items()],
         "assumptions": [
             {"name": name, "value": value, "unit": unit, "source": asdict(source)}
             for name, (value, unit, source) in report.assumptions.items()

@@ -33,7 +33,7 @@ FINALISTS = 24
 class Question:
     """A pool that scales: its replica, what starting one takes, what must hold, and the load it is held against.
 
-    traces: those of a day without a burst come with `ordinary` true; they say what a policy costs.
+    weights: of the traces in what a policy costs; those of bursts are 0.
     """
 
     facts: ReplicaFacts
@@ -42,7 +42,7 @@ class Question:
     promise: float
     signals: tuple[Signal, ...]
     traces: tuple[LoadTrace, ...]
-    ordinary: tuple[bool, ...]
+    weights: tuple[float, ...]
     trough_rps: float
     peak_rps: float
     max_replicas: int
@@ -115,9 +115,8 @@ def judge(asked: Question, tried: Sequence[Tried], traces: Sequence[LoadTrace]) 
     for i, seen, column in sorted(columns, key=lambda one: one[0]):
         for row in range(len(tried)):
             found[row].append(_verdict(traces[i].name, seen, row, column, float(usd[row, i])))
-    # What a day costs: the mean over ordinary ones, or over all where there is none.
     daily = usd * 24.0 / np.array(hours)
-    weight = np.array(asked.ordinary, dtype=np.float64) if any(asked.ordinary) else np.ones(len(traces))
+    weight = np.array(asked.weights, dtype=np.float64)
     per_day: FloatArray = daily @ weight / weight.sum()
     return [
         Candidate(one.policy, _holds(asked, verdicts), float(per_day[i]), tuple(verdicts))

@@ -16,6 +16,7 @@ KINDS = {
     "warm reserve": "replicas beyond what the signal asks for, ready at all hours",
     "standby nodes": "nodes kept with the image on them: only weights and warm-up are waited for",
     "forecast": "scales by the forecast a start-up ahead, and on its signal where load exceeds it",
+    "fixed": "as many replicas as there may be, at all hours: nothing scales",
 }
 THRESHOLDS = (0.75, 0.65, 0.55, 0.45, 0.35)
 """Loads below the operating point at which a scaler may hold its replicas, as shares of the knee."""
@@ -45,14 +46,15 @@ def policies(
     interval_s: float,
     forecast: bool,
 ) -> list[Tried]:
-    """Every kind on every signal, with the fewest replicas that the trough needs, or that its burst needs."""
+    """Every kind on every signal, with the fewest replicas that the trough needs, its burst, or the peak."""
     at = facts.operating_rps / facts.knee_rps
     reserve = max(math.ceil((burst.factor - 1.0) * peak_rps / facts.knee_rps), 1)
     reserves = sorted({1, math.ceil(reserve / 2), reserve})
     usual = math.ceil(trough_rps / facts.operating_rps)
     bursting = math.ceil(burst.factor * trough_rps / facts.knee_rps)
     # Two at least: one may fail or be drained.
-    floors = sorted({min(max(one, 2), max_replicas) for one in (usual, bursting)})
+    at_peak = math.ceil(peak_rps / facts.operating_rps)
+    floors = sorted({min(max(one, 2), max_replicas) for one in (usual, bursting, at_peak)})
     lead_s = start_up.cold_s + interval_s
     rows: list[tuple[str, float, int, int, float]] = [("reaction", at, 0, 0, 0.0)]
     rows += [("lower threshold", load, 0, 0, 0.0) for load in THRESHOLDS if load < at]
@@ -90,4 +92,5 @@ def policies(
                 ),
             )
         )
-    return found
+    still = ScalerPolicy("rate", facts.operating_rps, max_replicas, max_replicas, interval_s=interval_s)
+    return [*found, Tried("fixed", at, still)]

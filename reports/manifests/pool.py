@@ -16,7 +16,8 @@ OURS = "fleetcast.io/"
 class PoolManifest:
     """One pool: whose, where, how many replicas, what starts one, how it scales.
 
-    disrupted_max: replicas that may be gone at once by choice, the pool's N+k; zones: places to spread over;
+    disrupted_max: replicas that may be gone at once by choice, the pool's N+k; surge: replicas beyond its own that the
+    plan holds for rollouts; zones: places to spread over;
     start_s: seconds until a started container serves (weights and warm-up); drain_s: seconds it is given to finish.
     """
 
@@ -29,6 +30,7 @@ class PoolManifest:
     gpus: int
     replicas: int
     disrupted_max: int
+    surge: int
     zones: int
     serving: Serving
     image: str

@@ -14,6 +14,7 @@ from reports.manifests.yaml_text import documents
 NOTES = (
     "Apply one of keda/ and hpa/ beside deployment/, never both: two scalers would undo each other's work.",
     "kserve/ stands instead of deployment/ and keda/: it holds the InferenceService and its own ScaledObject.",
+    "standby/ holds the standby nodes of policies that have them; its pods yield to the pool's own.",
     "hpa/ needs a metrics adapter that serves `fleetcast_signal` by the query in each object's annotation.",
 )
 
@@ -32,6 +33,8 @@ def render(
     for pool in pools:
         place = dns_name(pool.region)
         whole = [workload.deployment(pool), workload.service(pool), workload.disruption_budget(pool)]
+        if pool.policy is not None and pool.policy.standby_nodes > 0:
+            add(f"{place}/standby/{pool.name}.yaml", documents(workload.standby(pool, pool.policy.standby_nodes)))
         add(f"{place}/deployment/{pool.name}.yaml", documents(whole))
         served: list[Any] = [workload.inference_service(pool)]
         if pool.policy is not None:

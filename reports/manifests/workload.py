@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from reports.manifests.engines import FACES, PORT, command
-from reports.manifests.pool import PoolManifest
+from reports.manifests.pool import APP, PoolManifest
 from reports.manifests.yaml_text import Value
 
 PROBE_S = 10
@@ -88,7 +88,7 @@ def deployment(pool: PoolManifest) -> dict[str, Value]:
         "spec": {
             **replicas,
             "selector": {"matchLabels": pool.selector},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": _rollout(pool)},
             # Until a slow start is over it is no failed rollout.
             "progressDeadlineSeconds": max(600, math.ceil(4.0 * pool.start_s)),
             "template": {
@@ -97,6 +97,55 @@ def deployment(pool: PoolManifest) -> dict[str, Value]:
             },
         },
     }
+
+
+def _rollout(pool: PoolManifest) -> dict[str, Value]:
+    """Beside the running replicas where the plan holds room for it; else in place of those that may be lost: a surge
+    without GPUs would wait for ever."""
+    if pool.surge > 0:
+        return {"maxSurge": pool.surge, "maxUnavailable": 0}
+    return {"maxSurge": 0, "maxUnavailable": max(pool.disrupted_max, 1)}
+
+
+def standby(pool: PoolManifest, replicas: int) -> list[dict[str, Value]]:
+    """Room for replicas that are not there yet: pods that hold the GPUs and the engine's image, do nothing, and give
+    way to any pod of the pool; the cluster's autoscaler then fills the room up again."""
+    name = f"{pool.name}-standby"
+    labels = pool.labels | {f"{APP}name": name, f"{APP}component": "standby"}
+    selector = pool.selector | {f"{APP}name": name}
+    known = metadata(pool, "-standby") | {"labels": labels}
+    held = container(pool, "standby")
+    kept = {key: held[key] for key in ("name", "image", "resources", "securityContext")}
+    spec = {key: value for key, value in pod(pool, "standby").items() if key in ("tolerations",)}
+    return [
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": name, "labels": labels, "annotations": pool.annotations},
+            "value": -10,
+            "preemptionPolicy": "Never",
+            "globalDefault": False,
+        },
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": known,
+            "spec": {
+                "replicas": replicas,
+                "selector": {"matchLabels": selector},
+                "template": {
+                    "metadata": {"labels": labels, "annotations": pool.annotations},
+                    "spec": {
+                        **spec,
+                        "automountServiceAccountToken": False,
+                        "terminationGracePeriodSeconds": 0,
+                        "priorityClassName": name,
+                        "containers": [{**kept, "command": ["sleep"], "args": ["infinity"]}],
+                    },
+                },
+            },
+        },
+    ]
 
 
 def service(pool: PoolManifest) -> dict[str, Value]:

@@ -18,7 +18,7 @@ from flows.emit import emit_run, manifests
 from flows.scaling_pools import asked_configuration, pools_of, read_plan
 from flows.show_autoscale import show_autoscale
 from tests.flows.conftest import Run
-from tests.flows.small import small_made
+from tests.flows.small import small_made, small_scenario
 from tests.reports.test_manifests import check
 
 Write = Callable[[dict[str, Any]], Path]
@@ -42,6 +42,10 @@ def test_every_pool_of_a_run_is_scaled(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     steps.write(made, folder)
+    # Two signals are enough here, and a third of the work.
+    raw = yaml.safe_load((folder / "scenario.yaml").read_text(encoding="utf-8"))
+    raw["autoscaling"] = {"signals": ["concurrency", "rate"]}
+    (folder / "scenario.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     pools = autoscale_run(folder, None, ())
     plan = read_plan(folder)
     assert [(one.configuration.gpu, one.region) for one in pools] == [
@@ -65,7 +69,13 @@ def test_every_pool_of_a_run_is_scaled(tmp_path: Path) -> None:
     # The same folder and its scaling as manifests; another plan's scaling is refused.
     (tmp_path / "scaling.json").write_text(text, encoding="utf-8")
     written = emit_run(folder, tmp_path / "scaling.json", tmp_path / "k8s")
-    assert {name.split("/")[1] for name in written if "/" in name} == {"deployment", "hpa", "keda", "kserve", "plain"}
+    assert {name.split("/")[1] for name in written if "/" in name} - {"standby"} == {
+        "deployment",
+        "hpa",
+        "keda",
+        "kserve",
+        "plain",
+    }
     again = manifests(folder, tmp_path / "scaling.json")
     assert {name: (tmp_path / "k8s" / name).read_text(encoding="utf-8") for name in written} == again
     for name in written:
@@ -90,8 +100,20 @@ def test_every_pool_of_a_run_is_scaled(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_configuration_from_the_command_line(fleetcast: Run, tmp_path: Path) -> None:
-    arguments = ["--gpu", "H100-SXM", "--precision", "fp8", "--class", "batch-summary", "--peak", "30"]
+def test_one_configuration_from_the_command_line(fleetcast: Run, write_scenario: Write, tmp_path: Path) -> None:
+    config = write_scenario(small_scenario() | {"autoscaling": {"signals": ["rate"]}})
+    arguments = [
+        "--config",
+        str(config),
+        "--gpu",
+        "H100-SXM",
+        "--precision",
+        "fp8",
+        "--class",
+        "batch-summary",
+        "--peak",
+        "30",
+    ]
     done = fleetcast("autoscale", *arguments, "--json", "--out", "scaling.json")
     assert done.returncode in (0, 3), done.stderr
     (pool,) = json.loads(done.stdout)["pools"]

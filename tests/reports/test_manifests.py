@@ -34,7 +34,7 @@ QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|Ki|Mi|Gi)?")
 SERVING = Serving("vllm", "meta-llama/Llama-3.1-70B", "Llama-3.1-70B", 4, 1, 1, 256, 8192, 131072, 0.88, "bf16", True)
 POLICY = ScalerPolicy("concurrency", 33.4, 3, 12, headroom=2, down_window_s=600.0, smoothing_s=15.0)
 POOL = PoolManifest(
-    "default", "Llama-3.1-70B", ("chat", "code"), "us-east", "H100-SXM", "fp8", 4, 12, 1, 2, SERVING,
+    "default", "Llama-3.1-70B", ("chat", "code"), "us-east", "H100-SXM", "fp8", 4, 12, 1, 0, 2, SERVING,
     "vllm/vllm-openai:v0.19.0", "llm-serving", "http://prometheus:9090", 800_000.0, 133.0, 60.0, POLICY,
 )  # fmt: skip
 PLAN: dict[str, Any] = {
@@ -185,6 +185,31 @@ def test_a_forecast_becomes_a_schedule_that_begins_early() -> None:
     assert spans((1, 1, 2)) == [(0, 2, 1), (2, 3, 2)]
     for one in found:
         check(one)
+
+
+def test_standby_pods_hold_a_replicas_room_and_yield() -> None:
+    files = render(PLAN, [replace(POOL, policy=replace(POLICY, standby_nodes=3))], {})
+    assert not any("/standby/" in path for path in CALM)
+    (text,) = [text for path, text in files.items() if "/standby/" in path]
+    priority, workload = yaml.safe_load_all(text)
+    check(priority)
+    check(workload)
+    assert priority["value"] < 0
+    assert workload["spec"]["replicas"] == 3
+    pod = workload["spec"]["template"]["spec"]
+    assert pod["priorityClassName"] == priority["metadata"]["name"]
+    assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "4"
+    # Neither the pool's Deployment and Service nor its signal count them.
+    (own,) = [one for one in objects(CALM) if one["kind"] == "Deployment"]
+    labels = workload["spec"]["template"]["metadata"]["labels"]
+    assert not own["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_a_rollout_takes_the_room_that_the_plan_holds() -> None:
+    for surge, expected in ((0, {"maxSurge": 0, "maxUnavailable": 1}), (2, {"maxSurge": 2, "maxUnavailable": 0})):
+        found = objects(render(PLAN, [replace(POOL, surge=surge)], {}))
+        (workload,) = [one for one in found if one["kind"] == "Deployment"]
+        assert workload["spec"]["strategy"]["rollingUpdate"] == expected
 
 
 @given(st.floats(1e-4, 1e9))

@@ -24,7 +24,7 @@ def question(load: LoadTrace, most: int = 30) -> Question:
         promise=0.95,
         signals=("concurrency", "rate"),
         traces=(load,),
-        ordinary=(True,),
+        weights=(1.0,),
         trough_rps=40.0,
         peak_rps=100.0,
         max_replicas=most,
@@ -38,6 +38,7 @@ def test_every_kind_is_tried_on_every_signal_within_its_limits() -> None:
     assert {one.kind for one in found} == set(KINDS)
     assert {one.policy.signal for one in found} == set(signals)
     assert all(2 <= one.policy.min_replicas <= one.policy.max_replicas == 12 for one in found)
+    assert [one.policy.min_replicas for one in found if one.kind == "fixed"] == [12]
     assert all(one.policy.reactive == (one.kind != "forecast") for one in found)
     assert all(one.policy.headroom == 0 == one.policy.standby_nodes for one in found if one.kind == "reaction")
     none = policies(replica(), START, BURST, signals, 40.0, 100.0, 12, 15.0, False)

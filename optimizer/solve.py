@@ -130,7 +130,7 @@ def _answer(merged: FleetProblem, start: float, say: Callable[[str], None]) -> A
         if alike is not merged and relaxed.x is not None and not served(declared, relaxed.x, places):
             continue
         # What is left to do in the whole model, if anything, takes a few times as long as it did so far.
-        aside = 0.0 if alike is merged else 3.0 * (time.perf_counter() - begun)
+        aside = 0.0 if alike is merged else min(3.0 * (time.perf_counter() - begun), 0.1 * alike.time_limit_s)
         left = max(stop - time.perf_counter() - aside, 0.0)
         outcome = search(frame, declared, relaxed, alike.mip_gap, left, alike.seed, say, point, floor)
         told = compared(frame, declared, outcome)

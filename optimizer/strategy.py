@@ -38,8 +38,9 @@ WHOLE_INTEGERS = 250
 ALONGSIDE_INTEGERS = 1500
 """Models with no more are also given to HiGHS whole, beside their parts, on a core of its own."""
 TURNS = 12
-TURN_COLUMNS_PER_S, TURN_LEAST_S = 3000.0, 1.0
-"""Seconds of the first turn: a model's columns over the first, and no less than the second."""
+TURN_COLUMNS_PER_S, TURN_LEAST_S, TURN_MOST = 3000.0, 1.0, 0.08
+"""Seconds of the first turn: a model's columns over the first, no less than the second, and no more than this share of
+the time there is, so that even a short search gets to a plan of its own."""
 LAST = "the pools of the last plan"
 TOGETHER = 5
 """Scenarios of a month that one part holds."""
@@ -209,7 +210,7 @@ def _in_parts(state: Search, seconds: float, whole_run: Future[Solved] | None) -
     gap = state.gap
     state.stop = whole_run.done if whole_run is not None else lambda: False
     threads = 1 if whole_run is not None else min(os.cpu_count() or 1, 2)
-    turn = min(max(state.whole.matrix.columns / TURN_COLUMNS_PER_S, TURN_LEAST_S), 0.15 * seconds)
+    turn = min(max(state.whole.matrix.columns / TURN_COLUMNS_PER_S, TURN_LEAST_S), TURN_MOST * seconds)
     with ThreadPoolExecutor(threads) as pool:
         _relax_parts(state)
         if state.last.any():

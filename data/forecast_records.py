@@ -123,3 +123,5 @@ class Forecast:
     groups: tuple[GroupForecast, ...] = ()
     lengths: tuple[LengthForecast, ...] = ()
     reduction: Reduction = field(default_factory=lambda: Reduction(0.0, 0.0, 0.0))
+    fresh: Demand | None = None
+    """Paths drawn anew, each a scenario: what the finished plan is tried on."""

@@ -10,7 +10,7 @@ from data.records import Configuration
 
 @dataclass(frozen=True, slots=True)
 class PoolReplay:
-    """One pool in one situation: `replicas` share `rps`; promised_rps is what the plan counts on from each for this mix.
+    """One pool in one situation: `replicas` share `rps`; promised_rps is what the plan counts on from each.
 
     knee_rps is what a replica was found to hold where it missed (0 where nothing does), else nan. classes has the times
     of every class over all seeds; holds is the verdict.

@@ -17,8 +17,9 @@ KV-cache share (1 a full replica); requests/s that arrive."""
 class ReplicaFacts:
     """One replica as the scaler's world knows it: a few figures and three lines of its service curve.
 
-    The lines are read at `load`, a uniform grid of served rate over knee from 0 up: requests running, share of the KV
-    cache in use, and share of served requests within their SLO. saturation_rps is what a replica serves when there is
+    The lines are read at `load`, points of served rate over knee from 0 up: requests running, share of the KV cache in
+    use, share of served requests within their SLO, and requests that wait for a moment though there is room (past the
+    knee the queue of the pool takes over). saturation_rps is what a replica serves when there is
     always work; ttft_slack_s how long a request may wait in the queue; max_queue how many may wait before more are
     turned away; tokens_running and tokens_waiting what one request holds of each kind.
     """
@@ -34,6 +35,7 @@ class ReplicaFacts:
     running: FloatArray
     kv_share: FloatArray
     within_slo: FloatArray
+    waiting: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,31 +206,46 @@ class BurstBudget:
 
 
 @dataclass(frozen=True, slots=True)
-class PoolScaling:
-    """How one pool is scaled: the policy chosen, its runners-up by kind, and where reacting alone is too late.
+class Kind:
+    """A kind of policy, what it means, and its best: the cheapest that keeps the promise, else the least short."""
 
-    reactive: the best policy that neither forecasts nor holds a reserve; reactive_holds: whether it keeps the promise;
-    follows_per_min: the growth of load a minute, as a share, that a reactive scaler with this threshold can follow;
-    burst_reserve: replicas that must be ready before the burst, by the closed form; fixed_usd_per_day: what the pool
-    costs at max_replicas day and night.
+    name: str
+    meaning: str
+    best: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class PoolScaling:
+    """How one pool is scaled: the policy chosen, the best of every kind, and where reacting alone is too late.
+
+    kinds: from plain reaction to forecasts; signals: the best policy on each signal. follows_per_min: the growth of
+    load a minute, as a share, that plain reaction can follow; warm_reserve: replicas ready beyond the operating point's
+    need at the peak; supply_factor: the largest burst at the peak that max_replicas carries at the knee;
+    fixed_usd_per_day: what the pool costs at max_replicas day and night.
     """
 
-    pool: str
+    llm: str
     region: str
+    request_classes: tuple[str, ...]
     configuration: Configuration
     facts: ReplicaFacts
     start_up: StartUp
     promise: float
     burst: BurstBudget
+    peak_rps: float
     chosen: Candidate
-    reactive: Candidate
-    best_of_signal: tuple[Candidate, ...]
-    reactive_holds: bool
+    chosen_kind: str
+    kinds: tuple[Kind, ...]
+    signals: tuple[Candidate, ...]
     follows_per_min: float
-    burst_reserve: int
+    warm_reserve: int
+    supply_factor: float
     usd_per_replica_h: float
     fixed_usd_per_day: float
     policies: int
     statement: str
-    timeline: Timeline
+    schedule: tuple[int, ...]
+    """Replicas by hour UTC [24] that the chosen policy wants by the forecast; empty where it has none."""
+    timelines: tuple[tuple[str, Timeline], ...]
+    """The chosen policy and plain reaction on the burst at the steepest rise."""
     method: str

@@ -44,7 +44,7 @@ def check(
         deratings += found
         # A second miss says that more than one configuration promises too much: the next to be chosen would, too.
         capacity = derate(capacity, [*found, *_spread(found, deratings, capacity)] if again else found)
-        problem = fleet_problem(scenario, forecast, capacity)
+        problem = replace(fleet_problem(scenario, forecast, capacity), last=problem.last)
         report(f"  {len(found)} configurations derated after the replay; planning again")
         plan = solve(problem, report)
     method = (

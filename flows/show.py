@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.show_procurement import procurement_tables
+from flows.show_procurement import procurement_tables, sample_line
 from flows.steps import Finished
-from reports import page, tables
+from reports import cost_tables, page, tables
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], numeric: set[int]) -> Table:
@@ -41,15 +41,35 @@ def show_plan(console: Console, done: Finished) -> None:
         costs = [(row[0], row[1], row[2], row[3], row[5], row[8]) for row in tables.costs(bundle)]
         cost_head = ("month", "commitments", "on demand", "held", "cash USD", "USD/1,000 requests")
         console.print(_table("Expected cost", cost_head, costs, {1, 2, 3, 4, 5}), "")
+    if bundle.costs.lines:
+        full = cost_tables.brief(bundle.costs)
+        console.print(_table("Full cost over the horizon", ("what", "USD", "share"), full[:9], {1, 2}))
+        left = f"... and {len(full) - 9} smaller lines; " if len(full) > 9 else ""
+        console.print(f"{left}in all {bundle.costs.usd:,.0f} USD; budget.csv has them in FOCUS 1.2 columns", "")
     if plan.shortfalls:
         short = tables.shortfalls(bundle)
         short_head = ("series", "month", "block", "req/s short", "why", "what would lift it")
         console.print(_table("Not served", short_head, short[:8], {3}), "")
         if len(short) > 8:
             console.print(f"... and {len(short) - 8} more in report.html")
+    if plan.conflict:
+        rules = ", ".join(plan.conflict)
+        console.print(
+            f"[yellow]![/] These rules contradict the promise to protected classes, together: {escape(rules)}. "
+            "Lifting any one of them is enough.",
+            "",
+        )
+    best = next((one for one in plan.baselines if one.name.endswith(" only")), None)
+    if best is not None:
+        promise = "" if best.serves_promise else ", which does not serve what is promised"
+        console.print(
+            f"{best.saving:.1%} cheaper than the best fleet of one GPU type ({escape(best.name)}{promise})", ""
+        )
     if bundle.replay.rows:
         _, verdict, detail = page.replay_card(bundle)
         console.print(f"Replay {verdict}: {detail} (peak hour, whole and with reserves missing)", "")
+    if plan.sample is not None:
+        console.print(sample_line(plan.sample), "")
     stats = plan.stats
     console.print(
         f"[dim]{stats.status}: objective {stats.objective_usd:,.0f} USD, bound {stats.bound_usd:,.0f} USD, gap "

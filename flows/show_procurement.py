@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from rich.table import Table
 
 from data.procurement_records import Order, Procurement, RunOut
+from data.scenario_records import SampleCheck
 
 Make = Callable[[str, Sequence[str], Sequence[Sequence[str]], set[int]], Table]
 SHOWN = 12
@@ -60,3 +61,12 @@ def procurement_tables(found: Procurement, make: Make) -> list[Table | str]:
     if outs:
         shown.append("\n".join(["Running out:", *(f"  {text}" for text in outs[:SHOWN])]))
     return shown
+
+
+def sample_line(found: SampleCheck) -> str:
+    """The plan in fresh scenarios, in one line."""
+    return (
+        f"In {found.scenarios:,} fresh scenarios: cash {found.p05_usd:,.0f} to {found.p95_usd:,.0f} USD (5 % to 95 %); "
+        f"the reserve is needed in {found.months_over:.1%} of months (stated risk {found.stated_risk:.0%}), "
+        f"protected load is lost in {found.months_short:.1%}, {found.hours_short_per_month:.2g} h a month"
+    )

@@ -131,6 +131,18 @@ def demand_from_summaries(
     )
 
 
+def demand_of_paths(
+    keys: tuple[SeriesKey, ...], summaries: list[PathSummary], months: tuple[Month, ...], burst_factor: float
+) -> Demand:
+    """Every path a scenario of its own, all equally likely: what a finished plan is tried on."""
+    names = tuple(Block(name, share * HOURS_PER_MONTH) for name, share in SHARES)
+    rps = np.stack([one.blocks.transpose(1, 2, 0) for one in summaries])
+    rps[:, :, 0] = np.stack([one.peak.T * burst_factor for one in summaries])
+    paths = rps.shape[3]
+    labels = tuple(m.label for m in months)
+    return Demand(keys, labels, names, np.full(paths, 1.0 / paths), rps / SECONDS_PER_HOUR)
+
+
 def reduction(
     demand: Demand, summaries: list[PathSummary], months: tuple[Month, ...], sum_peak: FloatArray, burst_factor: float
 ) -> Reduction:

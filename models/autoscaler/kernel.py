@@ -50,7 +50,8 @@ class World(NamedTuple):
     tokens_waiting: jax.Array
     knots: jax.Array
     lines: jax.Array
-    """[3, knots]: slope changes of running, KV share and share within SLO at each knot; values at 0 in `bases`."""
+    """[4, knots]: slope changes of running, KV share, share within SLO and waiting at each knot; values at 0 in
+    `bases`."""
     bases: jax.Array
     cold: jax.Array
     warm: jax.Array
@@ -187,13 +188,13 @@ def _supply(s: State, up: jax.Array, down: jax.Array, k: Knobs, w: World) -> tup
     return given, stops
 
 
-def _lines(u: jax.Array, w: World) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Running requests, KV share and share within SLO at loads u, as sums of hinges: faster than gathers."""
-    values = [jnp.full_like(u, w.bases[i]) for i in range(3)]
+def _lines(u: jax.Array, w: World) -> list[jax.Array]:
+    """Running requests, KV share, share within SLO and waiting at loads u, as sums of hinges: faster than gathers."""
+    values = [jnp.full_like(u, w.bases[i]) for i in range(w.lines.shape[0])]
     for knot in range(w.knots.shape[0]):
         beyond = jnp.maximum(u - w.knots[knot], 0.0)
         values = [value + w.lines[i, knot] * beyond for i, value in enumerate(values)]
-    return values[0], values[1], values[2]
+    return values
 
 
 class Flow(NamedTuple):
@@ -227,16 +228,17 @@ def _step(f: Flow, arrivals: jax.Array, mean_rps: jax.Array, ready: jax.Array, k
     top = w.saturation / w.knee
     load = jnp.minimum(mean_rps / jnp.maximum(ready * w.knee, 1e-12), top)
     u = jnp.where((queue > 0) | (ready <= 0), top, load)
-    running, kv, within = _lines(u, w)
+    running, kv, within, waiting = _lines(u, w)
     short = (mean_rps > ready * w.knee * (1 + EPS)) | ~waits
     short_run = jnp.where(short, f.short_run + dt, 0.0)
     need = jnp.ceil(mean_rps / w.operating - EPS)
     missing = jnp.maximum(need - ready, 0.0)
     in_replicas = ready * running
+    in_queue = queue + ready * waiting
     seen = (
-        queue,
-        in_replicas + queue,
-        in_replicas * w.tokens_running + queue * w.tokens_waiting,
+        in_queue,
+        in_replicas + in_queue,
+        in_replicas * w.tokens_running + in_queue * w.tokens_waiting,
         ready * kv,
         arrivals / dt,
     )

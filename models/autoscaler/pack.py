@@ -66,7 +66,7 @@ def world(facts: ReplicaFacts, start_up: StartUp, tick_s: float, nodes_per_min: 
     def ticks(seconds: float) -> jax.Array:
         return number(max(in_ticks(seconds, tick_s), 1))
 
-    lines = np.stack([facts.running, facts.kv_share, facts.within_slo])
+    lines = np.stack([facts.running, facts.kv_share, facts.within_slo, facts.waiting])
     slopes = np.diff(lines, axis=1) / np.diff(facts.load)
     changes = np.concatenate([slopes[:, :1], np.diff(slopes, axis=1), -slopes[:, -1:]], axis=1)
     return World(
@@ -114,9 +114,11 @@ def start(
     rps = np.array([[one.expected_rps[0] for one in traces]])
     load = np.minimum(rps / np.maximum(ready * facts.knee_rps, 1e-12), facts.saturation_rps / facts.knee_rps)
     running = ready * np.interp(load, facts.load, facts.running)
+    waiting = ready * np.interp(load, facts.load, facts.waiting)
     first = {
-        "concurrency": running,
-        "tokens": running * facts.tokens_running,
+        "queue": waiting,
+        "concurrency": running + waiting,
+        "tokens": running * facts.tokens_running + waiting * facts.tokens_waiting,
         "kv_cache": ready * np.interp(load, facts.load, facts.kv_share),
         "rate": np.broadcast_to(rps, ready.shape),
     }

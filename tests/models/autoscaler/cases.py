@@ -23,6 +23,7 @@ def replica(knee_rps: float = 10.0, saturation: float = 1.3, max_queue: float = 
         running=np.interp(load, [0.0, 1.0, saturation], [0.0, 40.0, 64.0]),
         kv_share=np.interp(load, [0.0, saturation], [0.0, 0.9]),
         within_slo=np.interp(load, [0.0, 0.8, 1.0, saturation], [1.0, 1.0, 0.95, 0.5]),
+        waiting=np.interp(load, [0.0, 0.6, 1.0, saturation], [0.0, 0.2, 3.0, 3.0]),
     )
 
 

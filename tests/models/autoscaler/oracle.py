@@ -86,16 +86,19 @@ def play(
     ups: list[tuple[float, int]] = []
     downs: list[tuple[float, int]] = []
     queue = short_run = 0.0
-    lines = [list(map(float, one)) for one in (facts.load, facts.running, facts.kv_share, facts.within_slo)]
+    lines = [
+        list(map(float, one)) for one in (facts.load, facts.running, facts.kv_share, facts.within_slo, facts.waiting)
+    ]
     begin = float(trace.expected_rps[0])
     full = facts.saturation_rps / facts.knee_rps
     # As if the expected load of the first moment had been there for long, with no queue.
     load = min(begin / (ready * facts.knee_rps), full) if ready else full
     signal = {
         "none": 0.0,
-        "queue": 0.0,
-        "concurrency": ready * line(lines[0], lines[1], load),
-        "tokens": ready * line(lines[0], lines[1], load) * facts.tokens_running,
+        "queue": ready * line(lines[0], lines[4], load),
+        "concurrency": ready * (line(lines[0], lines[1], load) + line(lines[0], lines[4], load)),
+        "tokens": ready * line(lines[0], lines[1], load) * facts.tokens_running
+        + ready * line(lines[0], lines[4], load) * facts.tokens_waiting,
         "kv_cache": ready * line(lines[0], lines[2], load),
         "rate": begin,
     }[policy.signal]
@@ -185,11 +188,12 @@ def play(
             flat_out = facts.saturation_rps / facts.knee_rps
             load = flat_out if queue > 0 or not ready else min(mean / (ready * facts.knee_rps), flat_out)
             running = ready * line(lines[0], lines[1], load)
+            waiting = queue + ready * line(lines[0], lines[4], load)
             seen = {
                 "none": 0.0,
-                "queue": queue,
-                "concurrency": running + queue,
-                "tokens": running * facts.tokens_running + queue * facts.tokens_waiting,
+                "queue": waiting,
+                "concurrency": running + waiting,
+                "tokens": running * facts.tokens_running + waiting * facts.tokens_waiting,
                 "kv_cache": ready * line(lines[0], lines[2], load),
                 "rate": arrivals / trace.step_s,
             }[policy.signal]

@@ -180,12 +180,8 @@ def _seventy() -> list[str]:
         f"carry {eight.own.rps:.1f} requests/s at the SLO, which is "
         f"{eight.own.rps * TOKENS * HOURS_PER_MONTH * SECONDS_PER_HOUR / 1e9:,.1f} billion tokens a month if "
         "always full. "
-        "It holds as a price of two replicas, one of them the spare. "
-        + (
-            f"Against the median 70B API ({eight.rows[0].usd_per_mtok:.2f} USD a million tokens) the first "
-            "break-even is: "
-            f"{_m(eight.rows[0].daily_tokens)} tokens a day."
-        ),
+        "It holds as a price of two replicas, one of them the spare. Break-even in tokens a day against the median 70B "
+        f"API ({eight.rows[0].usd_per_mtok:.2f} USD a million tokens): {_m(eight.rows[0].daily_tokens)}.",
         "",
     ]
 

@@ -57,10 +57,9 @@ def _fan(answer: Sensitivity, one: CellOutlook) -> Picture:
     band = pd.DataFrame(
         {
             "month": [pd.Timestamp(f"{month}-15") for month in answer.months],
-            "p5": [row[0] for row in one.need], "p25": [row[1] for row in one.need], "p50": [row[2] for row in one.need],
-            "p75": [row[3] for row in one.need], "p95": [row[4] for row in one.need],
         }
-    )  # fmt: skip
+        | {f"p{level:.0%}".rstrip("%"): [row[i] for row in one.need] for i, level in enumerate(one.levels)}
+    )
     lines = [
         {"month": pd.Timestamp(f"{month}-15"), "GPUs": gpus, "line": "committed"}
         for month, gpus in zip(answer.months, one.committed, strict=True)

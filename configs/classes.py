@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from configs.base import Name, Section
 from configs.matching import Match, common
-from configs.traffic import Slo
+from configs.slo import Slo
 from configs.validation import validated
 from configs.yaml_files import load_yaml
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
+from configs.classes import load_classes
 from configs.errors import InputError
 from configs.schema import Scenario
 from configs.validation import validated
@@ -46,5 +48,15 @@ def load_scenario(file_or_name: str | Path | None) -> LoadedScenario:
             "neither",
             f"Embedded scenarios: {', '.join(shipped)}.",
         )
-    scenario = validated(Scenario, load_yaml(path), str(path))
-    return LoadedScenario(scenario, path, path.resolve().parent)
+    base = path.resolve().parent
+    scenario = validated(Scenario, _with_rules(load_yaml(path), base), str(path))
+    return LoadedScenario(scenario, path, base)
+
+
+def _with_rules(raw: Any, base: Path) -> Any:
+    """The scenario with the class rules written out that it names by file."""
+    traffic = raw.get("traffic") if isinstance(raw, dict) else None
+    if not isinstance(traffic, dict) or not isinstance(named := traffic.get("class_rules"), str):
+        return raw
+    rules = load_classes(base / named)
+    return {**raw, "traffic": {**traffic, "class_rules": rules.model_dump(mode="json")}}

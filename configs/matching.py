@@ -60,6 +60,15 @@ class Match(Section):
         return self
 
 
+def narrowed(rule: Match, further: Match) -> Match:
+    """The requests that both match. Raises ValueError where both say something of the same field."""
+    said = [field for field in (*LABEL_FIELDS, *TOKEN_FIELDS) if getattr(further, field) is not None]
+    for field in said:
+        if getattr(rule, field) is not None:
+            raise ValueError(f"`match` says {field!r}, which the rule of its class says already; leave it out")
+    return rule.model_copy(update={field: getattr(further, field) for field in said})
+
+
 def covers(pattern: str, other: str) -> bool:
     """Whether everything that `other` matches is matched by `pattern`."""
     if pattern.endswith("*"):

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Annotated, Literal
+from itertools import permutations
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from configs.base import Name, NonNegative, Positive, Section, Share
-from configs.matching import Match
-
-
-class Slo(Section):
-    """What "served" means: every stated percentile must hold at once."""
-
-    ttft_s: Positive = Field(description="time to first token, seconds, at `percentile`")
-    tpot_s: Positive = Field(description="time per output token after the first, seconds, at `percentile`")
-    e2e_s: Positive | None = Field(default=None, description="end-to-end time, seconds, at `percentile`")
-    percentile: Annotated[float, Field(gt=0.0, lt=100.0)] = 99.0
+from configs.classes import ClassRules
+from configs.matching import Match, narrowed
+from configs.slo import Slo
 
 
 class LengthFile(Section):
@@ -63,7 +58,9 @@ class IngestedLengths(Section):
 
     kind: Literal["ingested"] = "ingested"
     dataset: str = Field(min_length=1, description="the dataset's folder, absolute or relative to the config file")
-    match: Match = Field(default=Match(), description="which requests; all of them by default")
+    match: Match | None = Field(
+        default=None, description="which requests; with `class_rules`, which of the series' class; all by default"
+    )
 
 
 Lengths = Annotated[LengthFile | LogNormalLengths | IngestedLengths, Field(discriminator="kind")]
@@ -122,7 +119,9 @@ class Ingested(Section):
 
     kind: Literal["ingested"] = "ingested"
     dataset: str = Field(min_length=1, description="the dataset's folder, absolute or relative to the config file")
-    match: Match = Field(default=Match(), description="which requests; all of them by default")
+    match: Match | None = Field(
+        default=None, description="which requests; with `class_rules`, which of the series' class; all by default"
+    )
 
 
 Source = Annotated[HourlyCounts | RequestLog | Synthetic | Ingested, Field(discriminator="kind")]
@@ -160,23 +159,94 @@ class RequestClass(Section):
     shed_usd_per_request: Positive = Field(
         default=1.0, description="what a request not served costs; prices a shortfall, never hides it"
     )
+    tenant: Name | None = Field(default=None, description="whose traffic it is; errors are added up by tenant too")
 
 
 class Traffic(Section):
-    """All histories and classes."""
+    """All histories and classes. `class_rules` say which requests of a dataset a series plans, and give its SLO where
+    `classes` does not. A class of higher priority is shed last: where no cost of shedding is stated, each step in
+    priority costs ten times the one below it."""
 
     series: tuple[TrafficSeries, ...] = Field(min_length=1)
-    classes: dict[Name, RequestClass] = Field(min_length=1)
+    class_rules: ClassRules | None = Field(
+        default=None, description="a class rules file, as for `fleetcast describe --classes`, or its content"
+    )
+    classes: dict[Name, RequestClass] = Field(default={}, description="every class that a series names")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _promised_by_rules(cls, raw: Any) -> Any:
+        """Fills in the SLO and the cost of shedding of classes that have a rule."""
+        if not isinstance(raw, Mapping) or not raw.get("class_rules"):
+            return raw
+        try:
+            rules = ClassRules.model_validate(raw["class_rules"])
+        except ValidationError:
+            return raw  # said with its place when the field itself is checked
+        series, classes = raw.get("series"), raw.get("classes") or {}
+        if not isinstance(series, Sequence) or not isinstance(classes, Mapping):
+            return raw
+        planned = {one.get("request_class") for one in series if isinstance(one, Mapping)}
+        ranks = sorted({rule.priority for rule in rules.classes if rule.name in planned})
+        merged = dict(classes)
+        for rule in rules.classes:
+            given = classes.get(rule.name, {})
+            if rule.name not in planned or not isinstance(given, Mapping):
+                continue
+            own = {"slo": rule.slo.model_dump()} if rule.slo is not None else {}
+            merged[rule.name] = {"shed_usd_per_request": 10.0 ** ranks.index(rule.priority), **own, **given}
+        return {**raw, "class_rules": rules, "classes": merged}
 
     @model_validator(mode="after")
     def _consistent(self) -> Traffic:
         seen: set[tuple[str, str]] = set()
         for one in self.series:
             if one.request_class not in self.classes:
-                known = ", ".join(sorted(self.classes))
+                known = ", ".join(sorted(self.classes)) or "none"
                 raise ValueError(f"series of {one.llm} names class {one.request_class!r}; known: {known}")
             key = (one.llm, one.request_class)
             if key in seen:
                 raise ValueError(f"two series for LLM {key[0]} and class {key[1]}; merge them")
             seen.add(key)
+        for rule in self.class_rules.classes if self.class_rules else ():
+            stated = self.classes.get(rule.name)
+            if stated is not None and rule.slo is not None and stated.slo != rule.slo:
+                raise ValueError(f"class {rule.name!r} has one SLO in `classes` and another in its rule; keep one")
+        self._by_rules()
+        self._shed_by_priority()
         return self
+
+    def _by_rules(self) -> None:
+        if self.class_rules is None:
+            return
+        rules = {one.name: one.match for one in self.class_rules.classes}
+        seen: set[tuple[str, str, str]] = set()
+        for one in self.series:
+            for kind, said in (("source", one.source), ("lengths", one.lengths)):
+                if not isinstance(said, Ingested | IngestedLengths):
+                    continue
+                if said.match is None:
+                    if one.request_class not in rules and one.request_class != self.class_rules.unmatched:
+                        raise ValueError(
+                            f"`class_rules` has no class {one.request_class!r}: name one of {', '.join(rules)}, or say "
+                            f"which requests the {kind} of {one.llm}/{one.request_class} is (`match`)"
+                        )
+                    key = (kind, said.dataset, one.request_class)
+                    if key in seen and kind == "source":
+                        raise ValueError(
+                            f"two series plan all of class {one.request_class!r} of {said.dataset}: its requests would "
+                            "count twice; narrow each with `match`, for instance by llm"
+                        )
+                    seen.add(key)
+                elif one.request_class in rules:
+                    narrowed(rules[one.request_class], said.match)
+
+    def _shed_by_priority(self) -> None:
+        ranked = [one for one in self.class_rules.classes if one.name in self.classes] if self.class_rules else []
+        for high, low in permutations(ranked, 2):
+            costs = [self.classes[one.name].shed_usd_per_request for one in (high, low)]
+            if high.priority > low.priority and costs[0] < costs[1]:
+                raise ValueError(
+                    f"class {high.name!r} has a higher priority than {low.name!r} and a lower shed_usd_per_request "
+                    f"({costs[0]:g} < {costs[1]:g}): it would be shed first; change one"
+                )

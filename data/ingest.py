@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from configs.classes import ClassRules
 from configs.errors import InputError
 from configs.traffic import (
     HourlyCounts,
@@ -21,11 +22,12 @@ from configs.traffic import (
 from data.frames import checked_history
 from data.history import DataNote, TrafficHistory
 from data.hourly import complete_hours, read_hourly_counts
-from data.ingested import ingested_hours, ingested_lengths
+from data.ingested import ingested_hours, ingested_lengths, unplanned
 from data.lengths import lognormal, stratified
 from data.public_traces import find_trace
 from data.records import LengthSample
 from data.requests import RequestTable, hourly, read_requests
+from data.statistics.quality import forecastable
 from data.synthetic import hourly_requests, parameters_sha256
 
 WEEKS_FOR_A_WEEKLY_SEASON = 3
@@ -45,13 +47,13 @@ def _locate(path: str | None, public_name: str | None, base: Path, data_folder: 
 
 
 def _lengths(
-    one: TrafficSeries, base: Path, data_folder: Path | None, seed: int
+    one: TrafficSeries, base: Path, data_folder: Path | None, seed: int, rules: ClassRules | None
 ) -> tuple[LengthSample, list[DataNote], dict[str, str]]:
     """The token lengths of a series, notes, and input hashes."""
     own = series_seed(seed, one.llm, one.request_class, "lengths")
     spec = one.lengths
     if isinstance(spec, IngestedLengths):
-        return ingested_lengths(spec, base, one.prefix_cache_hit, own)
+        return ingested_lengths(spec, base, rules, one.request_class, one.prefix_cache_hit, own)
     if not isinstance(spec, LengthFile):
         sample = lognormal(spec, one.prefix_cache_hit, own)
         return sample, [DataNote("assumption", str(one.request_class), f"token lengths: {sample.source}")], {}
@@ -66,7 +68,7 @@ def _lengths(
 
 
 def _load(
-    one: TrafficSeries, base: Path, data_folder: Path | None, seed: int
+    one: TrafficSeries, base: Path, data_folder: Path | None, seed: int, rules: ClassRules | None
 ) -> tuple[pd.Series, list[DataNote], dict[str, str]]:
     """Requests by hour before scaling, notes, and input hashes."""
     source = one.source
@@ -79,7 +81,7 @@ def _load(
         name = f"synthetic/{one.llm}/{one.request_class}"
         return counts, [DataNote("assumption", name, text)], {name: parameters_sha256(source, own)}
     if isinstance(source, Ingested):
-        return ingested_hours(source, base)
+        return ingested_hours(source, base, rules, one.request_class)
     path = _locate(source.path, source.public_name, base, data_folder)
     if isinstance(source, HourlyCounts):
         read = read_hourly_counts(path, source.column, source.first_day)
@@ -107,8 +109,8 @@ def load_history(traffic: Traffic, base: Path, data_folder: Path | None, seed: i
     inputs: dict[str, str] = {}
     for one in traffic.series:
         name = f"{one.llm}/{one.request_class}"
-        counts, found_notes, hashes = _load(one, base, data_folder, seed)
-        sample, length_notes, length_hashes = _lengths(one, base, data_folder, seed)
+        counts, found_notes, hashes = _load(one, base, data_folder, seed, traffic.class_rules)
+        sample, length_notes, length_hashes = _lengths(one, base, data_folder, seed, traffic.class_rules)
         lengths[one.llm, one.request_class] = sample
         notes += [*found_notes, *length_notes]
         inputs |= hashes | length_hashes
@@ -118,7 +120,12 @@ def load_history(traffic: Traffic, base: Path, data_folder: Path | None, seed: i
         if one.failed_share > 0.0:
             text = f"{one.failed_share:.1%} of requests are retried once: offered load is divided by 1 - that"
             notes.append(DataNote("assumption", name, text))
-        if len(counts) < WEEKS_FOR_A_WEEKLY_SEASON * 168:
+        if not isinstance(one.source, Synthetic):
+            doubt = forecastable(counts.to_numpy(dtype="float64"))
+            if doubt.verdict != "forecastable":
+                text = f"{doubt.verdict}: {doubt.reason}; {doubt.fallback}"
+                notes.append(DataNote("warning", name, text))
+        elif len(counts) < WEEKS_FOR_A_WEEKLY_SEASON * 168:
             text = f"{len(counts)} hours of history do not show a weekly season: expect wide intervals"
             notes.append(DataNote("warning", name, text))
         scaled = counts * one.volume_multiplier / (1.0 - one.failed_share)
@@ -142,5 +149,10 @@ def load_history(traffic: Traffic, base: Path, data_folder: Path | None, seed: i
                     }
                 )
             )
+    if traffic.class_rules is not None:
+        planned = {one.request_class for one in traffic.series}
+        used = dict.fromkeys(one.source.dataset for one in traffic.series if isinstance(one.source, Ingested))
+        for dataset in used:
+            notes += unplanned(base / dataset, traffic.class_rules, planned)
     frame = checked_history(pd.concat(frames, ignore_index=True))
     return TrafficHistory(frame, lengths, tuple(notes), inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pandas as pd
 
 from configs.classes import ClassRule, ClassRules
 from configs.errors import InputError
+from configs.matching import Match, narrowed
 from configs.traffic import Ingested, IngestedLengths
-from data.classes import match_sql
+from data.classes import class_names, class_sql
 from data.dataset import opened
 from data.history import DataNote
 from data.hourly import complete_hours
@@ -20,11 +22,20 @@ from data.statistics.counts import class_counts, hourly_series
 from data.statistics.histogram_lengths import from_histograms
 from data.statistics.lengths import lengths
 
-_NAME = "matched"
+_REST = "rest"
 
 
-def _rules(match: Ingested | IngestedLengths) -> ClassRules:
-    return ClassRules(classes=(ClassRule(name=_NAME, match=match.match),), unmatched="rest")
+def selection(rules: ClassRules | None, name: str, match: Match | None) -> tuple[ClassRules, str]:
+    """Rules under which one class is what a series plans, and that class: the rule of the series' class, narrowed by
+    `match`; without a rule, `match` alone."""
+    known = {one.name: one for one in rules.classes} if rules is not None else {}
+    if rules is not None and match is None:
+        return rules, name
+    if name in known:
+        rule = known[name].model_copy(update={"match": narrowed(known[name].match, match or Match())})
+    else:
+        rule = ClassRule(name=name, match=match or Match())
+    return ClassRules(classes=(rule,), unmatched=_REST if name != _REST else "other"), name
 
 
 def _nothing(folder: Path) -> InputError:
@@ -36,13 +47,16 @@ def _nothing(folder: Path) -> InputError:
     )
 
 
-def ingested_hours(source: Ingested, base: Path) -> tuple[pd.Series, list[DataNote], dict[str, str]]:
-    """Requests by hour of what the rule matches, notes, and the dataset's hash. Raises InputError where nothing matches
-    or less than a day is whole."""
+def ingested_hours(
+    source: Ingested, base: Path, rules: ClassRules | None, name: str
+) -> tuple[pd.Series, list[DataNote], dict[str, str]]:
+    """Requests by hour of class `name`, notes, and the dataset's hash. Raises InputError where nothing matches or less
+    than a day is whole."""
+    chosen, name = selection(rules, name, source.match)
     folder = base / source.dataset
     with opened(folder) as (dataset, connection):
-        counted, said = class_counts(connection, _rules(source))
-        mine = next((one for one in counted if one.name == _NAME), None)
+        counted, said = class_counts(connection, chosen)
+        mine = next((one for one in counted if one.name == name), None)
         if mine is None:
             raise _nothing(folder)
         hours, gaps = complete_hours(hourly_series(mine), str(folder))
@@ -56,17 +70,18 @@ def ingested_hours(source: Ingested, base: Path) -> tuple[pd.Series, list[DataNo
 
 
 def ingested_lengths(
-    spec: IngestedLengths, base: Path, cached_share: float, seed: int
+    spec: IngestedLengths, base: Path, rules: ClassRules | None, name: str, cached_share: float, seed: int
 ) -> tuple[LengthSample, list[DataNote], dict[str, str]]:
-    """Joint lengths of what the rule matches. A declared cached share (above 0) replaces what the dataset says."""
+    """Joint lengths of class `name`. A declared cached share (above 0) replaces what the dataset says."""
+    chosen, name = selection(rules, name, spec.match)
     folder = base / spec.dataset
     with opened(folder) as (dataset, connection):
         hashes = {f"dataset/{folder.name}": dataset.sha256()}
-        found = lengths(connection, _rules(spec), seed, folder.name).get(_NAME)
+        found = lengths(connection, chosen, seed, folder.name).get(name)
         if found is not None:
             sample, share, joint = found.sample, found.cached_share, True
         else:
-            where = match_sql(spec.match, tokens=False)
+            where = f"{class_sql(chosen, tokens=False)} = {class_names(chosen).index(name)}"
             metered = from_histograms(connection, where, seed, f"{folder.name}, engine histograms")
             if metered is None:
                 raise _nothing(folder)
@@ -87,3 +102,19 @@ def ingested_lengths(
             DataNote("assumption", folder.name, f"{share:.1%} of input tokens count as cached, as the data say")
         )
     return sample, notes, hashes
+
+
+def unplanned(folder: Path, rules: ClassRules, planned: Collection[str]) -> list[DataNote]:
+    """A warning for every class of a dataset that no series plans, with its share of the requests."""
+    with opened(folder) as (_, connection):
+        counted, _ = class_counts(connection, rules)
+    total = sum(one.total() for one in counted)
+    return [
+        DataNote(
+            "warning",
+            f"{folder.name}/{one.name}",
+            f"{one.total() / total:.1%} of the dataset's requests are of this class, which no series plans",
+        )
+        for one in counted
+        if one.name not in planned and total > 0
+    ]

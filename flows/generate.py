@@ -6,15 +6,17 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
 from configs.classes import ClassRules, load_classes
 from configs.errors import InputError
+from data.class_traces import fit_class
 from data.classes import class_names
 from data.dataset import opened
-from data.fitted import fit, generate, minute_counts, read_class, write_trace
-from data.statistics.two_sample import Comparison, compare
+from data.generated import generate, numbers, write_trace
+from data.statistics.two_sample import Comparison, compare, compare_hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,16 @@ def run(dataset: Path, classes: Path | None, name: str | None, hours: float, see
     if chosen not in names:
         raise InputError("--class", f"one of {', '.join(names)}", repr(chosen), "Correct it.")
     with opened(dataset) as (_, connection):
-        trace = read_class(connection, rules, chosen)
-    fitted = fit(trace, seed)
-    first, _ = minute_counts(trace.ts_us)
-    made = generate(fitted, first, max(round(hours * 60), 1), seed)
+        found = fit_class(connection, rules, chosen, seed)
+    fitted = found.fitted
+    made = generate(fitted, fitted.first_min, max(round(hours * 60), 1), seed)
     write_trace(made, out)
-    like = generate(fitted, first, fitted.minutes, seed + 1)
-    return Generated(str(out), len(made.ts_us), compare(trace, like, seed))
+    if found.trace is not None:
+        same = compare(found.trace, generate(fitted, fitted.first_min, fitted.minutes, seed + 1), seed)
+    else:
+        like = numbers(fitted, fitted.first_min, fitted.minutes, np.random.default_rng(seed + 1))
+        same = compare_hours(found.hours, like.reshape(-1, 60).sum(axis=1).astype(np.float64))
+    return Generated(str(out), len(made.ts_us), same)
 
 
 def as_json(found: Generated) -> str:

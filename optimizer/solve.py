@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
 
 from data.plan_records import Baseline, FleetPlan, FleetProblem, SolveStats
 from data.records import FloatArray
 from optimizer import extract
+from optimizer.blocks import layers, served, thinned
 from optimizer.cost import USD_SCALE
+from optimizer.explain import conflict, marginal_costs
 from optimizer.frame import Frame
-from optimizer.matrix import Declared, compiled
+from optimizer.matrix import Declared, compiled, run
 from optimizer.merge import apart, merge
 from optimizer.model import build_model
+from optimizer.procurement import procurement
 from optimizer.rules import RULES_COLUMNS, rule_prices
 from optimizer.sets import build_sets
+from optimizer.stochastic import stochastic_value
 from optimizer.strategy import Outcome, search
 
 
@@ -26,16 +32,11 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
     """
     say = progress or (lambda _: None)
     start = time.perf_counter()
-    alike, members = merge(problem)
-    frame = Frame(alike, build_sets(alike))
-    model = build_model(frame)
-    declared = compiled(model)
-    matrix = declared.matrix
-    built = time.perf_counter()
-    integers = int(matrix.integer.sum())
-    say(f"  {matrix.columns:,} columns, {matrix.rows:,} rows, {integers:,} integers")
-    left = max(problem.time_limit_s - (built - start), 0.0)
-    outcome = search(frame, declared, problem.mip_gap, left, problem.seed, say)
+    merged, members = merge(problem)
+    answer = _answer(merged, start, say)
+    frame, model, declared, outcome = answer.frame, answer.model, answer.declared, answer.outcome
+    alike, built = frame.problem, start + answer.build_s
+    matrix, integers = declared.matrix, int(declared.matrix.integer.sum())
     solved = time.perf_counter()
     gap = abs(outcome.objective - outcome.bound) / max(abs(outcome.objective), 1e-9)
     stats = SolveStats(
@@ -57,13 +58,19 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
     found = extract.pools(frame, model)
     spare = max(problem.time_limit_s - (solved - start), 0.05 * problem.time_limit_s)
     prices = rule_prices(problem, spare) if matrix.columns <= RULES_COLUMNS else ()
+    duals = named_duals(declared, outcome.duals)
+    short = apart(extract.shortfalls(frame, model), members, problem)
+    relaxed_usd = outcome.relaxed / USD_SCALE
+    value = stochastic_value(alike, declared, relaxed_usd, spare) if matrix.columns <= RULES_COLUMNS else None
     return FleetPlan(
         stats=stats,
         pools=found,
         purchases=extract.purchases(frame, model),
         costs=extract.costs(frame, model),
-        shortfalls=apart(extract.shortfalls(frame, model), members, problem),
-        binding=extract.binding(problem, named_duals(declared, outcome.duals)),
+        shortfalls=short,
+        binding=extract.binding(problem, duals),
+        marginal=marginal_costs(frame, merged.demand, duals, members),
+        conflict=conflict(problem, spare) if any(problem.protected[s.series.request_class] for s in short) else (),
         rejected=(*frame.sets.rejected, *extract.not_chosen(frame, model)),
         reserve_usd=extract.reserve_usd(problem, found),
         scenario_usd=extract.scenario_usd(frame, model),
@@ -74,9 +81,56 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
             f"commitments count in full within the horizon and at {problem.residual_value:.0%} residual value after it",
             "on-demand GPUs are held at a level for the whole month; steady replicas carry every block",
             "shadow prices are those of the linear relaxation",
+            *(["the search started from the pools of the last plan"] if any(frame.last) else []),
             *extract.exposures(frame, model),
         ),
+        procurement=procurement(frame, declared, model, outcome.x),
+        stochastic=value,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A declared model and the end of its search."""
+
+    frame: Frame
+    model: Any
+    declared: Declared
+    outcome: Outcome
+    build_s: float
+
+
+def _answer(merged: FleetProblem, start: float, say: Callable[[str], None]) -> Answer:
+    """The search over the blocks that can matter, and over all of them where that is not enough (blocks.py)."""
+    seconds = merged.time_limit_s
+    kept, second = layers(merged.demand)
+    stages = [thinned(merged, kept), merged] if len(kept) < len(merged.demand.blocks) else [merged]
+    build_s = 0.0
+    for alike in stages:
+        begun = time.perf_counter()
+        frame, model, declared = declare(alike)
+        build_s += time.perf_counter() - begun
+        matrix, last = declared.matrix, alike is stages[-1]
+        say(f"  {matrix.columns:,} columns, {matrix.rows:,} rows, {int(matrix.integer.sum()):,} integers")
+        # The second stage gets a share of its own, should the first have used up the time.
+        left = max(seconds - (time.perf_counter() - start), 0.0 if alike is stages[0] else 0.3 * seconds)
+        stop = time.perf_counter() + left
+        relaxed = run(matrix, relax=True, time_limit_s=left, seed=alike.seed)
+        places = [kept.index(b) for b in second]
+        if not last and relaxed.x is not None and not served(declared, relaxed.x, places):
+            continue
+        left = max(stop - time.perf_counter(), 0.0)
+        outcome = search(frame, declared, relaxed, alike.mip_gap, left, alike.seed, say)
+        if last or outcome.x is None or served(declared, outcome.x, places):
+            break
+    return Answer(frame, model, declared, outcome, build_s)
+
+
+def declare(problem: FleetProblem) -> tuple[Frame, Any, Declared]:
+    """The model of a merged problem: its frame, the Pyomo model and its matrix."""
+    frame = Frame(problem, build_sets(problem))
+    model = build_model(frame)
+    return frame, model, compiled(model)
 
 
 def compared(frame: Frame, declared: Declared, outcome: Outcome) -> tuple[Baseline, ...]:

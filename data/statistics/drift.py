@@ -1,7 +1,8 @@
-"""Do lengths and mix change over time? Periods compared with the first."""
+"""Do lengths and the mix of classes change over time? Periods compared with the first."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -11,6 +12,7 @@ from configs.classes import ClassRules
 from data.classes import class_names, class_sql
 from data.readers.session import one_row
 from data.records import FloatArray, IntArray
+from data.statistics.counts import Counts
 from data.statistics.lengths import PLACES, SERVED, SKETCH_STEPS, bucket_sql
 
 MODERATE, MAJOR = 0.1, 0.25
@@ -41,6 +43,19 @@ class Drift:
 
     period_s: int
     periods: tuple[Period, ...]
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Share of the classes `names` in the requests of each period [periods][classes], and how far each period's mix is
+    from the first's (population stability index, 0 for the first); starts are UTC."""
+
+    period_s: int
+    names: tuple[str, ...]
+    starts: tuple[str, ...]
+    shares: tuple[tuple[float, ...], ...]
+    psi: tuple[float, ...]
     verdict: str
 
 
@@ -117,6 +132,39 @@ def drifts(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> dict[str
             )
         if len(periods) >= 2:
             worst = max(max(p.psi_input, p.psi_output) for p in periods)
-            verdict = "major" if worst > MAJOR else "moderate" if worst > MODERATE else "none"
-            found[names[int(one)]] = Drift(period, tuple(periods), verdict)
+            found[names[int(one)]] = Drift(period, tuple(periods), _verdict(worst))
     return found
+
+
+def _verdict(worst: float) -> str:
+    return "major" if worst > MAJOR else "moderate" if worst > MODERATE else "none"
+
+
+def mix_drift(counted: Sequence[Counts]) -> Mix | None:
+    """The mix of classes by period, over the time in which all of them were counted; None for one class, or where fewer
+    than two periods have 200 requests."""
+    if len(counted) < 2:
+        return None
+    begin = max(one.span_s[0] for one in counted)
+    end = min(one.span_s[1] for one in counted)
+    if end - begin < 2 * 60:
+        return None
+    period = max(period_length(end - begin), *(one.width_s for one in counted))
+    whole = max(int((end - begin) // period), 1)
+    table = np.zeros((whole, len(counted)))
+    for column, one in enumerate(counted):
+        place = np.floor((one.at * one.width_s - begin) / period).astype(np.int64)
+        inside = (place >= 0) & (place < whole)
+        np.add.at(table[:, column], place[inside], one.count[inside])
+    kept = np.flatnonzero(table.sum(axis=1) >= LEAST_REQUESTS)
+    if len(kept) < 2:
+        return None
+    psi = tuple(stability_index(table[kept[0]], table[p]) for p in kept)
+    return Mix(
+        period_s=period,
+        names=tuple(one.name for one in counted),
+        starts=tuple(f"{np.datetime64(int(begin + p * period), 's')}Z" for p in kept),
+        shares=tuple(tuple(float(x) for x in table[p] / table[p].sum()) for p in kept),
+        psi=psi,
+        verdict=_verdict(max(psi)),
+    )

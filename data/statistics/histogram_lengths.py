@@ -9,6 +9,7 @@ import numpy as np
 
 from data.lengths import of_rows
 from data.records import FloatArray, LengthSample
+from data.statistics.lengths import Lengths, sampled_spread
 
 POINTS = 1024
 
@@ -61,3 +62,16 @@ def from_histograms(connection: duckdb.DuckDBPyConnection, where: str, seed: int
     ).fetchone()
     share = 0.0 if hit is None or not hit[0] or not hit[1] else min(float(hit[0]) / float(hit[1]), 1.0)
     return of_rows(sides[0], sides[1], np.floor(sides[0] * share), np.ones(POINTS), source)
+
+
+def engine_lengths(connection: duckdb.DuckDBPyConnection, where: str, seed: int, source: str) -> Lengths | None:
+    """Lengths of a class that only engines counted; percentiles are those between bucket edges."""
+    sample = from_histograms(connection, where, seed, f"{source}, engine histograms")
+    if sample is None:
+        return None
+    i, o, total = (
+        sampled_spread(values, sample.weight)
+        for values in (sample.input_tokens, sample.output_tokens, sample.input_tokens + sample.output_tokens)
+    )
+    cached = float((sample.weight * sample.cached_tokens).sum() / (sample.weight * sample.input_tokens).sum())
+    return Lengths(i, o, total, None, cached or None, sample)

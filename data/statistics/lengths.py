@@ -88,6 +88,15 @@ def spread(histogram: Histogram) -> Spread:
     return Spread(histogram.mean(), p50, p95, p99, float(histogram.values[-1]))
 
 
+def sampled_spread(values: IntArray, weight: FloatArray) -> Spread:
+    """The figures of a weighted sample: the smallest value at or below which the share lies."""
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weight[order]) / weight.sum()
+    last = len(values) - 1
+    p50, p95, p99 = (float(values[order][min(int(np.searchsorted(below, q)), last)]) for q in (0.5, 0.95, 0.99))
+    return Spread(float((values * weight).sum() / weight.sum()), p50, p95, p99, float(values.max()))
+
+
 def strata(total: Histogram) -> tuple[IntArray, IntArray]:
     """For every distinct total length: its first stratum, and over how many strata its requests are spread.
 

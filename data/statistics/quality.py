@@ -11,15 +11,17 @@ import pandas as pd
 
 from data.dataset import Source
 from data.records import FloatArray
-from data.statistics.arrivals import Arrivals
+from data.statistics.arrivals import seasonal_strength
 from data.statistics.counts import Counts, hourly_series
 from data.units import HOURS_PER_WEEK
+from data.workload import autocorrelation
 
 PLATEAU_HOURS = 6
 LEAST_HOURS = 24
 SEASONAL = 0.3
 """Autocorrelation (or strength) from which on a season is worth following."""
-ERRATIC_DISPERSION = 1000.0
+ERRATIC_CV = 1.0
+"""Standard deviation over mean of the hourly rate, counting noise taken out."""
 Verdict = Literal["forecastable", "short", "erratic", "not plannable"]
 
 
@@ -69,40 +71,60 @@ def plateaus(hours: FloatArray) -> list[int]:
     return [length + 1 for length in runs(same.astype(np.float64)) if length + 1 >= PLATEAU_HOURS]
 
 
-def _verdict(hours: int, arrivals: Arrivals) -> tuple[Verdict, str, str]:
-    """Whether the hourly history can be forecast, why, and what the planner then does (forecast/portfolio.py)."""
-    if hours < LEAST_HOURS:
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """Whether an hourly history can be forecast, why, and what the planner does about it (forecast/single.py)."""
+
+    verdict: Verdict
+    reason: str
+    fallback: str
+
+
+def forecastable(hours: FloatArray) -> Prospect:
+    """hours [n]: requests by hour, NaN where unobserved.
+
+    Erratic: no season stands out, and the hours vary by more than their mean beyond what Poisson counting explains
+    (which leaves out classes that are merely rare, and busy ones whose index of dispersion is large by volume alone).
+    """
+    seen = hours[np.isfinite(hours)]
+    if len(seen) < LEAST_HOURS:
         advice = "declare volumes (traffic source `synthetic`) and take the token lengths from this dataset"
-        return "not plannable", f"{hours} whole hours: the planner needs {LEAST_HOURS}", advice
-    if hours < HOURS_PER_WEEK:
-        advice = "the planner repeats the days it has, with intervals from a stated prior (grade D)"
-        return "short", f"{hours} h: no weekly season can be seen", advice
-    said = (
-        arrivals.autocorrelation_24h, arrivals.autocorrelation_168h, arrivals.daily_strength, arrivals.weekly_strength,
-    )  # fmt: skip
+        return Prospect("not plannable", f"{len(seen)} whole hours: the planner needs {LEAST_HOURS}", advice)
+    if len(seen) < HOURS_PER_WEEK:
+        advice = (
+            "the planner repeats the shape of the days it has, borrows the week's from other series of the class, and "
+            "takes its intervals from a stated prior (grade D)"
+        )
+        return Prospect("short", f"{len(seen)} h: no weekly season can be seen", advice)
+    at_day, at_week = autocorrelation(hours, 24), autocorrelation(hours, HOURS_PER_WEEK)
+    said = (at_day, at_week, seasonal_strength(hours, 24), seasonal_strength(hours, HOURS_PER_WEEK))
     strongest = max((value for value in said if value is not None), default=0.0)
-    dispersion = next((one.dispersion for one in arrivals.rates if one.width_s == 3600), 0.0)
-    if strongest < SEASONAL and dispersion > ERRATIC_DISPERSION:
-        at_day = "unknown" if said[0] is None else f"{said[0]:.2f}"
+    mean = float(seen.mean())
+    dispersion = float(seen.var() / mean) if mean > 0 else 0.0
+    if mean > 0 and strongest < SEASONAL and (dispersion - 1.0) / mean > ERRATIC_CV**2:
+        shown = "unknown" if at_day is None else f"{at_day:.2f}"
         reason = (
-            f"hourly index of dispersion {dispersion:,.0f}, autocorrelation at 24 h {at_day}: volumes come in "
+            f"hourly index of dispersion {dispersion:,.0f}, autocorrelation at 24 h {shown}: volumes come in "
             "episodes, not in seasons"
         )
         advice = (
-            "the planner keeps its forecast and grades it by its past errors (D where they are large): plan for its "
-            "upper quantiles, or declare a volume with the tenant behind it"
+            "hours are not forecast: where the backtest's WAPE exceeds 0.8 too, the planner draws whole days of this "
+            "class's own past, at a level that moves as its weeks have (grade D). Plan for an upper quantile, or "
+            "declare a volume with whoever sends it"
         )
-        return "erratic", reason, advice
-    if hours < 3 * HOURS_PER_WEEK:
-        advice = "the planner widens the level's uncertainty to its prior (grade C at best)"
-        return "short", f"{hours} h: the weekly season rests on fewer than three weeks", advice
+        return Prospect("erratic", reason, advice)
+    if len(seen) < 3 * HOURS_PER_WEEK:
+        advice = (
+            "the planner keeps the weekly profile it can tell from noise and widens its intervals (grade C at best)"
+        )
+        return Prospect("short", f"{len(seen)} h: the weekly season rests on fewer than three weeks", advice)
     if strongest < SEASONAL:
         reason = f"no season is visible (strongest {strongest:.2f}), and volumes are steady enough for a level"
-        return "forecastable", reason, "none needed: the forecast is close to a constant level"
-    return "forecastable", f"a season is visible (strongest {strongest:.2f})", "none needed"
+        return Prospect("forecastable", reason, "none needed: the forecast is close to a constant level")
+    return Prospect("forecastable", f"a season is visible (strongest {strongest:.2f})", "none needed")
 
 
-def quality(counts: Counts, arrivals: Arrivals) -> Quality:
+def quality(counts: Counts) -> Quality:
     """Quality of one class's hourly history."""
     series = hourly_series(counts)
     hours = series.to_numpy(dtype=np.float64)
@@ -114,7 +136,7 @@ def quality(counts: Counts, arrivals: Arrivals) -> Quality:
         smooth = np.convolve(np.tile(by_hour.to_numpy(), 3), np.ones(5) / 5, mode="same")[24:48]
         quiet = int(np.nanargmin(smooth)) if len(by_hour) == 24 else None
     spans = (("daily", 48), ("weekly", 2 * HOURS_PER_WEEK), ("yearly", 2 * 8760))
-    verdict, reason, fallback = _verdict(len(hours) - int(np.isnan(hours).sum()), arrivals)
+    prospect = forecastable(hours)
     return Quality(
         first=f"{series.index[0]:%Y-%m-%d %H:%M}Z" if len(series) else None,
         last=f"{series.index[-1]:%Y-%m-%d %H:%M}Z" if len(series) else None,
@@ -126,9 +148,9 @@ def quality(counts: Counts, arrivals: Arrivals) -> Quality:
         longest_plateau_h=max(flat, default=0),
         quietest_hour_utc=quiet,
         seasons=tuple(name for name, least in spans if len(hours) >= least),
-        verdict=verdict,
-        reason=reason,
-        fallback=fallback,
+        verdict=prospect.verdict,
+        reason=prospect.reason,
+        fallback=prospect.fallback,
     )
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from configs.classes import ClassRules
 from configs.errors import InputError
+from data.class_traces import read_class
 from data.dataset import opened
-from data.fitted import Trace, clock_resolution, excess, fit, generate, minute_counts, read_class, write_trace
+from data.fitted import Trace, clock_resolution, excess, fit, minute_counts
+from data.generated import generate, write_trace
 from data.statistics.two_sample import compare
 from data.synthetic import correlated_gamma
 from tests.data.ingest_files import one

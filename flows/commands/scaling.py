@@ -37,7 +37,8 @@ def autoscale(
     """Choose scaling thresholds, replica limits and the warm reserve of every pool; say where reacting is too late."""
     if (run is None) == (gpu is None):
         raise InputError("fleetcast autoscale", "a run folder, or --gpu", "both or neither", "Name one of them.")
-    from flows.autoscale import autoscale_one, autoscale_run, scaling_json
+    from data.scaling_file import scaling_json
+    from flows.autoscale import autoscale_one, autoscale_run
     from flows.progress import shown_on
     from flows.show_autoscale import show_autoscale
 

@@ -12,8 +12,9 @@ import yaml
 from rich.console import Console
 
 from configs.errors import InputError
+from data.scaling_file import scaling_document, scaling_json
 from flows import steps
-from flows.autoscale import autoscale_run, scaling_document, scaling_json
+from flows.autoscale import autoscale_run
 from flows.emit import emit_run, manifests
 from flows.scaling_pools import asked_configuration, pools_of, read_plan
 from flows.show_autoscale import show_autoscale

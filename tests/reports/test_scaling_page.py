@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from configs.errors import InputError
 from data.records import Configuration
+from data.scaling_file import read_scaling, scaling_document, scaling_json
 from data.scaling_records import (
     BurstBudget,
     Candidate,
@@ -20,6 +25,7 @@ from data.scaling_records import (
     TraceVerdict,
 )
 from reports import scaling
+from reports.machine import SCHEMA_FILE
 from reports.page import TEMPLATES
 from reports.scaling_page import page
 from tests.models.autoscaler.cases import replica
@@ -84,3 +90,23 @@ def test_the_section_escapes_names_and_draws_the_burst() -> None:
     assert "misses it for" in html
     assert 'id="scaling"' in html
     assert template.render(scaling=page([])).strip() == ""
+
+
+def test_the_file_is_valid_and_read_back_as_it_was(tmp_path: Path) -> None:
+    schema = json.loads((SCHEMA_FILE.parent / "scaling.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    pools = [pool(), replace(pool(), schedule=tuple(range(24)))]
+    document = scaling_document(pools)
+    jsonschema.validate(document, schema)
+    path = tmp_path / "scaling.json"
+    path.write_text(scaling_json(pools), encoding="utf-8")
+    assert scaling_document(read_scaling(path)) == document
+    for broken, where in (
+        ({"schema": "other/1"}, "schema"),
+        (document | {"pools": [document["pools"][0] | {"promise": "much"}]}, r"pools\[0\].promise"),
+        (document | {"pools": [{}]}, r"pools\[0\].llm"),
+        (document | {"pools": [document["pools"][0] | {"chosen": 1}]}, r"pools\[0\].chosen"),
+    ):
+        path.write_text(json.dumps(broken), encoding="utf-8")
+        with pytest.raises(InputError, match=where):
+            read_scaling(path)

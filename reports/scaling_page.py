@@ -5,15 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from data.scaling_records import PoolScaling, Timeline
 from reports import scaling
 from reports.charts import BLUE, INK, ORANGE, Picture, picture
+from reports.page import TEMPLATES
 
 SPAN_S = 3 * 3600.0
 """What the picture shows about the burst."""
@@ -46,6 +50,25 @@ def page(pools: Sequence[PoolScaling]) -> ScalingPage | None:
     if not pools:
         return None
     return ScalingPage(scaling.pool_rows(pools), tuple(_section(pool) for pool in pools))
+
+
+def render(pools: Sequence[PoolScaling]) -> str:
+    """The section as a page of its own, self-contained; user texts are escaped by the template."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=select_autoescape(["html", "j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    late = sum(not pool.kinds[0].best.holds for pool in pools)
+    holds = sum(pool.chosen.holds for pool in pools)
+    return environment.get_template("scaling.html.j2").render(
+        scaling=page(pools),
+        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        title=f"{holds} of {len(pools)} pools hold their SLO when scaled; plain reaction is too late in {late}",
+        version=metadata.version("fleetcast"),
+    )
 
 
 def _section(pool: PoolScaling) -> ScalingSection:

@@ -105,8 +105,8 @@ def _pool(
     chosen = choose(asked)
     plain = next(kind for kind in chosen.kinds if kind.name == "reaction")
     at = facts.operating_rps / facts.knee_rps
-    # The burst at the rise follows the scenarios; without bursts the last of these.
-    hardest = days[min(len(ask.scenarios), len(days) - 1)]
+    shorts = [row.short_s for row in plain.best.verdicts]
+    hardest = days[shorts.index(max(shorts))]
     found = PoolScaling(
         llm=ask.configuration.llm,
         region=ask.region,
@@ -129,6 +129,7 @@ def _pool(
         policies=chosen.tried,
         statement="",
         schedule=_schedule(chosen.best, days[0]),
+        pictured=hardest.name,
         timelines=(
             ("chosen", _timeline(chosen.best, hardest, asked)),
             ("reaction", _timeline(plain.best, hardest, asked)),

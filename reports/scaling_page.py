@@ -95,10 +95,11 @@ def burst_picture(pool: PoolScaling) -> Picture:
     for key, name in names.items():
         rows += _rows(name, lines[key], lines[key].ready * pool.facts.knee_rps, begin)
     frame = pd.DataFrame(rows)
-    short = float((spare < 0).sum()) * float(plain.seconds[1] - plain.seconds[0]) if len(plain.seconds) > 1 else 0.0
+    reaction = next(kind.best for kind in pool.kinds if kind.name == "reaction")
+    short = max(row.short_s for row in reaction.verdicts)
     order = ["load", names["chosen"], names["reaction"]]
-    missed = f"misses it for {scaling.minutes(short)}" if short else "carries it too"
-    title = f"{pool.llm} in {pool.region}: the burst at the rise, which plain reaction {missed}"
+    missed = f"is short of capacity for {scaling.minutes(short)}" if short else "carries it"
+    title = f"{pool.llm} in {pool.region}, {pool.pictured}: plain reaction {missed}"
 
     def build(width: int) -> Any:
         colour = alt.Scale(domain=order, range=[INK, BLUE, ORANGE])

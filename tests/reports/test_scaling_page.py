@@ -52,7 +52,8 @@ def pool(plain_holds: bool = False, chosen_holds: bool = True) -> PoolScaling:
         peak_rps=60.0, chosen=best, chosen_kind="warm reserve",
         kinds=(Kind("reaction", "", plain), Kind("warm reserve", "", best)), signals=(best,), follows_per_min=0.026,
         warm_reserve=3, supply_factor=1.98, usd_per_replica_h=10.0, fixed_usd_per_day=3360.0, policies=800,
-        statement="", schedule=(), timelines=(("chosen", replace(line, ready=np.full(120, 10.0))), ("reaction", line)),
+        statement="", schedule=(), pictured="burst at rise",
+        timelines=(("chosen", replace(line, ready=np.full(120, 10.0))), ("reaction", line)),
         method="continuous-batching simulation",
     )  # fmt: skip
 
@@ -82,7 +83,7 @@ def test_the_section_escapes_names_and_draws_the_burst() -> None:
     html = render([pool()])
     assert "<b>Llama" not in html
     assert html.count("<svg") == 2
-    assert "misses it for" in html
+    assert "burst at rise: plain reaction is short of capacity for 6.5 min" in html
     assert 'id="scaling"' in html
     assert "plain reaction is too late in 1" in html
     assert not re.search(r"https?://(?!www\.w3\.org/)", html)

@@ -163,6 +163,12 @@ def test_signals_are_read_over_the_pool_and_headroom_is_in_their_unit() -> None:
     (trigger,) = keda["spec"]["triggers"]
     assert trigger["metadata"]["threshold"] == "33.4"
     assert trigger["metadata"]["query"].endswith("+ 66.8")
+    small = replace(POOL, policy=replace(POLICY, signal="kv_cache", target=0.0217, headroom=1))
+    found = objects(render(PLAN, [small], {}))
+    metadata = next(one for one in found if one["kind"] == "ScaledObject")["spec"]["triggers"][0]["metadata"]
+    assert metadata["threshold"] == "2.17"
+    assert metadata["query"].startswith("(sum(avg_over_time(vllm:kv_cache_usage_perc{")
+    assert metadata["query"].endswith(") * 100 + 2.17")
     assert (keda["spec"]["minReplicaCount"], keda["spec"]["maxReplicaCount"]) == (3, 12)
     down = keda["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
     assert down == {

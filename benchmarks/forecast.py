@@ -3,10 +3,11 @@
     python -m benchmarks.forecast --series FILE [--train-weeks 12] [--horizon-weeks 4] [--origins 6]
                                   [--holidays COUNTRY] [--no-peers] [--json]
 
-FILE: a long frame `series_id, ts, y` (CSV or Parquet), hourly. Every series is forecast from several past origins with
-nothing known after them; calibration is pooled over the series of the file at the same origin. Prints WAPE, MASE, bias,
-pinball loss at 0.95, three-level coverage (hour, largest hour of the horizon, total of the horizon) and CPU seconds, by
-series and pooled. statsforecast (MSTL with AutoARIMA) and Prophet are scored in the same run where they are installed.
+FILE: a long frame `series_id, ts, y` (CSV or Parquet), hourly, or a CSV of `day, hour` and a series a column. Every
+series is forecast from several past origins with nothing known after them; calibration is pooled over the series of the
+file at the same origin. Prints WAPE, MASE, bias, pinball loss at 0.95, three-level coverage (hour, largest hour of the
+horizon, total of the horizon) and CPU seconds, by series and pooled. statsforecast (MSTL with AutoARIMA) and Prophet
+are scored in the same run where they are installed.
 --holidays: every method but the seasonal naive treats that country's public holidays as Sundays (Prophet: as its own
 holiday effects).
 
@@ -41,6 +42,7 @@ LEVELS = (0.8, 0.95)
 NORMAL = {0.8: 1.2816, 0.9: 1.6449, 0.95: 1.9600}
 PATHS = 500
 WINDOWS = 5
+FIRST_DAY = pd.Timestamp("2026-09-30", tz="UTC")
 
 Scored = dict[str, Any]
 Found = dict[str, np.ndarray]
@@ -55,6 +57,10 @@ def cpu_seconds() -> float:
 def read_series(path: Path) -> dict[str, pd.Series]:
     """Series by id on complete hourly grids; InputError where a column is missing or unusable."""
     frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    if {"day", "hour"} <= set(frame.columns) and "ts" not in frame:
+        # BurstGPT's days have no dates: day 0 is a Wednesday by convention.
+        frame["ts"] = FIRST_DAY + pd.to_timedelta(frame["day"] * 24 + frame["hour"], unit="h")
+        frame = frame.drop(columns=["day", "hour"]).melt("ts", var_name="series_id", value_name="y")
     missing = {"series_id", "ts", "y"} - set(frame.columns)
     if missing:
         raise InputError(str(path), "columns series_id, ts, y", f"no {', '.join(sorted(missing))}", "Rename them.")
@@ -192,7 +198,8 @@ def ratios(by_series: dict[str, dict[str, Scored]], against: str) -> Scored:
 def cuts_of(values: pd.Series, train_weeks: int, hours: int, origins: int) -> list[int]:
     """Origins of one series, evenly spaced from the first with enough training to the last with a whole horizon."""
     room = len(values) - hours
-    least = min(train_weeks * 168, max(room // 2, 336))
+    wanted = train_weeks * 168
+    least = wanted if room >= wanted else max(room // 2, 336)
     if room < least:
         return []
     count = min(origins, max((room - least) // (hours // 2) + 1, 1))

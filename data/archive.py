@@ -11,7 +11,6 @@ import types
 import zipfile
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -58,9 +57,13 @@ def load(kind: type[T], path: Path) -> T:
         raise InputError(str(path), f"an archived {kind.__name__}", got[:200], fix) from None
 
 
-@cache
+_HINTS: dict[Any, dict[str, Any]] = {}
+
+
 def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
+    if kind not in _HINTS:
+        _HINTS[kind] = get_type_hints(kind)
+    return _HINTS[kind]
 
 
 def _alternative(value: object, hint: Any) -> Any:

@@ -19,8 +19,14 @@ UNREADABLE = (
     "mamba_n_heads",
     "ssm_cfg",
     "time_mix_extra_dim",
+    "compress_ratios",
+    "linear_attn_config",
+    "hybrid_layer_pattern",
+    "cross_attention_layers",
 )
-"""Fields of families whose layers this reader does not describe: Mamba hybrids, searched architectures, RWKV."""
+"""Fields of families whose layers this reader does not describe: Mamba hybrids, searched architectures, RWKV,
+compressed attention (DeepSeek-V4), Kimi-Linear, layers with heads of their own (MiMo-V2),
+cross-attention (Llama 3.2 Vision)."""
 LOWER_PRECISION = {"gptq": "int4", "awq": "int4", "mxfp4": "mxfp4", "fbgemm_fp8": "fp8"}
 SLIDING_PATTERN = {"gemma2": 2, "gemma3_text": 6, "gpt_oss": 2}
 """Every n-th layer attends to everything in families whose older configs do not say so (their reference code does)."""
@@ -77,6 +83,9 @@ def llm_from_config(path: Path) -> Llm:
         if raw.get(key):
             fix = "Describe the LLM as an entry of data/catalog/llms.yaml."
             raise InputError(f"{path}, {key}", "a decoder of attention layers", "a family that is not read", fix)
+    if any(kind != 1 for kind in fields.listed("attn_type_list")):
+        fix = "Describe the LLM as an entry of data/catalog/llms.yaml."
+        raise InputError(f"{path}, attn_type_list", "softmax attention in every layer", "lightning attention", fix)
     layers, hidden = fields.number("num_hidden_layers", "n_layer"), fields.number("hidden_size", "n_embd")
     heads = fields.number("num_attention_heads", "n_head")
     if not layers * hidden * heads:

@@ -32,14 +32,15 @@ from optimizer.solve import solve
 LEAST_WEEKS = 4
 
 
-FACTORS = (0.8, 0.9, 1.0, 1.05, 1.1, 1.15, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0)
-"""By which a buffer's demand is multiplied until it is as safe as Fleetcast."""
+FACTORS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0)
+"""By which a rule's demand is multiplied to make it as safe as Fleetcast's plans were."""
 
 
 @dataclass(frozen=True, slots=True)
 class Equal:
-    """A buffer rule at Fleetcast's own shortfall: the least factor on its demand, the same in every month and chosen in
-    hindsight, at which it is short in no more hours and needs the reserve in no more; what it then costs."""
+    """A rule at the shortfall of Fleetcast's plans: the least factor on its demand, the same in every month and chosen
+    in hindsight, at which it is short in no more hours and needs the reserve in no more; what it then costs. The factor
+    levels what a rule adds for safety, so that costs compare how well it tells one month from another."""
 
     rule: str
     factor: float
@@ -58,7 +59,7 @@ class Backtest:
     left_usd: Mapping[str, float]
     notes: tuple[str, ...]
     equal: tuple[Equal, ...] = ()
-    """The buffers made as safe as Fleetcast, where asked for."""
+    """The rules made as safe as Fleetcast's plans, and no safer, where asked for."""
 
 
 def walk(
@@ -118,12 +119,12 @@ def at_equal_shortfall(
     say: Callable[[str], None],
     every_days: int | None = None,
 ) -> Backtest:
-    """The backtest with every buffer scaled until it is no shorter than Fleetcast; those that no factor makes so are
-    left out."""
+    """The backtest with every rule scaled until it is just no shorter than Fleetcast's plans were; those that no factor
+    makes so are left out."""
     table = {row[0]: row for row in totals(found)}
     mine = table["fleetcast"]
     equal = []
-    for name in BUFFERS:
+    for name in ("fleetcast", *BUFFERS):
         low, high = 0, len(FACTORS) - 1
         best: Equal | None = None
         while low <= high:
@@ -180,7 +181,9 @@ def backtest(
             id=unique_id(f"{found.scenario}-backtest-{stamp:%Y%m%dT%H%M%SZ}"),
             kind="backtest",
             scenario=found.scenario,
-            fingerprint=provenance.fingerprint(loaded.scenario.model_dump(mode="json"), inputs, provenance.versions()),
+            fingerprint=provenance.fingerprint(
+                loaded.scenario.model_dump(mode="json", exclude={"compute"}), inputs, provenance.versions()
+            ),
             issued_from=found.rows[-1].month,
             entries=(
                 Entry("config", loaded.file.name, loaded.file.read_bytes()),
@@ -245,8 +248,8 @@ def show_backtest(console: Console, found: Backtest) -> None:
     console.print("", by_month)
     for buffer in found.equal:
         console.print(
-            f"{escape(buffer.rule)} is as safe as fleetcast from {buffer.factor:g} times its demand on (in hindsight), "
-            f"and then costs {buffer.usd:,.0f} USD ({buffer.reserve_hours} reserve h)"
+            f"at fleetcast's shortfall, chosen in hindsight: {escape(buffer.rule)} x {buffer.factor:g} for "
+            f"{buffer.usd:,.0f} USD ({buffer.short_hours} short h, {buffer.reserve_hours} reserve h)"
         )
     for text in found.notes:
         console.print(f"[dim]{escape(text)}[/]")

@@ -81,7 +81,7 @@ def examine(question: CurveQuestion) -> CurveAnswer:
     row = table.rows[0]
     shares = {one.name: one.share for one in mix}
     total = sum(shares.values())
-    context = sum(one.share / total * _mean_context(one.lengths) for one in mix)
+    context = sum(one.share / total * mean_context(one.lengths) for one in mix)
     cost = step_cost([row.configuration], {llm.name: llm}, {gpu.name: gpu}, engine, coefficients, [context])
     limits = Limits(
         np.array([row.configuration.max_num_seqs]),
@@ -136,7 +136,7 @@ def _mix(question: CurveQuestion) -> tuple[str, Mix, tuple[Path, ...]]:
     return llms.pop(), tuple(found), (*named, *question.calibration)
 
 
-def _mean_context(sample: LengthSample) -> float:
+def mean_context(sample: LengthSample) -> float:
     return float((sample.weight * (sample.input_tokens + sample.output_tokens / 2)).sum() / sample.weight.sum())
 
 

@@ -192,7 +192,8 @@ def _through(bundle: PlanBundle, pool: Pool, mix: Mix, stream: Stream, each: Ite
     one = pool.configuration
     engine = find_engine(bundle.scenario.evaluate.engine)
     llms, gpus = {one.llm: find_llm(one.llm)}, {one.gpu: find_gpu(one.gpu)}
-    cost = step_cost([one], llms, gpus, engine, load_coefficients(), [mean_context(mix)])
+    catalog = load_coefficients().model_copy(update={"corrections": bundle.calibration})
+    cost = step_cost([one], llms, gpus, engine, catalog, [mean_context(mix)])
     row = next(row for row in bundle.capacity.rows if row.configuration == one and row.excuse is None)
     limits = Limits(
         np.array([one.max_num_seqs]),

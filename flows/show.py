@@ -10,7 +10,7 @@ from rich.table import Table
 
 from flows.show_procurement import procurement_tables, sample_line
 from flows.steps import Finished
-from reports import page, tables
+from reports import cost_tables, page, tables
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], numeric: set[int]) -> Table:
@@ -41,6 +41,11 @@ def show_plan(console: Console, done: Finished) -> None:
         costs = [(row[0], row[1], row[2], row[3], row[5], row[8]) for row in tables.costs(bundle)]
         cost_head = ("month", "commitments", "on demand", "held", "cash USD", "USD/1,000 requests")
         console.print(_table("Expected cost", cost_head, costs, {1, 2, 3, 4, 5}), "")
+    if bundle.costs.lines:
+        full = cost_tables.brief(bundle.costs)
+        console.print(_table("Full cost over the horizon", ("what", "USD", "share"), full[:9], {1, 2}))
+        left = f"... and {len(full) - 9} smaller lines; " if len(full) > 9 else ""
+        console.print(f"{left}in all {bundle.costs.usd:,.0f} USD; budget.csv has them in FOCUS 1.2 columns", "")
     if plan.shortfalls:
         short = tables.shortfalls(bundle)
         short_head = ("series", "month", "block", "req/s short", "why", "what would lift it")

@@ -11,6 +11,7 @@ from typing import Any
 from configs.loading import LoadedScenario
 from configs.schema import Scenario
 from configs.traffic import Synthetic
+from cost.focus import focus_rows, write_focus
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.forecast_records import Forecast
 from data.frames import KEYS
@@ -22,10 +23,13 @@ from data.replay_records import Replay
 from data.workload import describe
 from flows import provenance
 from flows.check_plan import check as check_plan
+from flows.costs import full_cost
+from flows.lengths import at_forecast_lengths
 from flows.memory import memory_of
 from flows.problem import fleet_problem
 from flows.progress import Stopwatch, report
 from forecast import portfolio
+from forecast.parallel import Spread
 from models import evaluate as kernels
 from models.service import simulated
 from optimizer.sample import sample_check
@@ -75,11 +79,11 @@ def ingest(loaded: LoadedScenario, data_folder: Path | None) -> TrafficHistory:
     return load_history(scenario.traffic, loaded.base, data_folder, scenario.seed)
 
 
-def forecast(scenario: Scenario, history: TrafficHistory) -> Forecast:
-    """Quantiles and demand scenarios."""
+def forecast(scenario: Scenario, history: TrafficHistory, spread: Spread | None = None) -> Forecast:
+    """Quantiles and demand scenarios; `spread` prepares series elsewhere."""
     few = len(history.frame.groupby(KEYS)) <= FRESH_SERIES
     fresh = scenario.plan.fresh_scenarios if few else 0
-    return portfolio.forecast(history, scenario.forecast, scenario.seed, report, fresh)
+    return portfolio.forecast(history, scenario.forecast, scenario.seed, report, fresh, spread=spread)
 
 
 def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -> CapacityTable:
@@ -153,7 +157,9 @@ def check(
 def run_fingerprint(made: Made) -> str:
     """Equal for equal scenario, inputs, catalogs and versions; part of the run folder's name."""
     inputs = dict(made.history.inputs) | catalogs(made.loaded)
-    return provenance.fingerprint(made.loaded.scenario.model_dump(mode="json"), inputs, provenance.versions())
+    return provenance.fingerprint(
+        made.loaded.scenario.model_dump(mode="json", exclude={"compute"}), inputs, provenance.versions()
+    )
 
 
 def bundle(made: Made) -> PlanBundle:
@@ -186,12 +192,16 @@ def bundle(made: Made) -> PlanBundle:
         problem=made.problem,
         plan=made.plan,
         replay=made.replay,
+        costs=full_cost(
+            scenario, made.problem, made.plan, made.capacity, at_forecast_lengths(made.history, made.forecast).lengths
+        ),
         volume_multipliers={
             f"{one.llm}/{one.request_class}": one.volume_multiplier for one in series if one.volume_multiplier != 1.0
         },
         provenance=record,
         scenario=scenario,
         memory=memory_of(scenario, made.history, made.plan),
+        calibration=load_coefficients(calibration=calibration_files(scenario, made.loaded.base)).corrections,
     )
 
 
@@ -199,5 +209,6 @@ def write(made: Made, folder: Path, whole: PlanBundle | None = None) -> PlanBund
     """All files of the run, and the scenario as it was given; whole: the bundle where it is made already."""
     whole = whole or bundle(made)
     write_run_files(whole, folder)
+    write_focus(focus_rows(whole.costs.lines, whole.name), folder)
     shutil.copyfile(made.loaded.file, folder / "scenario.yaml")
     return whole

@@ -23,7 +23,7 @@ from forecast.explain import parts_of
 from forecast.grade import grade
 from forecast.hierarchy import Sums
 from forecast.lengths import length_forecasts
-from forecast.parallel import prepare_all
+from forecast.parallel import Spread, prepare_all
 from forecast.paths import Growth, PathModel, compound, simulate
 from forecast.scenarios import (
     Month,
@@ -184,14 +184,14 @@ def _series(
 
 def forecast(
     history: TrafficHistory, policy: ForecastPolicy, seed: int, report: Callable[[str], None] = silent, fresh: int = 0,
-    days: int | None = None,
+    days: int | None = None, spread: Spread | None = None,
 ) -> Forecast:  # fmt: skip
     """Quantiles of every series, their accuracy on history, and the demand scenarios of the plan.
 
     A series that is too short, ends early or fails falls back, and its degradations say so; none stops the others.
-    report is called with what is being done; `fresh` paths are drawn anew beside those of the plan. Raises InputError
-    where no series has an observed hour. With `days`, these next days are the only span, named by their first, instead
-    of calendar months.
+    report is called with what is being done; spread prepares series elsewhere; `fresh` paths are drawn anew beside
+    those of the plan. Raises InputError where no series has an observed hour. With `days`, these next days are the only
+    span, named by their first, instead of calendar months.
     """
     if not history.frame["requests"].notna().any():
         raise InputError("traffic history", "an observed hour", "none in any series", "Add history.")
@@ -203,7 +203,7 @@ def forecast(
     task = Task(future, policy.backtest_windows, policy.backtest_horizon_days, policy.holidays_country)
     shapes = borrowed_shapes(series)
     jobs = [(one.observed, task, seed + i, shape) for i, (one, shape) in enumerate(zip(series, shapes, strict=True))]
-    ready = calibrated(prepare_all(jobs, policy.workers, report))
+    ready = calibrated(prepare_all(jobs, policy.workers, report, spread))
     ready = at_declared_levels(ready, series, shapes, policy.levels, future)
     declared = compound(len(future), policy.growth_per_month, policy.growth_per_month_sd, policy.growth_saturation)
     growth = [

@@ -7,9 +7,10 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from data.units import HOURS_PER_MONTH
 from reports.bundle import PlanBundle
 
+ACTIONS = {"buy": "buy now", "defer": "defer", "drop": "drop"}
+SLACK = 1.0 + 1e-6
 QUANTILES = {"P50": 0.5, "P90": 0.9, "P95": 0.95}
 
 
@@ -32,28 +33,24 @@ class Decision:
 
 
 def decisions(bundle: PlanBundle) -> list[Decision]:
-    """Orders in the order of their deadline, then what is rented."""
-    return [*_ordered(bundle), *_rented(bundle)]
+    """Orders in the order of their deadline, then what is rented, then what is not ordered."""
+    orders = _ordered(bundle)
+    return [
+        *(one for one in orders if one.action != "drop"),
+        *_rented(bundle),
+        *(one for one in orders if one.action == "drop"),
+    ]
 
 
 def _ordered(bundle: PlanBundle) -> list[Decision]:
-    """Commitments: to be ordered now where a later monthly plan could not order them in time."""
-    problem = bundle.problem
-    first = np.datetime64(problem.demand.months[0], "M")
-    found = []
-    for p in bundle.plan.purchases:
-        if not p.term_months:
-            continue
-        lead = problem.lead_time_months.get(p.option, problem.commitment_lead_time_months)
-        order = np.datetime64(p.month, "M") - np.timedelta64(lead, "M")
-        usd = p.gpus * p.usd_per_gpu_h * HOURS_PER_MONTH * p.term_months
-        found.append(
-            Decision(
-                "buy now" if order <= first else "defer", p.gpu, p.region, p.option, p.gpus, p.usd_per_gpu_h, usd,
-                str(order.astype("datetime64[D]")), p.month, None, f"{lead} months of lead time",
-            )
-        )  # fmt: skip
-    return sorted(found, key=lambda one: (one.order_by, -one.usd))
+    """Orders of the procurement view, first deadline first."""
+    return [
+        Decision(
+            ACTIONS[one.action], one.gpu, one.region, one.option, one.gpus, one.usd_per_gpu_h, one.usd_of_term,
+            one.order_by, one.starts, one.regret_usd, one.reason,
+        )
+        for one in bundle.plan.procurement.orders
+    ]  # fmt: skip
 
 
 def _rented(bundle: PlanBundle) -> list[Decision]:
@@ -67,7 +64,7 @@ def _rented(bundle: PlanBundle) -> list[Decision]:
         found[key] = Decision(
             "rent", *key, max(p.gpus, old.gpus if old else 0), p.usd_per_gpu_h,
             p.usd_in_horizon + (old.usd if old else 0.0), "", min(p.month, old.starts if old else p.month), None,
-            "most GPUs of any month; money expected over the horizon",
+            "",
         )  # fmt: skip
     return sorted(found.values(), key=lambda one: -one.usd)
 
@@ -94,6 +91,24 @@ def over_budget(bundle: PlanBundle) -> float | None:
         return None
     usd, p = np.asarray(bundle.plan.scenario_usd), np.asarray(bundle.problem.demand.probabilities)
     return float(p[usd > budget * len(bundle.plan.costs)].sum())
+
+
+def shortfall_risk(bundle: PlanBundle) -> tuple[float, float]:
+    """Probability that some LLM's peak passes the steady capacity, and all capacity with reserves, in some month.
+
+    Peaks and capacity are summed over regions, so load is taken to move freely between them.
+    """
+    demand, p = bundle.problem.demand, np.asarray(bundle.problem.demand.probabilities)
+    beyond = np.zeros((2, len(p)), dtype=bool)
+    for llm in {key.llm for key in demand.series}:
+        mine = [i for i, key in enumerate(demand.series) if key.llm == llm]
+        for m, month in enumerate(demand.months):
+            pools = [one for one in bundle.plan.pools if one.configuration.llm == llm and one.month == month]
+            steady = sum(one.steady_replicas * one.operating_rps_per_replica for one in pools)
+            everything = sum(one.replicas * one.operating_rps_per_replica for one in pools)
+            peak = demand.rps[mine, m, 0, :].sum(axis=0)
+            beyond |= np.stack([peak > steady * SLACK, peak > everything * SLACK])
+    return float(p[beyond[0]].sum()), float(p[beyond[1]].sum())
 
 
 def days_left(order_by: str, begun: str) -> str:

@@ -17,6 +17,7 @@ import pandas as pd
 from data.records import Configuration
 from data.units import SECONDS_PER_HOUR
 from reports.bundle import PlanBundle
+from reports.cost_tables import cost_document, cost_frames
 
 SCHEMA_ID = "fleetcast.plan/1"
 SCHEMA_FILE = Path(__file__).parent / "schema" / "plan.schema.json"
@@ -82,6 +83,7 @@ def plan_document(bundle: PlanBundle) -> dict[str, Any]:
             for pool in plan.pools
         ],
         "costs": [asdict(one) | {"cash_usd": one.cash_usd} for one in plan.costs],
+        "full_cost": cost_document(bundle.costs),
         "scenarios": [
             {"probability": float(p), "cash_usd": usd}
             for p, usd in zip(problem.demand.probabilities, plan.scenario_usd, strict=False)
@@ -214,7 +216,7 @@ def frames(bundle: PlanBundle) -> dict[str, pd.DataFrame]:
         "costs": pd.DataFrame([asdict(one) | {"cash_usd": one.cash_usd} for one in bundle.plan.costs]),
         "demand": pd.DataFrame(rows),
         "capacity": pd.DataFrame(capacity),
-    }
+    } | cost_frames(bundle.costs)
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

@@ -58,18 +58,28 @@ def binned_counter(t: FloatArray, v: FloatArray, step: float, width: float) -> B
     repairs.update({RESET: int(reset.sum()), BRIDGED: int((gap & ~long).sum()), AFTER_GAP: int(long.sum())})
     repaired = int((reset | gap).sum())
     unplaced = float(rise[long].sum())
+    starts, values = [np.empty(0)], [np.empty(0)]
+    ends = np.flatnonzero(np.append(long, True))
+    begin = 0
+    # Between long gaps only: a time that is years off costs no grid of years.
+    for end in map(int, ends):
+        if end > begin:
+            start, value, lost = _segment(t[begin : end + 1], rise[begin:end], width)
+            starts.append(start)
+            values.append(value)
+            unplaced += lost
+        begin = end + 1
+    return Binned(np.concatenate(starts), np.concatenate(values), +repairs, repaired, unplaced)
+
+
+def _segment(t: FloatArray, rise: FloatArray, width: float) -> tuple[FloatArray, FloatArray, float]:
+    """Starts and increases of the grid intervals that samples at t [n] cover whole, and what falls outside them."""
     first = np.floor(t[0] / width) * width
-    n = int(np.ceil((t[-1] - first) / width))
-    edges = first + width * np.arange(n + 1)
-    known = ~long
-    # Cumulative count and cumulative covered time at any moment: linear between samples, flat over long gaps.
-    total = np.concatenate([[0.0], np.cumsum(np.where(known, rise, 0.0))])
-    covered = np.concatenate([[0.0], np.cumsum(np.where(known, span, 0.0))])
-    value = np.diff(np.interp(edges, t, total))
-    seconds = np.diff(np.interp(edges, t, covered))
+    edges = first + width * np.arange(int(np.ceil((t[-1] - first) / width)) + 1)
+    value = np.diff(np.interp(edges, t, np.concatenate([[0.0], np.cumsum(rise)])))
+    seconds = np.diff(np.clip(edges, t[0], t[-1]))
     whole = seconds >= width * (1.0 - 1e-6)
-    unplaced += float(value[~whole].sum())
-    return Binned(edges[:-1][whole], value[whole], +repairs, repaired, unplaced)
+    return edges[:-1][whole], value[whole], float(value[~whole].sum())
 
 
 def binned_gauge(t: FloatArray, v: FloatArray, width: float) -> Binned:

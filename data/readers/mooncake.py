@@ -40,7 +40,7 @@ def cached_potential(connection: duckdb.DuckDBPyConnection, judged: str, columns
         for line, tokens, text in rows:
             try:
                 blocks = [int(block) for block in json.loads(text)] if text else []
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError, RecursionError):
                 blocks, unknown = [], unknown + 1
             found = min(leading_hits(blocks, seen) * BLOCK_TOKENS, max(int(tokens) - 1, 0))
             lines.append(int(line))

@@ -1,16 +1,18 @@
 """OpenTelemetry spans with GenAI attributes (OTLP JSON, or one span a line) into canonical requests.
 
 Attribute names: OpenTelemetry semantic conventions for generative AI, current (`gen_ai.usage.input_tokens`) and former
-(`gen_ai.usage.prompt_tokens`), https://opentelemetry.io/docs/specs/semconv/gen-ai/.
+(`gen_ai.usage.prompt_tokens`), https://opentelemetry.io/docs/specs/semconv/gen-ai/; and what vLLM and SGLang write on
+the spans of their own (`gen_ai.latency.*`, `gen_ai.usage.cached_tokens`).
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +36,23 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "output_tokens": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
     "cached_tokens": (
         "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens",
-        "gen_ai.usage.input_tokens.cached",
+        "gen_ai.usage.input_tokens.cached", "gen_ai.usage.cached_tokens",
     ),
     "llm": ("gen_ai.request.model", "gen_ai.response.model"),
     "service": ("service.name",),
     "tenant": ("tenant.id", "tenant", "enduser.id", "user.id"),
     "slo_tier": ("slo_tier", "gen_ai.openai.request.service_tier", "openai.request.service_tier"),
     "region": ("cloud.region",),
-    "ttft_s": ("gen_ai.server.time_to_first_token", "gen_ai.response.time_to_first_token"),
+    "ttft_s": (
+        "gen_ai.latency.time_to_first_token", "gen_ai.response.time_to_first_chunk",
+        "gen_ai.server.time_to_first_token", "gen_ai.response.time_to_first_token",
+    ),
 }  # fmt: skip
 NOT_MODEL_CALLS = frozenset({"invoke_agent", "create_agent", "execute_tool", "invoke_workflow"})
 NO_USAGE = "no token usage: not a model call"
 AGENT = "an agent or tool span: its model calls are spans of their own"
 NO_SPAN = "not a span"
+OUTER = "around a model call that is a span of its own (a client's span, or a sum over calls)"
 
 
 def _value(value: Any) -> Any:
@@ -124,16 +130,16 @@ def _nanoseconds(value: Any) -> float | None:
     """A span's time in ns since 1970: a number of s, ms, us or ns, or ISO text."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         if not isinstance(value, str):
             return None
         try:
             stamp = datetime.fromisoformat(value)
         except ValueError:
             return None
-        if stamp.tzinfo is None:
-            stamp = datetime.fromisoformat(value + "+00:00")
-        return stamp.timestamp() * 1e9
+        return (stamp if stamp.tzinfo is not None else stamp.replace(tzinfo=UTC)).timestamp() * 1e9
+    if not math.isfinite(number):
+        return None
     for scale in (1e9, 1e6, 1e3):
         if abs(number) * scale < 4.2e18:
             return number * scale
@@ -159,11 +165,51 @@ def flat(span: Any, resource: Mapping[str, Any]) -> dict[str, Any] | str:
     code = status.get("code") if isinstance(status, dict) else _first(span, "status_code", "otel.status_code")
     failed = str(code).upper() in ("2", "STATUS_CODE_ERROR", "ERROR") or bool(known.get("error.type"))
     record["timestamp"] = start
-    record["duration_s"] = None if start is None or end is None else (end - start) / 1e9
+    record["duration_s"] = known.get("gen_ai.latency.e2e") if start is None or end is None else (end - start) / 1e9
     record["status"] = "failed" if failed else "ok"
     record["output_tokens"] = 0 if record["output_tokens"] is None and failed else record["output_tokens"]
     record["request_id"] = _first(span, "spanId", "span_id")
     return record
+
+
+def _identity(span: Mapping[str, Any], *names: str) -> tuple[str, str] | None:
+    found = _first(span, *names)
+    trace = _first(span, "traceId", "trace_id") or ""
+    return None if found is None else (str(trace), str(found))
+
+
+def _outer(staged: Staged) -> set[tuple[str, str]]:
+    """(trace, span) of every span with a model call among the spans inside it: where an application and its engine
+    both report a call, it counts once, at its innermost span."""
+    parents: dict[tuple[str, str], tuple[str, str]] = {}
+    calls = []
+    for _, document in _documents(staged):
+        for span, resource in _spans(document):
+            own = _identity(span, "spanId", "span_id") if isinstance(span, dict) else None
+            if own is None:
+                continue
+            parent = _identity(span, "parentSpanId", "parent_span_id", "parent_id")
+            if parent is not None and parent != own:
+                parents[own] = parent
+            if not isinstance(flat(span, resource), str):
+                calls.append(own)
+    found: set[tuple[str, str]] = set()
+    for call in calls:
+        above = parents.get(call)
+        while above is not None and above not in found:
+            found.add(above)
+            above = parents.get(above)
+    # Two spans that name each other as parents are a damaged file, not a nesting.
+    return {one for one in found if not _within_itself(one, parents)}
+
+
+def _within_itself(span: tuple[str, str], parents: Mapping[tuple[str, str], tuple[str, str]]) -> bool:
+    seen = {span}
+    above = parents.get(span)
+    while above is not None and above not in seen:
+        seen.add(above)
+        above = parents.get(above)
+    return above == span
 
 
 def read_otel(
@@ -175,10 +221,13 @@ def read_otel(
     converted, turned_away = stem.with_suffix(".spans"), stem.with_suffix(".turned_away")
     reasons: Counter[str] = Counter()
     lines = 0
+    outer = _outer(staged)
     with converted.open("w", encoding="utf-8") as good, turned_away.open("w", encoding="utf-8") as bad:
         for number, document in _documents(staged):
             for span, resource in _spans(document):
                 record = flat(span, resource)
+                if not isinstance(record, str) and _identity(span, "spanId", "span_id") in outer:
+                    record = OUTER
                 if isinstance(record, str):
                     reasons[record] += 1
                     bad.write(reject_record(number, record, json.dumps(span)[:500]))

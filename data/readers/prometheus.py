@@ -98,7 +98,7 @@ def _samples(one: Mapping[str, Any], name: str, ordinal: int, rejects: _Rejects)
     for pair in values if isinstance(values, list) else []:
         try:
             t, v = float(pair[0]), float(pair[1])
-        except (TypeError, ValueError, IndexError, KeyError):
+        except (TypeError, ValueError, IndexError, KeyError, OverflowError):
             rejects.add(ordinal, "a sample that is no pair of numbers", f"{name} {pair!r:.80}")
             continue
         if t > 1e11:

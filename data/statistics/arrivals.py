@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from data.records import BoolArray, FloatArray
-from data.statistics.counts import Counts, dense, hourly_series
+from data.statistics.counts import Counts, dense_minutes, hourly_series
 from data.workload import autocorrelation
 
 BASELINE_MINUTES = 60
@@ -159,7 +159,7 @@ def arrivals(counts: Counts, interarrival_cv: float | None) -> Arrivals:
     peak: tuple[float, float, float] | None = None
     episodes: Bursts | None = None
     if counts.width_s <= 60:
-        minutes, observed = dense(counts, 60)
+        minutes, observed = dense_minutes(counts)
         peak, episodes = peak_minutes(minutes, observed), bursts(minutes, observed)
     return Arrivals(
         requests=counts.total(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -15,7 +15,7 @@ from data.lengths import of_rows
 from data.readers.session import one_row
 from data.records import FloatArray, IntArray, LengthSample
 from data.statistics.arrivals import arrivals
-from data.statistics.counts import Counts, logged_counts
+from data.statistics.counts import Counts, logged_counts, stray_notes
 from data.statistics.describe import ClassProfile, DatasetProfile
 from data.statistics.drift import mix_drift
 from data.statistics.lengths import Histogram, Lengths, bucket_sql, bucket_tokens, spread
@@ -82,9 +82,10 @@ def describe_briefly(folder: Path, rules: ClassRules, seed: int = 0) -> DatasetP
         first, last = one_row(connection, "SELECT epoch_us(min(ts)), epoch_us(max(ts)) FROM requests")
     classes = []
     counted: dict[int, Counts] = {}
+    strays = 0.0
     if first is not None:
         span = (int(str(first)) / 1e6, int(str(last)) / 1e6)
-        counted = logged_counts(names, found.minute_class, found.minute, found.minute_requests, 60, span)
+        counted, strays = logged_counts(names, found.minute_class, found.minute, found.minute_requests, 60, span)
     for number, counts in counted.items():
         mine = found.bucket_class == number
         lengths = sketched_lengths(found.bucket[mine], found.bucket_requests[mine], f"{folder.name}, sketched")
@@ -107,5 +108,6 @@ def describe_briefly(folder: Path, rules: ClassRules, seed: int = 0) -> DatasetP
     total = sum(one.requests for one in classes)
     unmatched = sum(one.requests for one in classes if one.name == rules.unmatched)
     report = data_report(dataset.sources, 0, 0)
+    report = replace(report, notes=(*report.notes, *stray_notes(strays)))
     mix = mix_drift(tuple(counted.values()))
     return DatasetProfile(report, tuple(classes), None, mix, unmatched / total if total else 0.0)

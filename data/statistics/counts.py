@@ -16,6 +16,9 @@ from data.records import BoolArray, FloatArray, IntArray
 
 ARRIVAL_METRICS = ("requests", "succeeded", "failed", "cancelled")
 QUIET_REQUESTS_PER_H = 10.0
+STRAY_GAP_H, STRAY_SHARE = 60 * 24, 0.001
+"""Rows more than 60 days away from the rest, and no more than a thousandth of all, are strays: a clock that was wrong,
+or a damaged digit. They are in the dataset, and in no count by time."""
 WHOLE_HOUR = 0.95
 """An hour counts as observed where metrics cover this share of it; its count is scaled up to the whole."""
 
@@ -45,27 +48,35 @@ class Counts:
 def minute_counts(rules: ClassRules, relation: str = "requests", width_s: int = 60) -> str:
     """SQL of (class, at, requests): requests of a relation by class number and interval, in one scan."""
     return (
-        f"SELECT {class_sql(rules)} AS class, CAST(epoch_us(ts) // {width_s * 1_000_000} AS INTEGER) AS at, "
+        f"SELECT {class_sql(rules)} AS class, CAST(epoch_us(ts) // {width_s * 1_000_000} AS UINTEGER) AS at, "
         f"count(*) AS requests FROM {relation} GROUP BY 1, 2"
     )
 
 
-def _from_requests(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> dict[int, Counts]:
+def _from_requests(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> tuple[dict[int, Counts], float]:
+    """Counts by class number, and how many requests are strays."""
     names = class_names(rules)
     found = connection.execute(f"{minute_counts(rules, width_s=1)} ORDER BY 1, 2").fetchnumpy()
     if not len(found["at"]):
-        return {}
+        return {}, 0.0
     at = np.asarray(found["at"], dtype=np.int64)
     count: FloatArray = np.asarray(found["requests"], dtype=np.float64)
     number = np.asarray(found["class"], dtype=np.int64)
     first, last = one_row(connection, "SELECT epoch_us(min(ts)), epoch_us(max(ts)) FROM requests")
-    return logged_counts(names, number, at, count, 1, (int(str(first)) / 1e6, int(str(last)) / 1e6))
+    span = (int(str(first)) / 1e6, int(str(last)) / 1e6)
+    return logged_counts(names, number, at, count, 1, span)
 
 
 def logged_counts(
     names: Sequence[str], number: IntArray, at: IntArray, count: FloatArray, width_s: int, span_s: tuple[float, float]
-) -> dict[int, Counts]:
-    """Counts of a log by class number, from (class, interval, requests) in order of class and interval."""
+) -> tuple[dict[int, Counts], float]:
+    """Counts of a log by class number, from (class, interval, requests) in order of class and interval; and how many
+    requests are strays."""
+    keep = without_strays(at, count, width_s)
+    strays = float(count[~keep].sum())
+    if strays:
+        number, at, count = number[keep], at[keep], count[keep]
+        span_s = float(at.min() * width_s), float((at.max() + 1) * width_s)
     hours = observed_hours(at * width_s // 3600, count)
     # 1 but where the log begins or ends within the hour.
     inside = np.minimum((hours + 1) * 3600.0, span_s[1]) - np.maximum(hours * 3600.0, span_s[0])
@@ -74,7 +85,18 @@ def logged_counts(
     for one in np.unique(number):
         here = number == one
         found[int(one)] = Counts(names[int(one)], width_s, at[here], count[here], hours, covered, span_s, False)
-    return found
+    return found, strays
+
+
+def without_strays(at: IntArray, count: FloatArray, width_s: int) -> BoolArray:
+    """Which intervals (of width_s, numbered since 1970, in any order) are not strays."""
+    order = np.argsort(at, kind="stable")
+    island = np.cumsum(np.diff(at[order], prepend=at[order][:1]) * width_s > STRAY_GAP_H * 3600)
+    size = np.bincount(island, weights=count[order])
+    # With few rows nothing is a stray: a thousandth is less than one.
+    keep: BoolArray = np.empty(len(at), dtype=np.bool_)
+    keep[order] = (size > STRAY_SHARE * size.sum())[island]
+    return keep
 
 
 def observed_hours(hour: IntArray, count: FloatArray) -> IntArray:
@@ -109,6 +131,8 @@ def _from_metrics(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> d
         here = np.asarray(found["class"] == number)
         at, width = np.asarray(found["at"])[here], np.asarray(found["width"])[here]
         value = np.asarray(found["requests"], dtype=np.float64)[here]
+        keep = without_strays(at, value, 1)
+        at, width, value = at[keep], width[keep], value[keep]
         widest = int(width.max())
         index, inverse = np.unique(at // widest, return_inverse=True)
         count: FloatArray = np.bincount(inverse, weights=value).astype(np.float64)
@@ -121,6 +145,13 @@ def _from_metrics(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> d
     return result
 
 
+def stray_notes(strays: float) -> list[str]:
+    """What to say of strays."""
+    days = STRAY_GAP_H // 24
+    said = f"{strays:,.0f} requests lie more than {days} days away from the others and are in no count by time"
+    return [said] if strays else []
+
+
 def class_counts(
     connection: duckdb.DuckDBPyConnection, rules: ClassRules
 ) -> tuple[tuple[Counts, ...], tuple[str, ...]]:
@@ -129,10 +160,10 @@ def class_counts(
     A class that both logs and engine metrics count is taken from whichever observed more hours, with a note: adding
     them would count twice.
     """
-    logged, metered = _from_requests(connection, rules), _from_metrics(connection, rules)
+    (logged, strays), metered = _from_requests(connection, rules), _from_metrics(connection, rules)
     both = sorted(set(logged) & set(metered))
     merged = metered | logged
-    notes = []
+    notes = stray_notes(strays)
     for number in both:
         longer = metered[number].covered.sum() > logged[number].covered.sum()
         merged[number] = metered[number] if longer else logged[number]
@@ -143,24 +174,28 @@ def class_counts(
     return tuple(merged[number] for number in sorted(merged)), tuple(notes)
 
 
-def dense(counts: Counts, width_s: int) -> tuple[FloatArray, BoolArray]:
-    """Arrivals by `width_s` (a multiple of the counts' own width) over the span of observed hours, and which intervals
-    lie in observed hours."""
-    first, last = int(counts.observed_h[0]) * 3600, (int(counts.observed_h[-1]) + 1) * 3600
-    n = max((last - first) // width_s, 1)
-    slot = (counts.at * counts.width_s - first) // width_s
-    values: FloatArray = np.bincount(slot, weights=counts.count, minlength=n)[:n].astype(np.float64)
-    start = first + np.arange(n) * width_s
-    inside = (start >= counts.span_s[0] - width_s) & (start + width_s <= counts.span_s[1] + width_s)
-    observed: BoolArray = np.isin(start // 3600, counts.observed_h) & inside
+def dense_minutes(counts: Counts) -> tuple[FloatArray, BoolArray]:
+    """Arrivals by minute from the first to the last observed hour, and which minutes were observed. Gaps of more than
+    two hours are laid out as two hours, so that years without data cost nothing."""
+    hours = counts.observed_h
+    place = np.concatenate([[0], np.cumsum(np.minimum(np.diff(hours), 3))])
+    minute = counts.at * counts.width_s // 60
+    slot = place[np.searchsorted(hours, minute // 60)] * 60 + minute % 60
+    n = (int(place[-1]) + 1) * 60
+    values: FloatArray = np.bincount(slot, weights=counts.count, minlength=n).astype(np.float64)
+    start = (hours[:, None] * 60 + np.arange(60)) * 60.0
+    inside = (start >= counts.span_s[0] - 60) & (start <= counts.span_s[1])
+    observed: BoolArray = np.zeros(n, dtype=np.bool_)
+    observed[(place[:, None] * 60 + np.arange(60))[inside]] = True
     return values, observed
 
 
 def hourly_series(counts: Counts) -> pd.Series:
     """Requests by UTC hour, NaN where nothing was observed; first and last hours that the data cover only in part are
     left out, so that a cut-off hour does not pass for a quiet one. Hours of metrics with small holes are scaled up."""
-    values, _ = dense(counts, 3600)
     first = int(counts.observed_h[0])
+    hour = counts.at * counts.width_s // 3600 - first
+    values = np.bincount(hour, weights=counts.count, minlength=int(counts.observed_h[-1]) - first + 1)
     index = pd.date_range(pd.Timestamp(first * 3600, unit="s", tz="UTC"), periods=len(values), freq="h")
     hourly = np.full(len(values), np.nan)
     whole = counts.covered >= (WHOLE_HOUR if counts.from_metrics else 59.0 / 60.0)

@@ -96,7 +96,7 @@ def forecast(
     from flows.progress import shown_on
     from flows.write_forecast import write_forecast
 
-    with shown_on(Console(stderr=True), total=2):
+    with shown_on(Console(stderr=True), total=2, key=f"forecast {config}"):
         run = made.make(config, data_folder)
     found = made.chosen(run, series)
     if keep is not None:

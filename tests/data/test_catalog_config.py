@@ -186,3 +186,18 @@ def test_mlps_without_a_gate(tmp_path: Path, config: Json, billions: float, kv_h
     llm = llm_from_config(path)
     assert total_parameters(llm) / 1e9 == pytest.approx(billions, rel=0.005)
     assert llm.kv_heads == kv_heads
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"compress_ratios": [0, 4, 128]}, {"hybrid_override_pattern": "M-M*"}, {"block_configs": [{}]},
+        {"attn_type_list": [0, 0, 1]}, {"linear_attn_config": {"kda_layers": [1]}}, {"hybrid_layer_pattern": [0, 1]},
+        {"mamba_d_state": 128}, {"cross_attention_layers": [3]},
+    ],
+)  # fmt: skip
+def test_layers_that_are_not_described_are_refused_by_name(tmp_path: Path, field: Json) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**LLAMA, **field}), encoding="utf-8")
+    with pytest.raises(InputError, match=next(iter(field))):
+        llm_from_config(path)

@@ -204,6 +204,37 @@ def test_a_field_of_half_a_megabyte_is_no_error() -> None:
         assert check(name, bytes(raw)) == "read", name
 
 
+HOSTILE = (
+    "1e999",
+    "1" * 400,
+    "-0",
+    "null",
+    "[]",
+    "{}",
+    '""',
+    "true",
+    '"NaN"',
+    '"2026-01-05"',
+    '"9999-12-31T00:00:00Z"',
+)
+TARGETS = {
+    "mooncake": ('"timestamp": 250', '"input_length": 1500', "[0, 1, 1]", "1, 1]"),
+    "otel": ('"1767607200000000001"', '"gen_ai.usage.input_tokens": 1', '"0"', '"spanId": "1"'),
+    "prometheus": ("1767607215", '"7"', '"vllm:prompt_tokens_total"', '"a"'),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "target"), [(name, one) for name, listed in TARGETS.items() for one in listed])
+def test_one_hostile_value_costs_no_more_than_its_row(name: str, target: str) -> None:
+    """Numbers that no machine holds, times of other forms, values of other types, each at each place."""
+    whole = FILES[name].decode()
+    assert target in whole
+    key = target.rpartition(": ")[0] if '": ' in target else ""
+    for value in HOSTILE:
+        check(name, whole.replace(target, f"{key}: {value}" if key else value, 1).encode())
+
+
 @pytest.mark.slow
 @settings(max_examples=250)
 @given(damage())

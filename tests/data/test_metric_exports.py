@@ -176,6 +176,15 @@ def test_binning_against_its_obvious_twin(pairs: list[tuple[int, int]], offset: 
     assert binned.value.sum() + binned.unplaced == pytest.approx(rises, abs=1e-6)
 
 
+def test_a_sample_that_is_years_off_costs_nothing() -> None:
+    """A damaged digit in a time: a grid of 15 s from then on would be a hundred million intervals."""
+    t = np.array([3e8, 1_767_607_200.0, 1_767_607_215.0, 1_767_607_230.0])
+    found = binned_counter(t, np.array([1.0, 5.0, 8.0, 10.0]), 15.0, 15.0)
+    assert list(found.start_s) == [1_767_607_200.0, 1_767_607_215.0]
+    assert list(found.value) == [3.0, 2.0]
+    assert found.unplaced == 4.0
+
+
 def test_the_grid_is_a_usual_width() -> None:
     assert [grid_width([step]) for step in (15.0, 14.9, 15.2, 61.0, 3600.0)] == [15.0, 15.0, 30.0, 300.0, 3600.0]
 
@@ -239,6 +248,34 @@ def test_spans_of_model_calls(tmp_path: Path) -> None:
         ("a", at, 900, 80, 512, "m", "assistant", "ok", 2.5),
         ("b", at, 70, 0, None, None, "assistant", "failed", 2.5),
     ]  # fmt: skip
+
+
+def test_a_call_that_two_spans_report_counts_once(tmp_path: Path) -> None:
+    """The client's span, a proxy's without usage, and the engine's own inside it; as vLLM names its attributes."""
+    usage = {"gen_ai.usage.input_tokens": 128, "gen_ai.usage.output_tokens": 512}
+    engine = {
+        "gen_ai.usage.prompt_tokens": 128,
+        "gen_ai.usage.completion_tokens": 512,
+        "gen_ai.usage.cached_tokens": 64,
+    }
+    latency = {"key": "gen_ai.latency.time_to_first_token", "value": {"doubleValue": 0.045}}
+    inner = span("c", engine, traceId="t", parentSpanId="b")
+    inner["attributes"].append(latency)
+    text = otlp(
+        span("a", usage, traceId="t"),
+        span("b", {"http.route": "/v1/chat/completions"}, traceId="t", parentSpanId="a"),
+        inner,
+        span("a", usage, traceId="another"),
+        span("x", usage, traceId="loop", parentSpanId="y"),
+        span("y", usage, traceId="loop", parentSpanId="x"),
+    )
+    (tmp_path / "spans.json").write_text(text, encoding="utf-8")
+    source = one(tmp_path / "out", tmp_path / "spans.json").source
+    assert source is not None
+    assert (source.rows_in, source.kept, source.rejected) == (6, 4, 2)
+    assert [count for reason, count in source.reasons.items() if reason.startswith("around a model call")] == [1]
+    rows = content(tmp_path / "out", "request_id, cached_tokens, ttft_s")
+    assert rows == [("a", None, None), ("c", 64, 0.045), ("x", None, None), ("y", None, None)]
 
 
 def test_flat_spans_a_line(tmp_path: Path) -> None:

@@ -266,6 +266,24 @@ def test_a_sample_does_not_depend_on_the_order_of_rows(tmp_path: Path) -> None:
         assert mine == pytest.approx(np.quantile(totals, q), rel=0.03)
 
 
+def test_a_row_decades_away_is_a_stray(tmp_path: Path) -> None:
+    """It stays in the dataset and its lengths; rates, bursts and the span are those of the others."""
+    start = datetime(2026, 1, 5)
+    rows = [(start + timedelta(seconds=20 * i), 100, 10) for i in range(12_000)]
+    for name, more in (("clean", []), ("stray", [(datetime(2061, 1, 5), 100, 10)])):
+        one(
+            tmp_path / name,
+            write_csv(tmp_path / f"{name}.csv", ("timestamp", "input_tokens", "output_tokens"), rows + more),
+        )
+    clean, stray = (describe_dataset(tmp_path / name, ALL) for name in ("clean", "stray"))
+    assert stray.classes[0].quality == clean.classes[0].quality
+    assert stray.classes[0].arrivals.bursts == clean.classes[0].arrivals.bursts
+    assert stray.report.notes[-1] == "1 requests lie more than 60 days away from the others and are in no count by time"
+    brief = describe_briefly(tmp_path / "stray", ALL)
+    assert brief.classes[0].requests == 12_000
+    assert brief.report.notes == stray.report.notes
+
+
 def test_cut_off_hours_are_left_out(tmp_path: Path) -> None:
     header = ("timestamp", "input_tokens", "output_tokens")
     rows = [((datetime(2026, 1, 5, 10, 30) + timedelta(minutes=m)).isoformat(), 5, 6) for m in range(240)]

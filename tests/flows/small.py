@@ -27,6 +27,7 @@ def small_scenario() -> dict[str, Any]:
         "gpus": ["A100-80GB-SXM", "H100-SXM"],
         "tensor_parallel": [1, 2],
     }
+    raw["report"] = {"service_curves": 0}
     raw["plan"]["regions"] = {"us-east": raw["plan"]["regions"]["us-east"]}
     return raw
 

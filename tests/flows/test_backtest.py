@@ -142,7 +142,11 @@ def test_buffers_are_scaled_until_they_are_as_safe(monkeypatch: pytest.MonkeyPat
     found = walk(made.loaded, history, made.capacity, rules, least_weeks=8)
     scores = {row[0]: row for row in totals(found)}
     assert scores["flat peak"][3] + scores["flat peak"][5] > scores["fleetcast"][3] + scores["fleetcast"][5]
-    (equal,) = at_equal_shortfall(made.loaded, history, made.capacity, found, 8, lambda _: None).equal
+    mine, equal = at_equal_shortfall(made.loaded, history, made.capacity, found, 8, lambda _: None).equal
+    assert (mine.rule, equal.rule) == ("fleetcast", "flat peak")
+    # The one rule is twice the other: at one shortfall they are the same, up to the grid of factors.
+    assert mine.factor <= 1.0
+    assert mine.usd == pytest.approx(equal.usd, rel=0.15)
     assert 1.0 < equal.factor <= 2.0
     assert equal.short_hours <= scores["fleetcast"][3]
     assert scores["flat peak"][1] < equal.usd <= scores["fleetcast"][1] * (1 + 1e-9)

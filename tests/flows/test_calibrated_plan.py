@@ -12,8 +12,11 @@ import yaml
 from configs.catalog_schema import CatalogSource, Correction, CorrectionFile
 from configs.loading import load_scenario
 from configs.yaml_files import dump_yaml
+from data.archive import load, save
 from data.records import SloTarget
-from flows import check_plan, curve, size, steps, sweep
+from flows import curve, size, steps, sweep
+from models.replay import replay
+from reports.bundle import PlanBundle
 from tests.flows.small import make, small_made, small_scenario
 
 pytestmark = pytest.mark.slow
@@ -64,14 +67,13 @@ def test_a_scenarios_plan_replay_and_fingerprint_follow_it(tmp_path: Path, monke
     file = tmp_path / "scenario.yaml"
     file.write_text(yaml.safe_dump(raw), encoding="utf-8")
     replayed_with = []
-    real = check_plan.replay
 
     def watched(*arguments: Any, **named: Any) -> Any:
         replayed_with.append(arguments[4].corrections)
-        return real(*arguments, **named)
+        return replay(*arguments, **named)
 
     plain = small_made()
-    monkeypatch.setattr(check_plan, "replay", watched)
+    monkeypatch.setattr("flows.check_plan.replay", watched)
     made = make(load_scenario(file))
     slower = {row.configuration: row for row in made.capacity.rows}
     for row in plain.capacity.rows:
@@ -88,3 +90,8 @@ def test_a_scenarios_plan_replay_and_fingerprint_follow_it(tmp_path: Path, monke
     calibration(tmp_path, device=0.41)
     assert steps.run_fingerprint(made) != before
     assert "calibration/mine.yaml" in steps.catalogs(made.loaded)
+    # A run that is opened later still knows: `fleetcast replay` needs no file beside it.
+    whole = steps.bundle(made)
+    save(whole, tmp_path / "run.zip")
+    assert load(PlanBundle, tmp_path / "run.zip").calibration == whole.calibration
+    assert len(whole.calibration) == 3

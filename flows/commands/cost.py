@@ -1,0 +1,67 @@
+"""`fleetcast breakeven`: arguments and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import JsonOption, terminal
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command(
+        epilog="Example: `fleetcast breakeven --llm Llama-3.3-70B --gpu H100-SXM --precision fp8 --tp 2 --daily 200000`"
+    )(breakeven)
+
+
+def breakeven(
+    llm: Annotated[str, typer.Option(help="Catalog name, Hugging Face id, or a config.json.")],
+    gpu: Annotated[str, typer.Option(help="Catalog name, e.g. H100-SXM.")],
+    precision: Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")] = "bf16",
+    tp: Annotated[int, typer.Option(help="Tensor parallelism: GPUs a replica.")] = 1,
+    engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
+    input_tokens: Annotated[int, typer.Option("--input", min=1, help="Prompt tokens of a request.")] = 1000,
+    output_tokens: Annotated[int, typer.Option("--output", min=1, help="Output tokens of a request.")] = 200,
+    prefix: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the prompt in the prefix cache.")] = 0.0,
+    ttft_s: Annotated[float, typer.Option("--ttft", min=1e-3, help="TTFT limit, seconds, p95.")] = 2.0,
+    tpot_s: Annotated[float, typer.Option("--tpot", min=1e-4, help="TPOT limit, seconds, p95.")] = 0.06,
+    market: Annotated[
+        str | None, typer.Option(help="provider/region of the price catalog; default: the cheapest.")
+    ] = None,
+    option: Annotated[
+        str, typer.Option(help="on_demand, spot, capacity_block, reserved_1y or reserved_3y.")
+    ] = "on_demand",
+    usd_per_gpu_h: Annotated[float | None, typer.Option(min=1e-6, help="Your own price of a GPU-hour.")] = None,
+    api: Annotated[
+        list[str] | None, typer.Option(help="Key of an API price; repeatable; default: all of the LLM.")
+    ] = None,
+    litellm: Annotated[Path | None, typer.Option(help="LiteLLM's model_prices_and_context_window.json.")] = None,
+    litellm_date: Annotated[str, typer.Option(help="The day that file was true, YYYY-MM-DD.")] = "undated",
+    daily: Annotated[float | None, typer.Option(min=0.0, help="Requests a day, for the best mix.")] = None,
+    peak_to_mean: Annotated[float, typer.Option(min=1.0, max=23.0, help="The day's busiest hour over its mean.")] = 2.0,
+    spares: Annotated[int, typer.Option(min=0, help="Replicas kept beyond the load.")] = 1,
+    bare: Annotated[bool, typer.Option(help="GPUs alone, without people and services.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say from which volume and utilisation self-hosting an LLM is cheaper than an API, and the best mix of both."""
+    from data.api_prices import load_api_prices, read_litellm
+    from data.catalog import find_llm
+    from data.records import SloTarget
+    from flows.breakeven import choose, compare, find_price
+    from flows.show_breakeven import breakeven_json, show_breakeven
+    from flows.size import Question
+
+    prices = load_api_prices() + (() if litellm is None else read_litellm(litellm, litellm_date))
+    chosen = choose(prices, find_llm(llm).name, api or ())
+    price = find_price(gpu, market, option, usd_per_gpu_h)
+    slo = SloTarget(ttft_s, tpot_s, 95.0)
+    question = Question(llm, gpu, precision, tp, engine, input_tokens, output_tokens, slo, prefix_share=prefix)
+    found = compare(question, price, chosen, daily, peak_to_mean, spares, bare=bare)
+    if as_json:
+        sys.stdout.write(breakeven_json(found))
+    else:
+        show_breakeven(terminal(), found)

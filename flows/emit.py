@@ -11,7 +11,7 @@ import pandas as pd
 from configs.errors import InputError
 from configs.loading import load_scenario
 from configs.schema import Scenario
-from data.catalog import find_engine, find_llm, llm_aliases
+from data.catalog import driver_name, find_engine, find_gpu, find_llm, llm_aliases
 from data.records import Configuration
 from data.scaling_file import read_scaling
 from data.scaling_records import PoolScaling
@@ -19,6 +19,7 @@ from data.units import GB
 from flows.run_folder import whole_folder
 from flows.scaling_pools import configuration_of, read_plan
 from reports.manifests.engines import FACES, Serving
+from reports.manifests.nodes import resource
 from reports.manifests.pool import PoolManifest
 from reports.manifests.render import render
 
@@ -104,6 +105,8 @@ def _pool(
         gpu=one.gpu,
         precision=one.precision if one.kv_precision == "bf16" else f"{one.precision}-kv-{one.kv_precision}",
         gpus=one.gpus,
+        driver_name=driver_name(one.gpu),
+        gpu_resource=resource(find_gpu(one.gpu).vendor),
         replicas=int(pool["replicas"]),
         disrupted_max=int(pool["failure_replicas"]),
         surge=int(pool["rollout_replicas"]),

@@ -115,7 +115,7 @@ def test_one_configuration_from_the_command_line(fleetcast: Run, write_scenario:
         "--peak",
         "30",
     ]
-    done = fleetcast("autoscale", *arguments, "--json", "--out", "scaling.json")
+    done = fleetcast("autoscale", *arguments, "--json", "--out", "scaling.json", timeout_s=600)
     assert done.returncode in (0, 3), done.stderr
     (pool,) = json.loads(done.stdout)["pools"]
     assert (tmp_path / "scaling.json").read_text(encoding="utf-8") == done.stdout

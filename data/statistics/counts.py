@@ -18,7 +18,7 @@ ARRIVAL_METRICS = ("requests", "succeeded", "failed", "cancelled")
 QUIET_REQUESTS_PER_H = 10.0
 STRAY_GAP_H, STRAY_SHARE = 60 * 24, 0.001
 LEAST_WITH_STRAYS = 20
-"""A row, or a thousandth of all, more than 60 days away from the rest of at least 20 is a stray: a clock that was wrong,
+"""A row, or a thousandth of all, more than 60 days away from the rest of at least 20 is a stray: a wrong clock,
 or a damaged digit. Strays are in the dataset, and in no count by time."""
 WHOLE_HOUR = 0.95
 """An hour counts as observed where metrics cover this share of it; its count is scaled up to the whole."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +28,9 @@ from flows.ledger import open_ledger, record_plan, since_the_last, unique_id
 from flows.lengths import at_forecast_lengths
 from flows.pool_curves import curves_of
 from flows.progress import Stopwatch, report
+from flows.rebuilt import Rebuilt
 from flows.run_folder import whole_folder
+from flows.sensitivity import examine_run
 from flows.spread import one_server, opaque, runner, series_on_cluster
 from reports.bundle import PlanBundle
 
@@ -135,11 +137,20 @@ def plan_by(do: Steps, loaded: LoadedScenario, out: str, data_folder: str | None
     made = steps.Made(loaded, history, demand, planned.capacity, planned.problem, planned.plan, replayed, watch, begun)
     final = Path(out) / unique_id(f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}")
     with whole_folder(final) as scratch:
-        bundle = since_the_last(ledger, replace(steps.bundle(made), curves=curves), corrections)
+        bundle = with_sensitivity(replace(steps.bundle(made), curves=curves), begun.date())
+        bundle = since_the_last(ledger, bundle, corrections)
         do.write(made, scratch, bundle)
         # Before the folder gets its name: a run folder that can be seen is one that the ledger knows.
         record_plan(ledger, made, bundle, scratch, final.name, observed)
     return steps.Finished(final, bundle)
+
+
+def with_sensitivity(bundle: PlanBundle, today: date) -> PlanBundle:
+    """The bundle with its plan re-priced over draws of what it assumes; as it is where there is no plan."""
+    if not bundle.plan.pools:
+        return bundle
+    run = Rebuilt(bundle.scenario, bundle.problem, bundle.plan, dict(bundle.costs.mixes))
+    return replace(bundle, sensitivity=examine_run(run, today).answer)
 
 
 def plan(config: str | None = None, out: str = "runs", data_folder: str | None = None) -> steps.Finished:

@@ -137,6 +137,13 @@ def _movers(bundle: PlanBundle, most: int = 3) -> tuple[str, ...]:
     if found:
         low, high = float(np.min(plan.scenario_usd)), float(np.max(plan.scenario_usd))
         lines.append(f"Demand: {low:,.0f} to {high:,.0f} USD over the demand scenarios.")
+    if bundle.sensitivity is not None:
+        ranked = sorted(bundle.sensitivity.bars, key=lambda one: -one.swing_usd)[:most]
+        lines += [
+            f"{one.variable.replace('_', ' ')}: {one.low_usd:,.0f} to {one.high_usd:,.0f} USD, its 5 % and 95 % values"
+            + ("; it changes the decision." if one.decides else ".")
+            for one in ranked
+        ]
     lines += [
         f"Rule “{rule.rule}”: the plan would cost {rule.usd:,.0f} USD less over the horizon without it."
         for rule in sorted(plan.rule_prices, key=lambda one: -one.usd)[:most]

@@ -16,6 +16,7 @@ from data.memory_records import MemoryBreakdown
 from data.plan_records import FleetPlan, FleetProblem
 from data.records import CapacityTable
 from data.replay_records import Replay
+from data.sensitivity_records import Sensitivity
 from data.workload import WorkloadStatistics
 
 
@@ -53,6 +54,8 @@ class PlanBundle:
     """Of the configurations with the most GPUs, for the classes mixed as on their largest pool."""
     calibration: tuple[Correction, ...] = ()
     """What the scenario's calibration files change about step times."""
+    sensitivity: Sensitivity | None = None
+    """How cost and risk move with the assumptions; None where there is no plan to move."""
     changes: Changes = field(default_factory=Changes)
     reconciled: str = ""
     """When what was planned was last set against what happened; empty: never."""

@@ -15,6 +15,8 @@ from reports.capacity_chart import capacity_against_demand
 from reports.cost_chart import cost_waterfall
 from reports.cost_tables import cost_tables
 from reports.curve_pictures import curve_pictures
+from reports.sensitivity_charts import sensitivity_pictures
+from reports.sensitivity_tables import sensitivity_tables
 from reports.tables import usd
 
 SHOWN = 8
@@ -138,6 +140,7 @@ def render(bundle: PlanBundle) -> str:
         lstrip_blocks=True,
     )
     months = bundle.problem.demand.months
+    answer = bundle.sensitivity
     begun, decided = str(bundle.provenance["begun"]), tables.decisions(bundle)
     return environment.get_template("report.html.j2").render(
         b=bundle,
@@ -159,6 +162,8 @@ def render(bundle: PlanBundle) -> str:
         curves=curve_pictures(bundle.curves),
         waterfall=cost_waterfall(bundle.costs),
         cost=cost_tables(bundle.costs),
+        sensitivity=None if answer is None else sensitivity_tables(answer),
+        sensitivity_pictures=None if answer is None else sensitivity_pictures(answer),
         spread=charts.cost_by_scenario(bundle),
         notes=notes(bundle),
         version=metadata.version("fleetcast"),

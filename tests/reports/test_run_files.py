@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import jsonschema
 import pandas as pd
 import pytest
 
+from data import archive
 from data.history import DataNote
 from flows import steps
+from flows.plan import with_sensitivity
 from reports.bundle import PlanBundle
 from reports.machine import SCHEMA_FILE, plan_document, plan_json, requests_in
 from reports.page import headline, render
@@ -113,6 +116,21 @@ def test_user_strings_cannot_inject(bundle: PlanBundle) -> None:
     page = render(replace(bundle, description=evil, history=history))
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_what_can_change_the_plan_is_drawn_and_answered(bundle: PlanBundle, tmp_path: Path) -> None:
+    moved = with_sensitivity(bundle, date(2026, 11, 21))
+    assert moved.sensitivity is not None
+    page = render(moved)
+    assert "What can change it" in page
+    largest = max(moved.sensitivity.bars, key=lambda one: one.swing_usd)
+    assert f"{largest.low_usd:,.0f} to {largest.high_usd:,.0f} USD" in page
+    outline = _Outline()
+    outline.feed(page)
+    assert outline.bad == []
+    assert outline.tables == outline.captions
+    archive.save(moved, tmp_path / "run.zip")
+    assert archive.load(PlanBundle, tmp_path / "run.zip").sensitivity == moved.sensitivity
 
 
 def test_requests_are_those_of_the_forecast(bundle: PlanBundle) -> None:

@@ -40,7 +40,7 @@ class AutoscalingPolicy(Section):
     attainment: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
         default=None, description="share of requests within their SLO on any day; default: the SLO's percentile"
     )
-    interval_s: Annotated[float, Field(ge=5.0, le=300.0)] = Field(default=15.0, description="between decisions")
+    interval_s: Annotated[int, Field(ge=5, le=300)] = Field(default=15, description="whole seconds between decisions")
     signals: tuple[Literal["queue", "concurrency", "tokens", "kv_cache", "rate"], ...] = Field(
         default=("queue", "concurrency", "tokens", "kv_cache", "rate"), min_length=1
     )

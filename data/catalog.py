@@ -228,6 +228,13 @@ def gpu_aliases(path: Path = FOLDER / "gpus.yaml") -> Mapping[str, str]:
     return {_spelt(also): name for name, entry in catalog.gpus.items() for also in (name, *entry.also)}
 
 
+@cache
+def driver_name(gpu: str, path: Path = FOLDER / "gpus.yaml") -> str | None:
+    """What nvidia-smi calls a GPU of the catalog; None where the catalog does not say."""
+    names = validated(GpuCatalog, load_yaml(path), str(path)).gpus[gpu].also
+    return next((name for name in names if name.startswith(("NVIDIA ", "Tesla "))), None)
+
+
 def find_engine(name: str) -> Engine:
     """The engine of that name, however it is spelt (`TensorRT-LLM`, `vLLM`), or InputError with the closest names."""
     plain = re.sub(r"[\s_-]|v?\d[\d.]*$", "", name.lower()).replace("tensorrt", "trt")

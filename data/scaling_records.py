@@ -246,6 +246,8 @@ class PoolScaling:
     statement: str
     schedule: tuple[int, ...]
     """Replicas by hour UTC [24] that the chosen policy wants by the forecast; empty where it has none."""
+    pictured: str
+    """The day on which plain reaction is short the longest."""
     timelines: tuple[tuple[str, Timeline], ...]
-    """The chosen policy and plain reaction on the burst at the steepest rise."""
+    """The chosen policy and plain reaction (`reaction`) on that day."""
     method: str

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from models.autoscaler.facts import followed_growth_per_min
 from models.autoscaler.run import watch
 from reports.scaling import said
 
-SCALING_SCHEMA = "fleetcast.scaling/1"
 TIMELINE_S = 60.0
 
 
@@ -107,8 +105,8 @@ def _pool(
     chosen = choose(asked)
     plain = next(kind for kind in chosen.kinds if kind.name == "reaction")
     at = facts.operating_rps / facts.knee_rps
-    # The burst at the rise follows the scenarios; without bursts the last of these.
-    hardest = days[min(len(ask.scenarios), len(days) - 1)]
+    shorts = [row.short_s for row in plain.best.verdicts]
+    hardest = days[shorts.index(max(shorts))]
     found = PoolScaling(
         llm=ask.configuration.llm,
         region=ask.region,
@@ -131,6 +129,7 @@ def _pool(
         policies=chosen.tried,
         statement="",
         schedule=_schedule(chosen.best, days[0]),
+        pictured=hardest.name,
         timelines=(
             ("chosen", _timeline(chosen.best, hardest, asked)),
             ("reaction", _timeline(plain.best, hardest, asked)),
@@ -166,25 +165,3 @@ def _timeline(one: Candidate, day: LoadTrace, asked: Question) -> Timeline:
         wanted=each(whole.wanted, np.max),
         queue=each(whole.queue, np.max),
     )
-
-
-def scaling_document(pools: Sequence[PoolScaling]) -> dict[str, Any]:
-    """Everything as plain data; arrays as lists, floats at 6 significant digits, no nan or infinity."""
-    return {"schema": SCALING_SCHEMA, "pools": [_plain(asdict(pool)) for pool in pools]}
-
-
-def scaling_json(pools: Sequence[PoolScaling]) -> str:
-    """The document as text."""
-    return json.dumps(scaling_document(pools), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return [_plain(float(one)) for one in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,20 @@ import pandas as pd
 from configs.errors import InputError
 from configs.loading import load_scenario
 from configs.schema import Scenario
-from data.catalog import find_engine, find_llm, llm_aliases
+from data.catalog import driver_name, find_engine, find_gpu, find_llm, llm_aliases
 from data.records import Configuration
-from data.scaling_records import Rate, ScalerPolicy
+from data.scaling_file import read_scaling
+from data.scaling_records import PoolScaling
 from data.units import GB
-from flows.autoscale import SCALING_SCHEMA
 from flows.run_folder import whole_folder
 from flows.scaling_pools import configuration_of, read_plan
 from reports.manifests.engines import FACES, Serving
+from reports.manifests.nodes import resource
 from reports.manifests.pool import PoolManifest
 from reports.manifests.render import render
 
 HINTS = {"fp8": ("fp8",), "int8": ("int8", "w8a8"), "int4": ("awq", "gptq", "int4", "w4a16"), "fp4": ("fp4",)}
 """How published checkpoints name their precision."""
-Key = tuple[str, str]
 
 
 def emit_run(run: Path, scaling: Path | None, out: Path) -> tuple[str, ...]:
@@ -48,7 +47,8 @@ def manifests(run: Path, scaling: Path | None) -> dict[str, str]:
     plan = read_plan(run)
     scenario = load_scenario(run / "scenario.yaml").scenario
     capacity = pd.read_parquet(run / "capacity.parquet")
-    scaled = {} if scaling is None else _read_scaling(scaling)
+    known = () if scaling is None else read_scaling(scaling)
+    scaled = {(one.configuration.label, one.region): one for one in known}
     largest: dict[tuple[Configuration, str], Mapping[str, Any]] = {}
     for pool in plan["pools"]:
         key = (configuration_of(pool["configuration"]), str(pool["region"]))
@@ -73,7 +73,7 @@ def _pool(
     one: Configuration,
     region: str,
     pool: Mapping[str, Any],
-    scaled: Mapping[str, Any] | None,
+    scaled: PoolScaling | None,
 ) -> PoolManifest:
     policy = scenario.autoscaling
     same = capacity["llm"] == one.llm
@@ -105,6 +105,8 @@ def _pool(
         gpu=one.gpu,
         precision=one.precision if one.kv_precision == "bf16" else f"{one.precision}-kv-{one.kv_precision}",
         gpus=one.gpus,
+        driver_name=driver_name(one.gpu),
+        gpu_resource=resource(find_gpu(one.gpu).vendor),
         replicas=int(pool["replicas"]),
         disrupted_max=int(pool["failure_replicas"]),
         surge=int(pool["rollout_replicas"]),
@@ -129,8 +131,8 @@ def _pool(
         kv_tokens=kv_tokens,
         start_s=weights_s + policy.start_up.warm_up_s,
         drain_s=policy.start_up.drain_s,
-        policy=None if scaled is None else _policy(scaled["chosen"]["policy"]),
-        schedule=() if scaled is None else tuple(int(n) for n in scaled["schedule"]),
+        policy=None if scaled is None else scaled.chosen.policy,
+        schedule=() if scaled is None else scaled.schedule,
         checkpoint=checkpoint,
     )
 
@@ -148,21 +150,3 @@ def _checkpoint(one: Configuration, named: str | None, native: str) -> tuple[str
     if one.precision == "fp8" and native == "bf16" and one.engine in ("vllm", "sglang"):
         return ids[0], True, ""
     return ids[0], False, f"needs a checkpoint in {one.precision}: name it under autoscaling.models"
-
-
-def _read_scaling(path: Path) -> dict[Key, Mapping[str, Any]]:
-    """Scaling by (configuration, region)."""
-    fix = "Make it with `fleetcast autoscale RUN --out FILE`."
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(str(path), "a file", error.strerror or "no such file", fix) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(str(path), "JSON", str(error), fix) from None
-    if not isinstance(document, dict) or document.get("schema") != SCALING_SCHEMA:
-        raise InputError(str(path), f"schema {SCALING_SCHEMA}", "another", fix)
-    return {(configuration_of(one["configuration"]).label, one["region"]): one for one in document["pools"]}
-
-
-def _policy(raw: Mapping[str, Any]) -> ScalerPolicy:
-    return ScalerPolicy(**{**raw, "up": Rate(**raw["up"]), "down": Rate(**raw["down"])})

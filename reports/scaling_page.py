@@ -5,15 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from data.scaling_records import PoolScaling, Timeline
 from reports import scaling
 from reports.charts import BLUE, INK, ORANGE, Picture, picture
+from reports.page import TEMPLATES
 
 SPAN_S = 3 * 3600.0
 """What the picture shows about the burst."""
@@ -48,6 +52,25 @@ def page(pools: Sequence[PoolScaling]) -> ScalingPage | None:
     return ScalingPage(scaling.pool_rows(pools), tuple(_section(pool) for pool in pools))
 
 
+def render(pools: Sequence[PoolScaling]) -> str:
+    """The section as a page of its own, self-contained; user texts are escaped by the template."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=select_autoescape(["html", "j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    late = sum(not pool.kinds[0].best.holds for pool in pools)
+    holds = sum(pool.chosen.holds for pool in pools)
+    return environment.get_template("scaling.html.j2").render(
+        scaling=page(pools),
+        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        title=f"{holds} of {len(pools)} pools hold their SLO when scaled; plain reaction is too late in {late}",
+        version=metadata.version("fleetcast"),
+    )
+
+
 def _section(pool: PoolScaling) -> ScalingSection:
     return ScalingSection(
         title=f"{pool.configuration.label} in {pool.region}",
@@ -72,10 +95,11 @@ def burst_picture(pool: PoolScaling) -> Picture:
     for key, name in names.items():
         rows += _rows(name, lines[key], lines[key].ready * pool.facts.knee_rps, begin)
     frame = pd.DataFrame(rows)
-    short = float((spare < 0).sum()) * float(plain.seconds[1] - plain.seconds[0]) if len(plain.seconds) > 1 else 0.0
+    reaction = next(kind.best for kind in pool.kinds if kind.name == "reaction")
+    short = max(row.short_s for row in reaction.verdicts)
     order = ["load", names["chosen"], names["reaction"]]
-    missed = f"misses it for {scaling.minutes(short)}" if short else "carries it too"
-    title = f"{pool.llm} in {pool.region}: the burst at the rise, which plain reaction {missed}"
+    missed = f"is short of capacity for {scaling.minutes(short)}" if short else "carries it"
+    title = f"{pool.llm} in {pool.region}, {pool.pictured}: plain reaction {missed}"
 
     def build(width: int) -> Any:
         colour = alt.Scale(domain=order, range=[INK, BLUE, ORANGE])

@@ -31,13 +31,15 @@ def autoscale(
     peak_rps: Annotated[float, typer.Option("--peak", min=1e-6, help="Its peak, requests/s.")] = 100.0,
     trace: Annotated[list[Path] | None, typer.Option(help="A file of real load; repeatable.")] = None,
     out: Annotated[Path | None, typer.Option(help="A file for the JSON, which `fleetcast emit` reads.")] = None,
+    html: Annotated[Path | None, typer.Option(help="A file for the tables and pictures as a page.")] = None,
     data_folder: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Choose scaling thresholds, replica limits and the warm reserve of every pool; say where reacting is too late."""
     if (run is None) == (gpu is None):
         raise InputError("fleetcast autoscale", "a run folder, or --gpu", "both or neither", "Name one of them.")
-    from flows.autoscale import autoscale_one, autoscale_run, scaling_json
+    from data.scaling_file import scaling_json
+    from flows.autoscale import autoscale_one, autoscale_run
     from flows.progress import shown_on
     from flows.show_autoscale import show_autoscale
 
@@ -53,6 +55,10 @@ def autoscale(
     text = scaling_json(pools)
     if out is not None:
         out.write_text(text, encoding="utf-8")
+    if html is not None:
+        from reports.scaling_page import render
+
+        html.write_text(render(pools), encoding="utf-8")
     if as_json:
         sys.stdout.write(text)
     else:

@@ -23,9 +23,9 @@ from data.scaling_records import (
 from models.autoscaler.grid import KINDS, Tried, policies
 from models.autoscaler.run import simulate
 
-COARSE_S = 5.0
-"""All policies are tried in steps of this; the best of every kind, and the FINALISTS cheapest that hold, in the traces'
-own steps."""
+COARSE_S = 5
+"""All policies are tried in steps of at most this; the best of every kind, and the FINALISTS cheapest that hold, in
+the traces' own steps."""
 FINALISTS = 24
 
 
@@ -71,7 +71,8 @@ def choose(asked: Question) -> Chosen:
         asked.facts, asked.start_up, asked.burst, asked.signals, asked.trough_rps, asked.peak_rps, asked.max_replicas,
         asked.interval_s, asked.forecast,
     )  # fmt: skip
-    rough = judge(asked, tried, [coarser(one, COARSE_S) for one in asked.traces])
+    step_s = coarse_step_s(asked.interval_s)
+    rough = judge(asked, tried, [coarser(one, step_s) for one in asked.traces])
     order = sorted(range(len(tried)), key=lambda i: _rank(rough[i]))
     finalists = order[:FINALISTS]
     for kind in KINDS:
@@ -122,6 +123,12 @@ def judge(asked: Question, tried: Sequence[Tried], traces: Sequence[LoadTrace]) 
         Candidate(one.policy, _holds(asked, verdicts), float(per_day[i]), tuple(verdicts))
         for i, (one, verdicts) in enumerate(zip(tried, found, strict=True))
     ]
+
+
+def coarse_step_s(interval_s: float) -> float:
+    """The longest step up to COARSE_S of which an interval holds a whole number."""
+    whole = round(interval_s)
+    return float(max(step for step in range(1, COARSE_S + 1) if whole % step == 0))
 
 
 def coarser(trace: LoadTrace, step_s: float) -> LoadTrace:

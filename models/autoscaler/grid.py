@@ -21,9 +21,8 @@ KINDS = {
 THRESHOLDS = (0.75, 0.65, 0.55, 0.45, 0.35)
 """Loads below the operating point at which a scaler may hold its replicas, as shares of the knee."""
 DOWN_WINDOWS_S = (300.0, 900.0)
-SMOOTHING_S = {"rate": 60.0}
-"""A rate is counted over a minute; gauges are averaged over GAUGE_S."""
-GAUGE_S = 15.0
+SMOOTHING_S = 30.0
+"""Signals are means of about the last minute, as a scrape every 15 s can give: half a window old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def policies(
                     standby_nodes=standby,
                     forecast_rps=load * facts.knee_rps if lead else 0.0,
                     lead_s=lead,
-                    smoothing_s=SMOOTHING_S.get(signal, GAUGE_S),
+                    smoothing_s=SMOOTHING_S,
                 ),
             )
         )

@@ -137,6 +137,6 @@ def query(engine: str, signal: Signal, namespace: str, pods: str, kv_tokens: flo
         "concurrency": f"{gauge(face.running)} + {gauge(face.waiting)}",
         "tokens": f"{gauge(face.kv_share)} * {kv_tokens:.0f}",
         "kv_cache": gauge(face.kv_share),
-        "rate": f"sum(rate({face.finished}{of}[{max(window_s, 60.0):.0f}s]))",
+        "rate": f"sum(rate({face.finished}{of}[{window_s:.0f}s]))",
     }
     return queries[signal]

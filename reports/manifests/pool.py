@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from data.scaling_records import ScalerPolicy
 from reports.manifests.engines import Serving
 from reports.manifests.names import dns_name, label_value
+from reports.manifests.nodes import node_label
 
 APP = "app.kubernetes.io/"
 OURS = "fleetcast.io/"
@@ -28,6 +29,7 @@ class PoolManifest:
     gpu: str
     precision: str
     gpus: int
+    gpu_resource: str
     replicas: int
     disrupted_max: int
     surge: int
@@ -40,6 +42,8 @@ class PoolManifest:
     start_s: float
     drain_s: float
     policy: ScalerPolicy | None
+    driver_name: str | None = None
+    """What nvidia-smi calls the GPU; None where that is not known."""
     schedule: tuple[int, ...] = ()
     checkpoint: str = ""
     """What must be seen to before the engine can load the weights as planned; empty where nothing."""
@@ -63,6 +67,11 @@ class PoolManifest:
             f"{OURS}region": label_value(self.region),
             f"{OURS}scenario": label_value(self.scenario),
         }
+
+    @property
+    def nodes(self) -> dict[str, str]:
+        """The label of nodes that have the GPU."""
+        return node_label(self.gpu, self.driver_name)
 
     @property
     def selector(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 from configs.errors import InputError
 from reports.manifests import scalers, texts, workload
 from reports.manifests.names import dns_name
+from reports.manifests.nodes import OWN
 from reports.manifests.pool import PoolManifest
 from reports.manifests.yaml_text import documents
 
@@ -15,6 +16,7 @@ NOTES = (
     "Apply one of keda/ and hpa/ beside deployment/, never both: two scalers would undo each other's work.",
     "kserve/ stands instead of deployment/ and keda/: it holds the InferenceService and its own ScaledObject.",
     "standby/ holds the standby nodes of policies that have them; its pods yield to the pool's own.",
+    "Gated weights need a token: add HF_TOKEN from a Secret of your own to the engine's environment.",
     "hpa/ needs a metrics adapter that serves `fleetcast_signal` by the query in each object's annotation.",
 )
 
@@ -45,6 +47,8 @@ def render(
         add(f"{place}/kserve/{pool.name}.yaml", documents(served))
     add("quota-request.md", texts.quota_request(plan, quotas))
     add("budgets.json", texts.budgets(plan))
-    notes = [*NOTES, *(f"{pool.name}: {pool.checkpoint}" for pool in pools if pool.checkpoint)]
+    own = sorted({(pool.gpu, pool.nodes[OWN]) for pool in pools if OWN in pool.nodes})
+    labels = [f"Nodes with {gpu} must carry the label {OWN}: {value}." for gpu, value in own]
+    notes = [*NOTES, *labels, *(f"{pool.name}: {pool.checkpoint}" for pool in pools if pool.checkpoint)]
     add("index.json", texts.index(pools, sorted(files), notes))
     return dict(sorted(files.items()))

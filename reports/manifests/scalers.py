@@ -41,12 +41,19 @@ def _rate(rate: Rate) -> dict[str, Value]:
     return {"selectPolicy": rate.select.capitalize(), "policies": rules} if rules else {}
 
 
+def scale(policy: ScalerPolicy) -> float:
+    """What signal and target are multiplied by: scalers count in thousandths, too coarse for small shares."""
+    return 100.0 if policy.target < 1.0 else 1.0
+
+
 def signal_query(pool: PoolManifest, policy: ScalerPolicy) -> str:
-    """The policy's signal over the pool's pods, its headroom added in the signal's own unit."""
-    plain = query(
-        pool.serving.engine, policy.signal, pool.namespace, pool.name, pool.kv_tokens, max(policy.smoothing_s, 15.0)
-    )
-    return plain if policy.headroom == 0 else f"{plain} + {number(policy.headroom * policy.target)}"
+    """The policy's signal over the pool's pods, times its scale, its headroom added in the same unit."""
+    # A window's mean is half a window old, an exponential one its time constant; less than a minute may miss scrapes.
+    window_s = max(2.0 * policy.smoothing_s, 60.0)
+    plain = query(pool.serving.engine, policy.signal, pool.namespace, pool.name, pool.kv_tokens, window_s)
+    by = scale(policy)
+    whole = plain if by == 1.0 else f"({plain}) * {by:.0f}"
+    return whole if policy.headroom == 0 else f"{whole} + {number(policy.headroom * policy.target * by)}"
 
 
 def scaled_object(pool: PoolManifest, policy: ScalerPolicy, kserve: bool) -> dict[str, Value]:
@@ -61,7 +68,7 @@ def scaled_object(pool: PoolManifest, policy: ScalerPolicy, kserve: bool) -> dic
             "metadata": {
                 "serverAddress": pool.prometheus,
                 "query": signal_query(pool, policy),
-                "threshold": number(policy.target),
+                "threshold": number(policy.target * scale(policy)),
             },
         }
     ]
@@ -137,7 +144,7 @@ def horizontal_pod_autoscaler(pool: PoolManifest, policy: ScalerPolicy) -> dict[
                     "type": "External",
                     "external": {
                         "metric": {"name": "fleetcast_signal", "selector": {"matchLabels": {"pool": pool.name}}},
-                        "target": {"type": "AverageValue", "averageValue": milli(policy.target)},
+                        "target": {"type": "AverageValue", "averageValue": milli(policy.target * scale(policy))},
                     },
                 }
             ],

@@ -10,7 +10,6 @@ from reports.manifests.yaml_text import Value
 
 PROBE_S = 10
 NODE_LABELS = {"topology.kubernetes.io/zone": "ScheduleAnyway", "kubernetes.io/hostname": "ScheduleAnyway"}
-GPU = "nvidia.com/gpu"
 CPUS_PER_GPU, MEMORY_GIB_PER_GPU, SHM_GIB_PER_GPU = 6, 48, 8
 """Requests beside the GPUs (assumption, 2026-11): an eighth of a common 8-GPU node of 96 cores or more."""
 
@@ -33,7 +32,7 @@ def container(pool: PoolManifest, name: str) -> dict[str, Value]:
     resources: dict[str, Value] = {
         "cpu": str(CPUS_PER_GPU * pool.gpus),
         "memory": f"{MEMORY_GIB_PER_GPU * pool.gpus}Gi",
-        GPU: str(pool.gpus),
+        pool.gpu_resource: str(pool.gpus),
     }
     alive: dict[str, Value] = {"path": face.health, "port": PORT}
     return {
@@ -61,7 +60,8 @@ def pod(pool: PoolManifest, name: str) -> dict[str, Value]:
     return {
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": max(round(pool.drain_s), 30),
-        "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}],
+        "nodeSelector": pool.nodes,
+        "tolerations": [{"key": pool.gpu_resource, "operator": "Exists", "effect": "NoSchedule"}],
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,
@@ -116,7 +116,7 @@ def standby(pool: PoolManifest, replicas: int) -> list[dict[str, Value]]:
     known = metadata(pool, "-standby") | {"labels": labels}
     held = container(pool, "standby")
     kept = {key: held[key] for key in ("name", "image", "resources", "securityContext")}
-    spec = {key: value for key, value in pod(pool, "standby").items() if key in ("tolerations",)}
+    spec = {key: value for key, value in pod(pool, "standby").items() if key in ("nodeSelector", "tolerations")}
     return [
         {
             "apiVersion": "scheduling.k8s.io/v1",

@@ -12,8 +12,9 @@ import yaml
 from rich.console import Console
 
 from configs.errors import InputError
+from data.scaling_file import scaling_document, scaling_json
 from flows import steps
-from flows.autoscale import autoscale_run, scaling_document, scaling_json
+from flows.autoscale import autoscale_run
 from flows.emit import emit_run, manifests
 from flows.scaling_pools import asked_configuration, pools_of, read_plan
 from flows.show_autoscale import show_autoscale
@@ -114,7 +115,7 @@ def test_one_configuration_from_the_command_line(fleetcast: Run, write_scenario:
         "--peak",
         "30",
     ]
-    done = fleetcast("autoscale", *arguments, "--json", "--out", "scaling.json")
+    done = fleetcast("autoscale", *arguments, "--json", "--out", "scaling.json", timeout_s=600)
     assert done.returncode in (0, 3), done.stderr
     (pool,) = json.loads(done.stdout)["pools"]
     assert (tmp_path / "scaling.json").read_text(encoding="utf-8") == done.stdout

@@ -16,10 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import InputError
+from data.catalog import driver_name
 from data.scaling_records import SIGNALS, Rate, ScalerPolicy
 from reports.manifests import texts
 from reports.manifests.engines import Serving, command, query
 from reports.manifests.names import dns_name, label_value
+from reports.manifests.nodes import resource
 from reports.manifests.pool import PoolManifest
 from reports.manifests.render import render
 from reports.manifests.scalers import milli, number, spans
@@ -34,8 +36,8 @@ QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|Ki|Mi|Gi)?")
 SERVING = Serving("vllm", "meta-llama/Llama-3.1-70B", "Llama-3.1-70B", 4, 1, 1, 256, 8192, 131072, 0.88, "bf16", True)
 POLICY = ScalerPolicy("concurrency", 33.4, 3, 12, headroom=2, down_window_s=600.0, smoothing_s=15.0)
 POOL = PoolManifest(
-    "default", "Llama-3.1-70B", ("chat", "code"), "us-east", "H100-SXM", "fp8", 4, 12, 1, 0, 2, SERVING,
-    "vllm/vllm-openai:v0.19.0", "llm-serving", "http://prometheus:9090", 800_000.0, 133.0, 60.0, POLICY,
+    "default", "Llama-3.1-70B", ("chat", "code"), "us-east", "H100-SXM", "fp8", 4, "nvidia.com/gpu", 12, 1, 0, 2,
+    SERVING, "vllm/vllm-openai:v0.19.0", "llm-serving", "http://prometheus:9090", 800_000.0, 133.0, 60.0, POLICY,
 )  # fmt: skip
 PLAN: dict[str, Any] = {
     "scenario": "default",
@@ -163,6 +165,12 @@ def test_signals_are_read_over_the_pool_and_headroom_is_in_their_unit() -> None:
     (trigger,) = keda["spec"]["triggers"]
     assert trigger["metadata"]["threshold"] == "33.4"
     assert trigger["metadata"]["query"].endswith("+ 66.8")
+    small = replace(POOL, policy=replace(POLICY, signal="kv_cache", target=0.0217, headroom=1))
+    found = objects(render(PLAN, [small], {}))
+    metadata = next(one for one in found if one["kind"] == "ScaledObject")["spec"]["triggers"][0]["metadata"]
+    assert metadata["threshold"] == "2.17"
+    assert metadata["query"].startswith("(sum(avg_over_time(vllm:kv_cache_usage_perc{")
+    assert metadata["query"].endswith(") * 100 + 2.17")
     assert (keda["spec"]["minReplicaCount"], keda["spec"]["maxReplicaCount"]) == (3, 12)
     down = keda["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
     assert down == {
@@ -203,6 +211,20 @@ def test_standby_pods_hold_a_replicas_room_and_yield() -> None:
     (own,) = [one for one in objects(CALM) if one["kind"] == "Deployment"]
     labels = workload["spec"]["template"]["metadata"]["labels"]
     assert not own["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_pods_go_to_nodes_with_their_gpu() -> None:
+    for gpu, expected in (
+        ("H100-SXM", {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}),
+        ("MI300X", {"fleetcast.io/gpu": "MI300X"}),
+    ):
+        pool = replace(POOL, gpu=gpu, gpu_resource=resource("amd"), driver_name=driver_name(gpu))
+        files = render(PLAN, [pool], {})
+        (workload,) = [one for one in objects(files) if one["kind"] == "Deployment"]
+        pod = workload["spec"]["template"]["spec"]
+        assert pod["nodeSelector"] == expected
+        assert pod["containers"][0]["resources"]["limits"]["amd.com/gpu"] == "4"
+        assert ("must carry the label" in files["index.json"]) == (gpu == "MI300X")
 
 
 def test_a_rollout_takes_the_room_that_the_plan_holds() -> None:

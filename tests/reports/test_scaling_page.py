@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from configs.errors import InputError
 from data.records import Configuration
+from data.scaling_file import read_scaling, scaling_document, scaling_json
 from data.scaling_records import (
     BurstBudget,
     Candidate,
@@ -20,8 +25,8 @@ from data.scaling_records import (
     TraceVerdict,
 )
 from reports import scaling
-from reports.page import TEMPLATES
-from reports.scaling_page import page
+from reports.machine import SCHEMA_FILE
+from reports.scaling_page import page, render
 from tests.models.autoscaler.cases import replica
 
 
@@ -47,7 +52,8 @@ def pool(plain_holds: bool = False, chosen_holds: bool = True) -> PoolScaling:
         peak_rps=60.0, chosen=best, chosen_kind="warm reserve",
         kinds=(Kind("reaction", "", plain), Kind("warm reserve", "", best)), signals=(best,), follows_per_min=0.026,
         warm_reserve=3, supply_factor=1.98, usd_per_replica_h=10.0, fixed_usd_per_day=3360.0, policies=800,
-        statement="", schedule=(), timelines=(("chosen", replace(line, ready=np.full(120, 10.0))), ("reaction", line)),
+        statement="", schedule=(), pictured="burst at rise",
+        timelines=(("chosen", replace(line, ready=np.full(120, 10.0))), ("reaction", line)),
         method="continuous-batching simulation",
     )  # fmt: skip
 
@@ -74,13 +80,31 @@ def test_heads_fit_their_rows() -> None:
 
 @pytest.mark.slow
 def test_the_section_escapes_names_and_draws_the_burst() -> None:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(["html", "j2"]), undefined=StrictUndefined
-    )
-    template = environment.get_template("_scaling.html.j2")
-    html = template.render(scaling=page([pool()]))
+    html = render([pool()])
     assert "<b>Llama" not in html
     assert html.count("<svg") == 2
-    assert "misses it for" in html
+    assert "burst at rise: plain reaction is short of capacity for 6.5 min" in html
     assert 'id="scaling"' in html
-    assert template.render(scaling=page([])).strip() == ""
+    assert "plain reaction is too late in 1" in html
+    assert not re.search(r"https?://(?!www\.w3\.org/)", html)
+    assert page([]) is None
+
+
+def test_the_file_is_valid_and_read_back_as_it_was(tmp_path: Path) -> None:
+    schema = json.loads((SCHEMA_FILE.parent / "scaling.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    pools = [pool(), replace(pool(), schedule=tuple(range(24)))]
+    document = scaling_document(pools)
+    jsonschema.validate(document, schema)
+    path = tmp_path / "scaling.json"
+    path.write_text(scaling_json(pools), encoding="utf-8")
+    assert scaling_document(read_scaling(path)) == document
+    for broken, where in (
+        ({"schema": "other/1"}, "schema"),
+        (document | {"pools": [document["pools"][0] | {"promise": "much"}]}, r"pools\[0\].promise"),
+        (document | {"pools": [{}]}, r"pools\[0\].llm"),
+        (document | {"pools": [document["pools"][0] | {"chosen": 1}]}, r"pools\[0\].chosen"),
+    ):
+        path.write_text(json.dumps(broken), encoding="utf-8")
+        with pytest.raises(InputError, match=where):
+            read_scaling(path)

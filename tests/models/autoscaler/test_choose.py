@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data.scaling_records import BurstBudget, LoadTrace
-from models.autoscaler.choose import Question, choose, coarser, supply_factor, warm_reserve
+from models.autoscaler.choose import Question, choose, coarse_step_s, coarser, supply_factor, warm_reserve
 from models.autoscaler.facts import followed_growth_per_min, signal_at
 from models.autoscaler.grid import KINDS, policies
 from tests.models.autoscaler.cases import START, replica, trace
@@ -62,6 +62,9 @@ def test_longer_steps_hold_the_same_requests() -> None:
     five = coarser(one, 5.0)
     assert five.arrivals.sum() == one.arrivals[:3600].sum()
     assert len(five.expected_rps) == len(five.arrivals) == 720
+    for interval_s in range(5, 301):
+        assert interval_s % coarse_step_s(interval_s) == 0
+    assert (coarse_step_s(15.0), coarse_step_s(7.0), coarse_step_s(12.0)) == (5.0, 1.0, 4.0)
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from data.prices import load_prices
 from flows.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("configs", "data", "forecast", "models", "optimizer", "reconcile", "reports", "flows")
+ROOMS = ("configs", "cost", "data", "forecast", "models", "optimizer", "reconcile", "reports", "flows")
 MATHEMATICS = {
     "Memory and step time": (
         "models/shapes",
@@ -36,6 +36,7 @@ MATHEMATICS = {
     "Calibration": ("models/calibrate", "models/corrections", "models/loadtest_fit"),
     "Forecast": ("forecast/*",),
     "Fleet plan": ("optimizer/*",),
+    "Cost and sensitivity": ("cost/*",),
     "Reconciliation": ("reconcile/*",),
 }
 """Chapters of the mathematics, and the modules whose docstrings make them; those that are not there are left out."""

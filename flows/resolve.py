@@ -19,7 +19,7 @@ from data.records import Capacity, Demand, FloatArray
 from data.sensitivity_records import Resolved
 
 GAP = 0.02
-SECONDS = 4.0
+SECONDS = 2.0
 """Gap and limit of one re-solve: a world among hundreds need not be proven to the plan's own gap."""
 
 

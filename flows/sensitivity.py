@@ -17,6 +17,7 @@ from data.sensitivity_records import Sensitivity
 from data.spreads import spreads
 from flows.rebuilt import Rebuilt, read_run
 from flows.resolve import mean_value, resolve
+from reports.sensitivity_charts import sensitivity_pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +85,17 @@ def load(run: Path | None, config: str | None, data_folder: Path | None) -> Rebu
 def sensitivity_json(answer: Sensitivity) -> str:
     """The answer for machines."""
     return json.dumps(asdict(answer), indent=2, ensure_ascii=False, default=str) + "\n"
+
+
+def write_pictures(answer: Sensitivity, folder: Path) -> None:
+    """sensitivity.json, and tornado, frontier, run-out dates and a fan for each place as SVG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sensitivity.json").write_text(sensitivity_json(answer), encoding="utf-8")
+    made = sensitivity_pictures(answer)
+    named = {"tornado": made["tornado"], "frontier": made["frontier"], "run_out": made["run_out"]}
+    named |= {f"fan_{i + 1}": one for i, one in enumerate(made["fans"])}
+    for name, one in named.items():
+        if one is not None:
+            # On its own a picture has no page whose ink and grid it could take.
+            svg = one.wide.replace("currentColor", "#111111").replace("var(--grid)", "#dddddd")
+            (folder / f"{name}.svg").write_text(svg, encoding="utf-8")

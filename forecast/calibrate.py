@@ -28,12 +28,8 @@ CAPPED_SQUARE = float(stats.norm.expect(lambda z: min(z * z, CAP * CAP)))
 WINDOW_HANDICAP = 1.15
 """Expected mean square of the scores of hours and totals in windows: they were made from shorter histories than today's
 forecast."""
-PEAK_DOUBT = 1.25
+PEAK_DOUBT = 1.4
 """The same for peaks before any evidence: the largest hour of a month depends on a tail that few days have shown."""
-PEAK_HINDSIGHT = 1.15
-"""Mean squares of windows' peaks count for this much more: the bank that they are simulated from holds the largest
-errors of days before and after them, and that of the future only those before (assumption, checked on generated
-series)."""
 PRIOR_WINDOWS = 8.0
 """How many independent windows no correction counts for against those of all series, and those against one's own."""
 LEAST_DAYS = 10
@@ -123,7 +119,7 @@ def summed(evidence: Sequence[Evidence], windows: float) -> Pool:
         windows,
         windows * _square(np.array([one.total for one in evidence])) / WINDOW_HANDICAP,
         windows * _square(hours) / WINDOW_HANDICAP,
-        windows * _square(np.array([one.peak for one in evidence])) * PEAK_HINDSIGHT,
+        windows * _square(np.array([one.peak for one in evidence])),
     )
 
 

@@ -4,7 +4,8 @@ Where a block's demand is nowhere above another's, replicas that serve the other
 routes: its rows say nothing then. Only what is shed, or bought from an API, can differ. So the most loaded blocks are
 kept and those just below them, where it shows whether anything is shed at all outside the peak; the rest is left out.
 Leaving rows and costs out can only lower the optimum, so the bound holds for the whole; and a plan that sheds nothing
-in the blocks just below the peak costs the same in the whole. Where one does, the whole is solved after all.
+in the blocks just below the peak costs the same in the whole. Where one does, it is completed in the whole, its bound
+goes with it, and what is left of the time is spent there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from data.plan_records import FleetProblem
 from data.records import Demand, FloatArray
-from optimizer.matrix import Declared
+from optimizer.matrix import Declared, Solved, run
 
 SERVED_RPS = 1e-6
 
@@ -55,3 +56,20 @@ def served(declared: Declared, x: FloatArray, blocks: list[int]) -> bool:
         for c, variable in enumerate(declared.variables)
         if variable.parent_component().local_name in ("shed", "api")
     )
+
+
+def expanded(slim: Declared, x: FloatArray, whole: Declared) -> Solved:
+    """The point of the model with every block that has the replicas, openings and commitments of a point without some:
+    flows, what is shed and hourly supply are found anew, a linear program."""
+    names = [variable.parent_component().local_name for variable in slim.variables]
+    settled = {
+        (name, variable.index()): value
+        for name, variable, value, fixed in zip(names, slim.variables, x.tolist(), slim.matrix.integer, strict=True)
+        if fixed
+    }
+    lower, upper = whole.matrix.lower.copy(), whole.matrix.upper.copy()
+    for c, variable in enumerate(whole.variables):
+        value = settled.get((variable.parent_component().local_name, variable.index()))
+        if value is not None:
+            lower[c] = upper[c] = value
+    return run(replace(whole.matrix, lower=lower, upper=upper), relax=True)

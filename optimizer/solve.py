@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
 from data.plan_records import Baseline, FleetPlan, FleetProblem, SolveStats
 from data.records import FloatArray
 from optimizer import extract
-from optimizer.blocks import layers, served, thinned
+from optimizer.blocks import expanded, layers, served, thinned
 from optimizer.cost import USD_SCALE
 from optimizer.explain import conflict, marginal_costs
 from optimizer.frame import Frame
@@ -22,7 +23,7 @@ from optimizer.procurement import procurement
 from optimizer.rules import RULES_COLUMNS, rule_prices
 from optimizer.sets import build_sets
 from optimizer.stochastic import stochastic_value
-from optimizer.strategy import Outcome, search
+from optimizer.strategy import Outcome, enough, search
 
 
 def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) -> FleetPlan:
@@ -75,7 +76,10 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
         reserve_usd=extract.reserve_usd(problem, found),
         scenario_usd=extract.scenario_usd(frame, model),
         design_scenario=frame.sets.design,
-        baselines=compared(frame, declared, outcome),
+        baselines=tuple(
+            replace(one, saving=1.0 - stats.objective_usd / one.objective_usd if one.objective_usd > 0 else 0.0)
+            for one in answer.baselines
+        ),
         rule_prices=prices,
         notes=(
             f"commitments count in full within the horizon and at {problem.residual_value:.0%} residual value after it",
@@ -98,32 +102,43 @@ class Answer:
     declared: Declared
     outcome: Outcome
     build_s: float
+    baselines: tuple[Baseline, ...]
 
 
 def _answer(merged: FleetProblem, start: float, say: Callable[[str], None]) -> Answer:
-    """The search over the blocks that can matter, and over all of them where that is not enough (blocks.py)."""
-    seconds = merged.time_limit_s
+    """The search over the blocks that can matter; where its plan sheds something outside the peak, that plan and its
+    bound are taken to the model with every block, which has what is left of the time (blocks.py)."""
+    stop = start + merged.time_limit_s
     kept, second = layers(merged.demand)
-    stages = [thinned(merged, kept), merged] if len(kept) < len(merged.demand.blocks) else [merged]
-    build_s = 0.0
-    for alike in stages:
+    places = [kept.index(b) for b in second]
+    slim = len(kept) < len(merged.demand.blocks)
+    build_s, floor = 0.0, -math.inf
+    known: tuple[Declared, FloatArray] | None = None
+    told: tuple[Baseline, ...] = ()
+    for alike in (thinned(merged, kept), merged) if slim else (merged,):
         begun = time.perf_counter()
         frame, model, declared = declare(alike)
         build_s += time.perf_counter() - begun
-        matrix, last = declared.matrix, alike is stages[-1]
+        matrix = declared.matrix
         say(f"  {matrix.columns:,} columns, {matrix.rows:,} rows, {int(matrix.integer.sum()):,} integers")
-        # The second stage gets a share of its own, should the first have used up the time.
-        left = max(seconds - (time.perf_counter() - start), 0.0 if alike is stages[0] else 0.3 * seconds)
-        stop = time.perf_counter() + left
-        relaxed = run(matrix, relax=True, time_limit_s=left, seed=alike.seed)
-        places = [kept.index(b) for b in second]
-        if not last and relaxed.x is not None and not served(declared, relaxed.x, places):
-            continue
         left = max(stop - time.perf_counter(), 0.0)
-        outcome = search(frame, declared, relaxed, alike.mip_gap, left, alike.seed, say)
-        if last or outcome.x is None or served(declared, outcome.x, places):
+        relaxed = run(matrix, relax=True, time_limit_s=max(left, 0.1 * alike.time_limit_s), seed=alike.seed)
+        point = None if known is None else expanded(*known, declared)
+        outcome = None if point is None else enough(point, relaxed, floor, alike.mip_gap, left)
+        if outcome is not None:
             break
-    return Answer(frame, model, declared, outcome, build_s)
+        if alike is not merged and relaxed.x is not None and not served(declared, relaxed.x, places):
+            continue
+        # What is left to do in the whole model, if anything, takes a few times as long as it did so far.
+        aside = 0.0 if alike is merged else min(3.0 * (time.perf_counter() - begun), 0.1 * alike.time_limit_s)
+        left = max(stop - time.perf_counter() - aside, 0.0)
+        outcome = search(frame, declared, relaxed, alike.mip_gap, left, alike.seed, say, point, floor)
+        told = compared(frame, declared, outcome)
+        if alike is merged or outcome.x is None or served(declared, outcome.x, places):
+            break
+        known, floor = (declared, outcome.x), outcome.bound
+    assert outcome is not None
+    return Answer(frame, model, declared, outcome, build_s, told)
 
 
 def declare(problem: FleetProblem) -> tuple[Frame, Any, Declared]:
@@ -146,7 +161,7 @@ def compared(frame: Frame, declared: Declared, outcome: Outcome) -> tuple[Baseli
         Baseline(
             point.name,
             point.objective / USD_SCALE,
-            1.0 - outcome.objective / point.objective if point.objective > 0 else 0.0,
+            0.0,
             bool((point.x[shed] <= extract.TOLERANCE_RPS).all()),
         )
         for point in outcome.points

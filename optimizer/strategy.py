@@ -5,10 +5,11 @@ go to HiGHS whole as well, on a core of its own, and whichever proves the gap fi
 
 0. what simpler rules would do (optimizer/baselines.py): plans to start from;
 1. the linear relaxation: a bound, and the prices that cut the model into parts;
-2. the finest parts at those prices, to the end: a better bound, and which pools are worth opening;
-3. a plan: commitments for those pools, then month after month in whole replicas, then commitments bought anew;
-4. in turns, each with twice the time of the one before: improvement (a month, or an area over all months with its
-   commitments, freed in turn), and every month whole, from the plan on: the sum proves the bound.
+2. the finest parts at those prices, to the end: a better bound;
+3. in turns, each with twice the time of the one before: every month at those prices, from the best plan on, whose sum
+   proves a better bound and says which pools are worth opening; a plan of these pools (commitments for them, then month
+   after month in whole replicas, then commitments bought anew); improvement (a month, or an area over all months with
+   its commitments, freed in turn).
 
 Turns depend on the size of the model and not on the time there is, so that more time continues what less time did.
 Plans and bounds are only ever replaced by better ones. Deterministic as long as no time limit is hit.
@@ -37,8 +38,9 @@ WHOLE_INTEGERS = 250
 ALONGSIDE_INTEGERS = 1500
 """Models with no more are also given to HiGHS whole, beside their parts, on a core of its own."""
 TURNS = 12
-TURN_COLUMNS_PER_S, TURN_LEAST_S = 3000.0, 1.0
-"""Seconds of the first turn: a model's columns over the first, and no less than the second."""
+TURN_COLUMNS_PER_S, TURN_LEAST_S, TURN_MOST = 3000.0, 1.0, 0.08
+"""Seconds of the first turn: a model's columns over the first, no less than the second, and no more than this share of
+the time there is, so that even a short search gets to a plan of its own."""
 LAST = "the pools of the last plan"
 TOGETHER = 5
 """Scenarios of a month that one part holds."""
@@ -120,9 +122,11 @@ class Search:
 
 
 def search(
-    frame: Frame, declared: Declared, relaxed: Solved, gap: float, seconds: float, seed: int, say: Callable[[str], None]
-) -> Outcome:
-    """The best plan and bound within a time budget, from the solved linear relaxation on."""
+    frame: Frame, declared: Declared, relaxed: Solved, gap: float, seconds: float, seed: int,
+    say: Callable[[str], None], known: Solved | None = None, floor: float = -np.inf,
+) -> Outcome:  # fmt: skip
+    """The best plan and bound within a time budget, from the solved linear relaxation on, a plan that is known already
+    and a bound that is."""
     begun = time.perf_counter()
     deadline = begun + seconds
     matrix = declared.matrix
@@ -134,7 +138,8 @@ def search(
         points.append(point)
         if time.perf_counter() > begun + 0.15 * seconds:
             break
-    best = min(points, key=lambda point: point.objective, default=None)
+    given = [] if known is None or known.x is None else [Point("the plan so far", known.x, known.objective)]
+    best = min([*points, *given], key=lambda point: point.objective, default=None)
     last = _last(frame, declared)
     if relaxed.duals is None or int(matrix.integer.sum()) <= WHOLE_INTEGERS:
         if last.any():
@@ -144,10 +149,12 @@ def search(
                 say(f"  plan {best.objective * 1e3:,.0f} USD ({LAST})")
         left = max(deadline - time.perf_counter(), 0.0)
         start = None if best is None else best.x
-        return _whole(run(matrix, gap=gap, time_limit_s=left, seed=seed, start=start), relaxed, tuple(points), best)
+        return _whole(
+            run(matrix, gap=gap, time_limit_s=left, seed=seed, start=start), relaxed, tuple(points), best, floor
+        )
     whole, fine = layout(frame, matrix, declared.variables, TOGETHER)
     prices, fine_prices = price(whole, relaxed.duals), price(fine, relaxed.duals)
-    state = Search(whole, fine, prices, fine_prices, gap, seed, begun, deadline, say, relaxed.objective)
+    state = Search(whole, fine, prices, fine_prices, gap, seed, begun, deadline, say, max(relaxed.objective, floor))
     state.last = last
     if best is not None:
         state.offer(best.x, best.name)
@@ -199,31 +206,46 @@ def _take(state: Search, solved: Solved) -> None:
 
 
 def _in_parts(state: Search, seconds: float, whole_run: Future[Solved] | None) -> None:
-    """Steps 2 to 4; ends early when the run of the whole model, if there is one, has ended."""
+    """Steps 2 and 3; ends early when the run of the whole model, if there is one, has ended."""
     gap = state.gap
     state.stop = whole_run.done if whole_run is not None else lambda: False
     threads = 1 if whole_run is not None else min(os.cpu_count() or 1, 2)
-    turn = min(max(state.whole.matrix.columns / TURN_COLUMNS_PER_S, TURN_LEAST_S), 0.15 * seconds)
+    turn = min(max(state.whole.matrix.columns / TURN_COLUMNS_PER_S, TURN_LEAST_S), TURN_MOST * seconds)
     with ThreadPoolExecutor(threads) as pool:
         _relax_parts(state)
         if state.last.any():
             roof = np.where(state.whole.name == "open", np.minimum(state.last, state.whole.matrix.upper), np.inf)
             _first_plan(state, state.last, roof, LAST, turn)
-        _solve_parts(
-            state, state.fine, state.fine_prices, state.fine_parts, pool, 2.0 * turn, gap / 5, "areas at prices"
-        )
-        _first_plan(state, *_opened(state), "month by month", turn)
+        areas = (state.fine, state.fine_prices, state.fine_parts)
+        _solve_parts(state, *areas, pool, 2.0 * turn, gap / 5, "areas at prices")
+        _lift(state)
         for again in range(TURNS):
+            months, closer = (state.whole, state.prices, state.parts), max(gap * 0.5 ** (again - 1), 1e-6)
+            _solve_parts(state, *months, pool, 2.0 * turn, closer, "months at prices")
             if state.done:
                 return
+            _first_plan(state, *_opened(state), "month by month", turn)
             _improve(state, until=time.perf_counter() + turn, rounds=2)
-            closer = gap / 5 * 0.5**again
-            _solve_parts(state, state.whole, state.prices, state.parts, pool, 2.0 * turn, closer, "months at prices")
             turn *= 2.0
 
 
-def _whole(solved: Solved, relaxed: Solved, points: tuple[Point, ...], best: Point | None) -> Outcome:
+def enough(point: Solved, relaxed: Solved, bound: float, gap: float, seconds: float) -> Outcome | None:
+    """A known point as the outcome, where it is within the gap of a known bound or there is no time for more."""
+    if point.x is None or not np.isfinite(bound):
+        return None
+    bound = max(bound, relaxed.objective) if relaxed.status == "optimal" else bound
+    reached = (point.objective - bound) / max(abs(point.objective), 1e-9)
+    if reached > gap and seconds > 0.0:
+        return None
+    status: PlanStatus = "optimal" if reached <= gap else "feasible"
+    termination = "gap reached" if status == "optimal" else "Time limit reached"
+    bound = min(bound, point.objective)
+    return Outcome(status, termination, point.objective, bound, point.x, relaxed.duals, (), relaxed.objective)
+
+
+def _whole(solved: Solved, relaxed: Solved, points: tuple[Point, ...], best: Point | None, floor: float) -> Outcome:
     bound = max(solved.bound, relaxed.objective) if np.isfinite(relaxed.objective) else solved.bound
+    bound = max(bound, floor)
     x, objective, status = solved.x, solved.objective, solved.status
     if best is not None and (x is None or best.objective < objective):
         x, objective, status = best.x, best.objective, "optimal" if solved.status == "optimal" else "feasible"
@@ -279,15 +301,29 @@ def _solve_parts(
     state.raise_bound(prices.rest + sum(value for value, _ in parts.values()), what)
 
 
+def _lift(state: Search) -> None:
+    """A month's part is worth at least what its areas and its supply are together, with the rows between them priced:
+    they are that part with more of it relaxed."""
+    matrix, y = state.whole.matrix, state.prices.duals
+    side = np.where(y > 0, matrix.row_lower, matrix.row_upper)
+    priced = np.where((state.fine.row_part < 0) & (y != 0.0), y * np.where(np.isfinite(side), side, 0.0), 0.0)
+    areas = state.fine.months // state.whole.months
+    for (month, group), (value, x) in state.parts.items():
+        mine = [state.fine_parts[month * areas + area, group][0] for area in range(areas)]
+        together = sum(mine) + float(priced[state.whole.rows_of(month, group)].sum())
+        state.parts[month, group] = (max(value, together), x)
+    state.raise_bound(state.prices.rest + sum(value for value, _ in state.parts.values()), "areas at prices")
+
+
 def _opened(state: Search) -> tuple[FloatArray, FloatArray]:
-    """Which pools the finest parts open (by vote of a month's parts), and which any part of any month opens, as values
-    of the whole's columns."""
+    """Which pools the parts open (by vote of a month's parts), and which any part of any month opens, as values of the
+    whole's columns."""
     whole = state.whole
     votes, counts = np.zeros(whole.matrix.columns), np.zeros(whole.matrix.columns)
-    for name, (_, x) in state.fine_parts.items():
+    for name, (_, x) in state.parts.items():
         if x is None:
             continue
-        columns = state.fine.columns_of(*name)
+        columns = whole.columns_of(*name)
         votes[columns] += np.ceil(np.clip(x - 0.3, 0.0, None))
         counts[columns] += 1.0
     opens = np.flatnonzero(whole.name == "open")

@@ -12,6 +12,8 @@ from reports import charts, decision, fleet_tables, tables
 from reports.answers import answers
 from reports.bundle import PlanBundle
 from reports.capacity_chart import capacity_against_demand
+from reports.cost_chart import cost_waterfall
+from reports.cost_tables import cost_tables
 from reports.curve_pictures import curve_pictures
 from reports.tables import usd
 
@@ -155,6 +157,8 @@ def render(bundle: PlanBundle) -> str:
         fleet=charts.fleet_by_purpose(bundle),
         configurations=charts.configurations(bundle),
         curves=curve_pictures(bundle.curves),
+        waterfall=cost_waterfall(bundle.costs),
+        cost=cost_tables(bundle.costs),
         spread=charts.cost_by_scenario(bundle),
         notes=notes(bundle),
         version=metadata.version("fleetcast"),

@@ -73,7 +73,13 @@ def _staged_rows(
     relation = table_sql(staged, found, resolved, sifted, extra)
     unit = time_unit(connection, relation, found, resolved)
     sql = canonical.canonical_sql(relation, found, resolved, unit, tuple(f"x{i}" for i in range(len(extra))))
-    connection.execute(f"COPY ({sql}) TO {literal(out)} (FORMAT parquet, COMPRESSION snappy)")
+    # A Parquet file says the least and largest value of each column, and the optimizer drops checks that these make
+    # idle. In a damaged file they may be wrong: every value is checked.
+    connection.execute("SET disabled_optimizers = 'statistics_propagation'")
+    try:
+        connection.execute(f"COPY ({sql}) TO {literal(out)} (FORMAT parquet, COMPRESSION snappy)")
+    finally:
+        connection.execute("RESET disabled_optimizers")
     (rows,) = one_row(connection, f"SELECT count(*) FROM read_parquet({literal(out)})")
     return int(str(rows)), unit
 

@@ -17,8 +17,9 @@ from data.records import BoolArray, FloatArray, IntArray
 ARRIVAL_METRICS = ("requests", "succeeded", "failed", "cancelled")
 QUIET_REQUESTS_PER_H = 10.0
 STRAY_GAP_H, STRAY_SHARE = 60 * 24, 0.001
-"""Rows more than 60 days away from the rest, and no more than a thousandth of all, are strays: a clock that was wrong,
-or a damaged digit. They are in the dataset, and in no count by time."""
+LEAST_WITH_STRAYS = 20
+"""A row, or a thousandth of all, more than 60 days away from the rest of at least 20 is a stray: a wrong clock,
+or a damaged digit. Strays are in the dataset, and in no count by time."""
 WHOLE_HOUR = 0.95
 """An hour counts as observed where metrics cover this share of it; its count is scaled up to the whole."""
 
@@ -93,9 +94,9 @@ def without_strays(at: IntArray, count: FloatArray, width_s: int) -> BoolArray:
     order = np.argsort(at, kind="stable")
     island = np.cumsum(np.diff(at[order], prepend=at[order][:1]) * width_s > STRAY_GAP_H * 3600)
     size = np.bincount(island, weights=count[order])
-    # With few rows nothing is a stray: a thousandth is less than one.
+    most = max(1.0, STRAY_SHARE * float(size.sum())) if size.sum() >= LEAST_WITH_STRAYS else -1.0
     keep: BoolArray = np.empty(len(at), dtype=np.bool_)
-    keep[order] = (size > STRAY_SHARE * size.sum())[island]
+    keep[order] = (size > most)[island]
     return keep
 
 
@@ -107,14 +108,15 @@ def observed_hours(hour: IntArray, count: FloatArray) -> IntArray:
     """
     hours, inverse = np.unique(hour, return_inverse=True)
     totals = np.bincount(inverse, weights=count)
-    quiet = (totals[:-1] + totals[1:]) / 2.0 < QUIET_REQUESTS_PER_H
+    quiet = ((totals[:-1] + totals[1:]) / 2.0 < QUIET_REQUESTS_PER_H) & (np.diff(hours) <= STRAY_GAP_H)
     fillers = [np.arange(a, b) for a, b, is_quiet in zip(hours[:-1] + 1, hours[1:], quiet, strict=True) if is_quiet]
     found: IntArray = np.sort(np.concatenate([hours, *fillers])).astype(np.int64)
     return found
 
 
-def _from_metrics(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> dict[int, Counts]:
-    """Arrivals that engines counted. Where a set of labels has no counter of requests, its length histogram counts."""
+def _from_metrics(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> tuple[dict[int, Counts], float]:
+    """Arrivals that engines counted, and how many are strays. Where a set of labels has no counter of requests, its
+    length histogram counts."""
     names = class_names(rules)
     labels = "llm, service, tenant, slo_tier, region"
     listed = ", ".join(f"'{metric}'" for metric in ARRIVAL_METRICS)
@@ -127,11 +129,13 @@ def _from_metrics(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> d
     )
     found = connection.execute(sql).fetchnumpy()
     result = {}
+    strays = 0.0
     for number in np.unique(found["class"]):
         here = np.asarray(found["class"] == number)
         at, width = np.asarray(found["at"])[here], np.asarray(found["width"])[here]
         value = np.asarray(found["requests"], dtype=np.float64)[here]
         keep = without_strays(at, value, 1)
+        strays += float(value[~keep].sum())
         at, width, value = at[keep], width[keep], value[keep]
         widest = int(width.max())
         index, inverse = np.unique(at // widest, return_inverse=True)
@@ -142,7 +146,7 @@ def _from_metrics(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> d
         span = (float(at.min()), float((at + width).max()))
         some = count > 0
         result[int(number)] = Counts(names[int(number)], widest, index[some], count[some], hours, covered, span, True)
-    return result
+    return result, strays
 
 
 def stray_notes(strays: float) -> list[str]:
@@ -160,10 +164,10 @@ def class_counts(
     A class that both logs and engine metrics count is taken from whichever observed more hours, with a note: adding
     them would count twice.
     """
-    (logged, strays), metered = _from_requests(connection, rules), _from_metrics(connection, rules)
+    (logged, few), (metered, more) = _from_requests(connection, rules), _from_metrics(connection, rules)
     both = sorted(set(logged) & set(metered))
     merged = metered | logged
-    notes = stray_notes(strays)
+    notes = stray_notes(few + more)
     for number in both:
         longer = metered[number].covered.sum() > logged[number].covered.sum()
         merged[number] = metered[number] if longer else logged[number]
@@ -185,6 +189,10 @@ def dense_minutes(counts: Counts) -> tuple[FloatArray, BoolArray]:
     values: FloatArray = np.bincount(slot, weights=counts.count, minlength=n).astype(np.float64)
     start = (hours[:, None] * 60 + np.arange(60)) * 60.0
     inside = (start >= counts.span_s[0] - 60) & (start <= counts.span_s[1])
+    if counts.from_metrics:
+        # Which minutes of an hour a hole of the export took is not kept: the hour is left out.
+        within = np.minimum((hours + 1) * 3600.0, counts.span_s[1]) - np.maximum(hours * 3600.0, counts.span_s[0])
+        inside &= (counts.covered * 3600.0 > within - counts.width_s / 2)[:, None]
     observed: BoolArray = np.zeros(n, dtype=np.bool_)
     observed[(place[:, None] * 60 + np.arange(60))[inside]] = True
     return values, observed

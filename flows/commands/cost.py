@@ -1,4 +1,4 @@
-"""`fleetcast breakeven`: arguments and exit codes."""
+"""`fleetcast breakeven` and `sensitivity`: arguments and exit codes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from flows.commands.options import JsonOption, terminal
+from flows.commands.options import ConfigOption, DataOption, JsonOption, terminal
 
 
 def register(app: typer.Typer) -> None:
@@ -16,6 +17,9 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog="Example: `fleetcast breakeven --llm Llama-3.3-70B --gpu H100-SXM --precision fp8 --tp 2 --daily 200000`"
     )(breakeven)
+    app.command(epilog="Example: `fleetcast sensitivity runs/default-20261121T101500Z-1a2b3c4d --out sensitivity`")(
+        sensitivity
+    )
 
 
 def breakeven(
@@ -65,3 +69,35 @@ def breakeven(
         sys.stdout.write(breakeven_json(found))
     else:
         show_breakeven(terminal(), found)
+
+
+def sensitivity(
+    run: Annotated[Path | None, typer.Argument(help="A run folder of `fleetcast plan`.")] = None,
+    config: ConfigOption = None,
+    data_folder: DataOption = None,
+    samples: Annotated[int | None, typer.Option(min=10, help="Joint draws; default: the scenario's own.")] = None,
+    resolves: Annotated[int, typer.Option(min=0, help="Draws that are planned anew in full.")] = 0,
+    processes: Annotated[int, typer.Option(min=1, help="Processes for these.")] = 2,
+    out: Annotated[Path | None, typer.Option(help="Folder for sensitivity.json and the pictures as SVG.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what can change a plan's cost, its risk and the decision itself."""
+    from datetime import UTC, datetime
+
+    from configs.errors import InputError
+    from flows.sensitivity import examine_run, load, sensitivity_json, write_pictures
+    from flows.show_sensitivity import show_sensitivity
+
+    if run is not None and config is not None:
+        raise InputError("fleetcast sensitivity", "a run folder or --config", "both", "Leave one out.")
+    note = Console(stderr=True)
+    planned = load(run, config, data_folder)
+    found = examine_run(
+        planned, datetime.now(UTC).date(), samples, resolves, processes, lambda text: note.print(f"[dim]{text}[/]")
+    )
+    if out is not None:
+        write_pictures(found.answer, out)
+    if as_json:
+        sys.stdout.write(sensitivity_json(found.answer))
+    else:
+        show_sensitivity(terminal(), found.answer)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import struct
 from collections import Counter
 from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -378,3 +381,19 @@ def test_times_in_the_dataset_are_utc(tmp_path: Path) -> None:
     header = ("timestamp", "input_tokens", "output_tokens")
     one(tmp_path / "out", write_csv(tmp_path / "a.csv", header, [("2026-01-05T12:00:00+02:00", 5, 6)]))
     assert content(tmp_path / "out", "ts") == [(datetime(2026, 1, 5, 10, tzinfo=UTC).replace(tzinfo=None),)]
+
+
+def test_a_parquet_file_whose_statistics_lie(tmp_path: Path) -> None:
+    """One damaged value in a page, under a footer that says that no value is above 200."""
+    names = ("timestamp", "input_tokens", "output_tokens")
+    rows = [(1_767_607_200 + i, 77 if i == 50 else 100 + i % 7, 5) for i in range(100)]
+    table = pa.table({name: [row[i] for row in rows] for i, name in enumerate(names)})
+    path = tmp_path / "t.parquet"
+    pq.write_table(table.set_column(1, "input_tokens", pa.array([50, *[r[1] for r in rows[1:-1]], 200])), path,
+                   compression="none", use_dictionary=False)  # fmt: skip
+    raw, value = path.read_bytes(), struct.pack("<q", 77)
+    assert raw.count(value) == 1
+    path.write_bytes(raw.replace(value, struct.pack("<q", 294_669_116_243_987)))
+    source = one(tmp_path / "out", path).source
+    assert source is not None
+    assert (source.kept, source.reasons) == (99, {"input_tokens: more than 100,000,000": 1})

@@ -266,6 +266,29 @@ def test_a_sample_does_not_depend_on_the_order_of_rows(tmp_path: Path) -> None:
         assert mine == pytest.approx(np.quantile(totals, q), rel=0.03)
 
 
+def test_counts_of_nothing_are_described(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "h.csv", ("day", "hour", "chat"), [(0, h, 0) for h in range(24)])
+    one(tmp_path / "out", path)
+    (found,) = describe_dataset(tmp_path / "out", ALL).classes
+    assert (found.requests, found.quality.hours, found.quality.zero_hours) == (0.0, 24, 24)
+
+
+def test_minutes_that_an_export_lacks_are_no_quiet_ones(tmp_path: Path) -> None:
+    """A counter read every minute for three hours, rising by 10; 25 minutes of the second hour are missing."""
+    begin = 1_767_607_200
+    values = [[begin + 60 * i, str(10 * i)] for i in range(181) if not 70 <= i < 95]
+    metric = {"__name__": "vllm:request_success_total", "model_name": "m", "instance": "a", "finished_reason": "stop"}
+    answer = {"status": "success", "data": {"resultType": "matrix", "result": [{"metric": metric, "values": values}]}}
+    (tmp_path / "p.json").write_text(json.dumps(answer), encoding="utf-8")
+    one(tmp_path / "out", tmp_path / "p.json")
+    (found,) = describe_dataset(tmp_path / "out", ALL).classes
+    assert found.arrivals.peak_minute == (1.0, 1.0, 1.0)
+    assert found.arrivals.bursts is not None
+    assert found.arrivals.bursts.episodes == 0
+    assert [r.mean for r in found.arrivals.rates] == pytest.approx([10.0, 600.0])
+    assert (found.quality.hours, found.quality.gaps) == (3, 1)
+
+
 def test_a_row_decades_away_is_a_stray(tmp_path: Path) -> None:
     """It stays in the dataset and its lengths; rates, bursts and the span are those of the others."""
     start = datetime(2026, 1, 5)

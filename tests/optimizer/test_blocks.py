@@ -43,7 +43,7 @@ def drawn(seed: int) -> FleetProblem:
     return found
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.integers(0, 10**6))
 def test_the_answer_is_that_of_the_whole(seed: int) -> None:
     given = drawn(seed)

@@ -58,6 +58,28 @@ def test_the_parts_bound_is_between_the_relaxation_and_the_optimum(seed: int, to
     assert coarse <= best.objective + 1e-5
 
 
+def test_areas_together_are_worth_no_more_than_their_month() -> None:
+    """Part by part: what lifts a month's bound is never above the month's own optimum."""
+    frame, declared = declare(drawn(4, 3, 4, reserves=Reserves(canary_share=0.1)))
+    matrix = declared.matrix
+    relaxed = run(matrix, relax=True)
+    assert relaxed.duals is not None
+    whole, fine = layout(frame, matrix, declared.variables, 2)
+    assert fine.months == 3 * (max(frame.areas[0]) + 2)
+    coarse, finer = price(whole, relaxed.duals), price(fine, relaxed.duals)
+    state = strategy.Search(whole, fine, coarse, finer, 1e-6, 0, 0.0, np.inf, lambda _: None, relaxed.objective)
+    for cut, prices, parts in ((whole, coarse, state.parts), (fine, finer, state.fine_parts)):
+        for month in range(cut.months):
+            for group in range(cut.scenarios):
+                parts[month, group] = (run(part(cut, prices, month, group)[0], gap=1e-9).bound, None)
+    own = {name: value for name, (value, _) in state.parts.items()}
+    state.parts = dict.fromkeys(own, (-np.inf, None))
+    strategy._lift(state)
+    for name, (lifted, _) in state.parts.items():
+        assert lifted <= own[name] + 1e-6
+    assert coarse.rest + sum(value for value, _ in state.parts.values()) >= relaxed.objective - 1e-6
+
+
 def _feasible(declared: Declared, x: np.ndarray) -> bool:
     matrix = declared.matrix
     rows = matrix.A @ x

@@ -60,7 +60,7 @@ def fleet(usd: dict[str, float], rps: dict[str, FloatArray], wanted: FloatArray,
 def by_slices(
     usd: dict[str, float], rps: dict[str, FloatArray], wanted: FloatArray, slices: int, seconds: float
 ) -> tuple[float, float]:
-    """USD an hour and seconds of the slice formulation: every slice wholly on one GPU type."""
+    """USD an hour and processor seconds of the slice formulation: every slice wholly on one GPU type."""
     h: Any = highspy.Highs()
     for name, value in (("output_flag", False), ("threads", 1), ("time_limit", seconds), ("mip_rel_gap", 1e-6)):
         h.setOptionValue(name, value)
@@ -77,9 +77,9 @@ def by_slices(
             for one in bucket
         ]
         h.addConstr(h.qsum([*load, -1.0 * counts[gpu]]) <= 0)
-    start = time.perf_counter()
+    start = time.process_time()
     h.run()
-    return float(h.getInfo().objective_function_value), time.perf_counter() - start
+    return float(h.getInfo().objective_function_value), time.process_time() - start
 
 
 def measure(rate: float, slices: int, seconds: float) -> list[dict[str, object]]:
@@ -95,9 +95,12 @@ def measure(rate: float, slices: int, seconds: float) -> list[dict[str, object]]
         ("example", EXAMPLE_USD, {g: np.array(t) for g, t in EXAMPLE_RPS.items()}, np.ravel(EXAMPLE_SHARES) * rate),
         ("grid", grid_usd, grid, shares * rate * 8),
     ):
-        start = time.perf_counter()
+        if not found:
+            # What is imported on first use is not solving.
+            solve(fleet(usd, rps, wanted, seconds))
+        start, cpu = time.perf_counter(), time.process_time()
         plan = solve(fleet(usd, rps, wanted, seconds))
-        spent = time.perf_counter() - start
+        spent, cpu = time.perf_counter() - start, time.process_time() - cpu
         theirs, their_s = by_slices(usd, rps, wanted, slices, seconds)
         found.append(
             {
@@ -105,9 +108,10 @@ def measure(rate: float, slices: int, seconds: float) -> list[dict[str, object]]
                 "usd_per_h": sum(cost.on_demand_usd for cost in plan.costs) / 730.0,
                 "status": plan.stats.status,
                 "total_s": round(spent, 3),
+                "total_cpu_s": round(cpu, 3),
                 "solve_s": round(plan.stats.build_s + plan.stats.solve_s, 3),
                 "slices_usd_per_h": theirs,
-                "slices_s": round(their_s, 3),
+                "slices_cpu_s": round(their_s, 3),
             }
         )
     return found

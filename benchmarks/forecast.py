@@ -3,10 +3,11 @@
     python -m benchmarks.forecast --series FILE [--train-weeks 12] [--horizon-weeks 4] [--origins 6]
                                   [--holidays COUNTRY] [--no-peers] [--json]
 
-FILE: a long frame `series_id, ts, y` (CSV or Parquet), hourly. Every series is forecast from several past origins with
-nothing known after them; calibration is pooled over the series of the file at the same origin. Prints WAPE, MASE, bias,
-pinball loss at 0.95, three-level coverage (hour, largest hour of the horizon, total of the horizon) and CPU seconds, by
-series and pooled. statsforecast (MSTL with AutoARIMA) and Prophet are scored in the same run where they are installed.
+FILE: a long frame `series_id, ts, y` (CSV or Parquet), hourly, or a CSV of `day, hour` and a series a column. Every
+series is forecast from several past origins with nothing known after them; calibration is pooled over the series of the
+file at the same origin. Prints WAPE, MASE, bias, pinball loss at 0.95, three-level coverage (hour, largest hour of the
+horizon, total of the horizon) and CPU seconds, by series and pooled. statsforecast (MSTL with AutoARIMA) and Prophet
+are scored in the same run where they are installed.
 --holidays: every method but the seasonal naive treats that country's public holidays as Sundays (Prophet: as its own
 holiday effects).
 
@@ -41,6 +42,7 @@ LEVELS = (0.8, 0.95)
 NORMAL = {0.8: 1.2816, 0.9: 1.6449, 0.95: 1.9600}
 PATHS = 500
 WINDOWS = 5
+FIRST_DAY = pd.Timestamp("2026-09-30", tz="UTC")
 
 Scored = dict[str, Any]
 Found = dict[str, np.ndarray]
@@ -55,10 +57,15 @@ def cpu_seconds() -> float:
 def read_series(path: Path) -> dict[str, pd.Series]:
     """Series by id on complete hourly grids; InputError where a column is missing or unusable."""
     frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    if {"day", "hour"} <= set(frame.columns) and "ts" not in frame:
+        # BurstGPT's days have no dates: day 0 is a Wednesday by convention.
+        frame["ts"] = FIRST_DAY + pd.to_timedelta(frame["day"] * 24 + frame["hour"], unit="h")
+        frame = frame.drop(columns=["day", "hour"]).melt("ts", var_name="series_id", value_name="y")
     missing = {"series_id", "ts", "y"} - set(frame.columns)
     if missing:
         raise InputError(str(path), "columns series_id, ts, y", f"no {', '.join(sorted(missing))}", "Rename them.")
-    frame["ts"] = pd.to_datetime(frame["ts"], utc=True)
+    # Finer steps are summed to hours.
+    frame["ts"] = pd.to_datetime(frame["ts"], utc=True).dt.floor("h")
     frame["y"] = pd.to_numeric(frame["y"], errors="coerce").astype(float)
     return {str(name): one.groupby("ts")["y"].sum(min_count=1).asfreq("h") for name, one in frame.groupby("series_id")}
 
@@ -96,8 +103,9 @@ def past_errors(train: pd.Series, hours: int, method: Callable[..., np.ndarray],
         actual = train.iloc[cut : cut + hours]
         index = pd.DatetimeIndex(actual.index)
         errors.append(actual.to_numpy() - as_sundays(method(past, index), index, country))
-    if not errors:
-        # No room for a past window of this length: week-over-week changes stand in, as they do for a seasonal naive.
+    if not errors or np.isnan(np.concatenate(errors)).all():
+        # No room for a past window of this length, or none observed: week-over-week changes stand in, as they do for a
+        # seasonal naive.
         complete, _ = filled(train)
         errors = [complete.to_numpy()[168:] - complete.to_numpy()[:-168]]
     whole = np.concatenate(errors)
@@ -178,8 +186,8 @@ def pooled(rows: list[Scored]) -> Scored:
 def ratios(by_series: dict[str, dict[str, Scored]], against: str) -> Scored:
     """The portfolio over another method, series by series: mean and worst WAPE ratio, mean pinball ratio."""
     own, other = by_series["portfolio"], by_series[against]
-    errors = [own[name]["wape"] / max(other[name]["wape"], 1e-12) for name in own]
-    losses = [own[name]["pinball95"] / max(other[name]["pinball95"], 1e-12) for name in own]
+    errors = [own[name]["wape"] / max(other[name]["wape"], 1e-12) for name in own if name in other]
+    losses = [own[name]["pinball95"] / max(other[name]["pinball95"], 1e-12) for name in own if name in other]
     return {
         "wape_mean": float(np.mean(errors)),
         "wape_worst": float(np.max(errors)),
@@ -190,11 +198,15 @@ def ratios(by_series: dict[str, dict[str, Scored]], against: str) -> Scored:
 def cuts_of(values: pd.Series, train_weeks: int, hours: int, origins: int) -> list[int]:
     """Origins of one series, evenly spaced from the first with enough training to the last with a whole horizon."""
     room = len(values) - hours
-    least = min(train_weeks * 168, max(room // 2, 336))
+    wanted = train_weeks * 168
+    least = wanted if room >= wanted else max(room // 2, 336)
     if room < least:
         return []
     count = min(origins, max((room - least) // (hours // 2) + 1, 1))
-    return [int(cut) for cut in np.unique(np.linspace(least, room, count).astype(int) // 24 * 24)]
+    cuts = [int(cut) for cut in np.unique(np.linspace(least, room, count).astype(int) // 24 * 24)]
+    seen = values.notna().to_numpy()
+    # An origin needs a day of history and most of what came.
+    return [c for c in cuts if seen[max(c - train_weeks * 168, 0) : c].sum() >= 24 and seen[c : c + hours].mean() > 0.5]
 
 
 def run(
@@ -218,8 +230,9 @@ def run(
         singles["prophet"] = ("bands", lambda t, f: prophet_peer(t, f, country))
     rows: dict[str, dict[str, list[Scored]]] = {name: {} for name in ("portfolio", *singles)}
     cuts = {name: cuts_of(values, train_weeks, hours, origins) for name, values in series.items()}
+    failed: dict[str, str] = {}
     skipped = {
-        name: f"{len(series[name])} hours: too short for two weeks of training and the horizon"
+        name: f"{len(series[name])} hours: too short or too sparse for two weeks of training and the horizon"
         for name, found in cuts.items()
         if not found
     }
@@ -234,7 +247,11 @@ def run(
             rows["portfolio"].setdefault(name, []).append(score_window("paths", found, truth, past) | {"cpu_s": cpu})
             for method, (kind, call) in singles.items():
                 begun = cpu_seconds()
-                other = call(train, future)
+                try:
+                    other = call(train, future)
+                except Exception as error:  # noqa: BLE001 - other packages raise what they like: it is reported
+                    failed[f"{method}, {name}, from {future[0]:%Y-%m-%d}"] = f"{type(error).__name__}: {error}"[:200]
+                    continue
                 spent = cpu_seconds() - begun
                 row = score_window(kind, other, truth, past) | {"cpu_s": spent}
                 rows[method].setdefault(name, []).append(row)
@@ -243,6 +260,7 @@ def run(
         "train_weeks": train_weeks,
         "horizon_weeks": horizon_weeks,
         "skipped": skipped,
+        "failed": failed,
         "by_series": by_series,
         "pooled": {m: pooled([r for found in by.values() for r in found]) for m, by in rows.items() if by},
         "portfolio_over": {m: ratios(by_series, m) for m in singles if by_series[m]},
@@ -266,6 +284,8 @@ def main() -> None:
         return
     for name, why in found["skipped"].items():
         print(f"skipped {name}: {why}")
+    for name, why in found["failed"].items():
+        print(f"failed {name}: {why}")
     for method, row in found["pooled"].items():
         cover = "  ".join(
             f"{name} " + "/".join(f"{row[name][str(level)]:.2f}" for level in LEVELS)

@@ -53,7 +53,7 @@ def prophet_peer(train: pd.Series, future: pd.DatetimeIndex, country: str | None
     model.add_seasonality("day", 1, 8)
     model.add_seasonality("week", 7, 30)
     if country is not None:
-        model.add_country_holidays(country)
+        model.add_country_holidays(country.partition("-")[0])
     model.fit(frame)
     ahead = pd.DataFrame({"ds": future.tz_convert(None)})
     samples = np.maximum(model.predictive_samples(ahead)["yhat"], 0.0)

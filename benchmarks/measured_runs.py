@@ -1,8 +1,8 @@
 """Measured serving runs from a CSV file, as configurations and loads; what cannot be used is named, not dropped.
 
-Columns: model_path, system, backend, isl, osl, batch_size (clients of one attention rank), tp_size, silicon_tpot_ms;
-optional precision, gemm_quant_mode, moe_quant_mode, pp_size, attention_dp_size, moe_tp_size, moe_ep_size,
-silicon_ttft_ms, backend_version, kv_precision, id.
+Columns: model_path, system, backend, isl, osl, batch_size (clients of one attention rank), tp_size, silicon_tpot_ms, or
+the other names of ALSO; optional precision, gemm_quant_mode, moe_quant_mode, pp_size, attention_dp_size, moe_tp_size,
+moe_ep_size, silicon_ttft_ms, backend_version, kv_precision, id.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +19,31 @@ from data.catalog import find_engine, find_gpu, find_llm
 from data.records import Configuration, Llm
 
 REQUIRED = ("model_path", "system", "backend", "isl", "osl", "batch_size", "tp_size", "silicon_tpot_ms")
+ALSO = {
+    "model_path": ("model", "llm", "model_name", "model_id"),
+    "system": ("gpu", "gpu_name", "hardware", "accelerator"),
+    "backend": ("engine", "framework"),
+    "backend_version": ("engine_version", "framework_version"),
+    "isl": ("input_tokens", "input_len", "prompt_tokens"),
+    "osl": ("output_tokens", "output_len"),
+    "batch_size": ("concurrency", "max_concurrency", "bs"),
+    "tp_size": ("tp", "tensor_parallel", "tensor_parallel_size"),
+    "pp_size": ("pp", "pipeline_parallel", "pipeline_parallel_size"),
+    "silicon_tpot_ms": ("tpot_ms", "mean_tpot_ms", "measured_tpot_ms"),
+    "silicon_ttft_ms": ("ttft_ms", "mean_ttft_ms", "measured_ttft_ms"),
+    "gemm_quant_mode": ("quantization", "quant"),
+    "kv_precision": ("kvcache_quant_mode", "kv_cache_dtype", "kv_dtype"),
+}
+"""Other names of columns, in order of preference."""
+NAMED_PRECISION = re.compile(r"[-_](nvfp4|mxfp4|fp4|fp8|int4|int8|awq|gptq|w\da\d+|bf16)\b")
 NODE_GPUS = 8
+MISSING = ("", "none", "nan", "null", "na", "n/a", "-")
 NAMED_RANKS = re.compile(r"_tp(?P<tp>\d+)(?:_0)?_ep(?P<ep>\d+)(?:_|$)")
 PRECISIONS = (
     ("fp4", ("fp4",)),
-    ("fp8_block", ("fp8_block", "block_fp8", "fp8_wo_block")),
+    ("int4", ("int4", "w4a", "awq", "gptq")),
+    ("fp8_block", ("fp8_block", "block_fp8", "fp8_wo_block", "blockwise")),
     ("fp8", ("fp8", "e4m3")),
-    ("int4", ("int4", "w4a16", "awq", "gptq", "w4a8")),
     ("int8", ("int8", "w8a8", "w8a16", "sq")),
     ("bf16", ("bf16", "bfloat16", "fp16", "float16", "half")),
 )
@@ -52,14 +71,17 @@ def read_runs(path: Path) -> tuple[tuple[Run, ...], dict[str, int]]:
     Raises InputError where the file is missing or lacks a required column.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restkey="", restval="")
+            reader.fieldnames = _named_columns(reader.fieldnames or ())
+            missing = [name for name in REQUIRED if name not in reader.fieldnames]
             if missing:
                 raise InputError(str(path), f"columns {', '.join(REQUIRED)}", f"no {', '.join(missing)}", "Add them.")
             rows = list(reader)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise InputError(str(path), "a CSV file of measured runs", "no such file", "Check the path.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(str(path), "a CSV file in UTF-8", str(error), "Save it as CSV in UTF-8.") from None
     runs: list[Run] = []
     left_out: dict[str, int] = {}
     for row in rows:
@@ -71,12 +93,31 @@ def read_runs(path: Path) -> tuple[tuple[Run, ...], dict[str, int]]:
     return tuple(runs), left_out
 
 
+def _named_columns(columns: Sequence[str]) -> list[str]:
+    """Columns by the names of this module; where one is there already, its other names stay what they are."""
+    found = [column.strip() for column in columns]
+    for name, others in ALSO.items():
+        other = next((one for one in others if one in found), None)
+        if name not in found and other is not None:
+            found[found.index(other)] = name
+    return found
+
+
 def _number(row: dict[str, str], name: str, default: float = math.nan) -> float:
+    """A number; the default where there is none, NaN for anything else."""
     text = (row.get(name) or "").strip()
     try:
-        return float(text) if text and text.lower() != "none" else default
+        return float(text) if text.lower() not in MISSING else default
     except ValueError:
         return math.nan
+
+
+def _count(row: dict[str, str], name: str, default: int) -> int:
+    """A whole number of at least 1, or ValueError naming the column; blank and 0 mean the default."""
+    value = _number(row, name, 0.0)
+    if not (math.isfinite(value) and value >= 0.0 and value == int(value)):
+        raise ValueError(f"{name} is not a whole number")
+    return int(value) or default
 
 
 def _named(row: dict[str, str], column: str) -> str | None:
@@ -86,27 +127,32 @@ def _named(row: dict[str, str], column: str) -> str | None:
 
 
 def _precision(row: dict[str, str], llm: Llm) -> str | None:
-    """The GEMM's precision, else the checkpoint's; a file that names neither means the LLM's published one."""
-    column = "gemm_quant_mode" if row.get("gemm_quant_mode") else "precision"
-    named = _named(row, column)
-    if named is None and (row.get(column) or "").strip().lower() in ("", "none", "nan"):
-        return "fp4" if llm.native_precision == "mxfp4" else llm.native_precision
+    """The GEMM's precision, else the checkpoint's, else what the LLM's name ends in, else the published one."""
+    stated = [name for name in ("gemm_quant_mode", "precision") if (row.get(name) or "").strip().lower() not in MISSING]
+    named = _named(row, stated[0]) if stated else None
+    if not stated:
+        ending = NAMED_PRECISION.search(row["model_path"].lower())
+        named = _named({"": ending[0]}, "") if ending else llm.native_precision.replace("mxfp4", "fp4")
     # gpt-oss and NVFP4 mixtures quantise their experts whatever the attention's GEMMs use.
     if llm.experts and _named(row, "moe_quant_mode") == "fp4":
         return "fp4"
-    # Block-scaled checkpoints (DeepSeek) have block-scaled GEMMs whatever the file calls them.
-    if llm.native_precision == "fp8_block" and named == "fp8" and llm.kv_lora_rank:
-        return "fp8_block"
-    return named
+    # Block-scaled checkpoints (DeepSeek's; Qwen's own fp8 ones, but those that say they are static) have block-scaled
+    # GEMMs whatever the file calls them.
+    path = row["model_path"].strip().lower()
+    latent = llm.native_precision == "fp8_block" and llm.kv_lora_rank
+    blocks = latent or (path.startswith("qwen/") and path.endswith("-fp8"))
+    return "fp8_block" if blocks and named == "fp8" else named
 
 
 def _kv_precision(row: dict[str, str], engine: str, llm: Llm, precision: str) -> str:
     """As the file says; else what the engine picks: vLLM and SGLang keep bf16, TensorRT-LLM obeys the checkpoint, and
-    the dense fp8 and fp4 checkpoints made for it (ModelOpt recipes) set an fp8 cache."""
+    those made for it (ModelOpt recipes: fp8 of dense LLMs, nvfp4 of all but latent ones) set an fp8 cache."""
     named = _named(row, "kv_precision")
     if named in ("bf16", "fp8"):
         return named
-    return "fp8" if engine == "trtllm" and not llm.experts and precision in ("fp8", "fp4") else "bf16"
+    recipe = precision == "fp8" and not llm.experts
+    recipe |= precision == "fp4" and llm.native_precision != "mxfp4" and not llm.kv_lora_rank
+    return "fp8" if engine == "trtllm" and recipe else "bf16"
 
 
 def _ranks(row: dict[str, str]) -> tuple[int, int, int]:
@@ -117,8 +163,8 @@ def _ranks(row: dict[str, str]) -> tuple[int, int, int]:
     Others leave attention_dp_size blank where the experts' ranks outnumber those of tensor parallelism: the rest is
     attention data parallelism, for every rank of a group serves both.
     """
-    tensor, experts = int(_number(row, "tp_size")), int(_number(row, "moe_ep_size", 1.0))
-    data = int(_number(row, "attention_dp_size", 0.0))
+    tensor, experts = _count(row, "tp_size", 1), _count(row, "moe_ep_size", 1)
+    data = _count(row, "attention_dp_size", 0)
     named = NAMED_RANKS.search(row.get("id") or "")
     if named and int(named["ep"]) == experts > 1:
         if data > 1:
@@ -128,7 +174,7 @@ def _ranks(row: dict[str, str]) -> tuple[int, int, int]:
     elif tensor > NODE_GPUS and experts > 1 and tensor % experts == 0:
         tensor //= experts
     if not data:
-        group = int(_number(row, "moe_tp_size", 1.0)) * experts
+        group = _count(row, "moe_tp_size", 1) * experts
         data = group // tensor if group % tensor == 0 else 1
     return tensor, experts, max(data, 1)
 
@@ -154,10 +200,11 @@ def _run(row: dict[str, str]) -> Run | str:
     for name, value in needed.items():
         if not (math.isfinite(value) and value > 0):
             return f"{name} is not a positive number"
-    stages = _number(row, "pp_size", 1.0)
-    if not (stages >= 1.0 and stages == int(stages)):
-        return "pp_size is not a whole number above 0"
-    tensor, experts, data = _ranks(row)
+    try:
+        stages = _count(row, "pp_size", 1)
+        tensor, experts, data = _ranks(row)
+    except ValueError as error:
+        return str(error)
     return Run(
         configuration=Configuration(
             llm=llm.name,
@@ -166,14 +213,14 @@ def _run(row: dict[str, str]) -> Run | str:
             kv_precision=_kv_precision(row, engine.name, llm, precision),
             tensor_parallel=tensor,
             engine=engine.name,
-            pipeline_parallel=int(stages),
+            pipeline_parallel=stages,
             expert_parallel=experts,
             max_num_seqs=engine.max_num_seqs,
             max_num_batched_tokens=engine.max_num_batched_tokens,
         ),
         attention_data_parallel=data if llm.experts else 1,
         moe=llm.experts > 0,
-        concurrency=needed["batch_size"] * max(_number(row, "attention_dp_size", data) / data, 1.0),
+        concurrency=needed["batch_size"] * max(_count(row, "attention_dp_size", data) / data, 1.0),
         input_tokens=needed["isl"],
         output_tokens=needed["osl"],
         tpot_s=needed["silicon_tpot_ms"] * 1e-3,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -54,3 +55,12 @@ def table(runs: Sequence[Run], predicted: FloatArray, measured: FloatArray) -> d
             for label in sorted(set(labels))
         }
     return result
+
+
+def strict(value: object) -> object:
+    """The value with None for NaN and infinity, which JSON has no numbers for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: strict(each) for key, each in value.items()}
+    return value

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.held_out import Predicted, calibrated_table, idle_ttft, over_llms
 from benchmarks.measured_runs import Run, read_runs
-from benchmarks.scores import table
+from benchmarks.scores import strict, table
 from configs.catalog_schema import CoefficientCatalog
 from configs.errors import InputError
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if chosen.json:
-        print(json.dumps(result, indent=2))
+        print(json.dumps(strict(result), indent=2, allow_nan=False))
     else:
         _print(result)
     return 0

@@ -10,6 +10,7 @@ from configs.base import Name, NonNegative, Positive, Section
 
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Factor = Annotated[float, Field(gt=0.02, lt=50.0)]
 
 
 class CatalogSource(Section):
@@ -148,17 +149,29 @@ class AllReduceFit(Section):
 
 
 class Correction(Section):
-    """What calibration to one's own measurements adds for an LLM, GPU, engine and precision (models/calibrate.py)."""
+    """What one's own measurements change for an LLM, GPU, engine and precision.
+
+    `fleetcast calibrate` adds shares and times (models/calibrate.py), `fleetcast loadtest` multiplies efficiencies
+    and fixed costs (models/loadtest_fit.py).
+    """
 
     llm: Name
     gpu: Name
     engine: Name
     precision: Name
     tensor_parallel: Annotated[int, Field(ge=1, description="of the measured replica; others use the nearest")]
-    device: Annotated[float, Field(gt=-0.7, lt=3.0, description="share added to device time of decode")]
-    host_ms: Annotated[float, Field(gt=-10.0, lt=100.0, description="added to every iteration")]
-    per_sequence_us: Annotated[float, Field(gt=-1000.0, lt=10_000.0, description="added for every decoding request")]
-    prefill: Annotated[float, Field(gt=-0.7, lt=5.0, description="share added to compute time of prefill")]
+    device: Annotated[float, Field(gt=-0.7, lt=3.0, description="share added to device time of decode")] = 0.0
+    host_ms: Annotated[float, Field(gt=-10.0, lt=100.0, description="added to every iteration")] = 0.0
+    per_sequence_us: Annotated[
+        float, Field(gt=-1000.0, lt=10_000.0, description="added for every decoding request")
+    ] = 0.0
+    prefill: Annotated[float, Field(gt=-0.7, lt=5.0, description="share added to compute time of prefill")] = 0.0
+    compute: Factor = Field(default=1.0, description="times the compute efficiencies of GEMMs and prefill attention")
+    bandwidth: Factor = Field(default=1.0, description="times the memory efficiencies of GEMMs and decode attention")
+    overhead: Factor = Field(default=1.0, description="times launch times and the host's time an iteration")
+    request_ms: NonNegative = Field(
+        default=0.0, description="front-end and network in every TTFT, in no iteration: take it off the TTFT target"
+    )
     points: Annotated[int, Field(ge=1)]
     error_before: NonNegative
     error_held_out: NonNegative | None = None
@@ -168,7 +181,7 @@ class Correction(Section):
 
 
 class CorrectionFile(Section):
-    """A file that `fleetcast calibrate` writes and `evaluate.calibration` names."""
+    """A file that `fleetcast calibrate` or `loadtest` writes and `evaluate.calibration` names."""
 
     corrections: tuple[Correction, ...] = Field(min_length=1)
 

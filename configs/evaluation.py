@@ -32,7 +32,7 @@ class EvaluationPolicy(Section):
     max_num_seqs: Annotated[int, Field(ge=1, le=8192)] | None = None
     max_num_batched_tokens: Annotated[int, Field(ge=64, le=131_072)] | None = None
     calibration: tuple[str, ...] = Field(
-        default=(), description="files that `fleetcast calibrate` wrote, relative to this one"
+        default=(), description="files that `fleetcast calibrate` and `loadtest` wrote, relative to this one"
     )
     operating_point: Share = Field(
         default=0.85, gt=0.0, description="share of the goodput knee at which replicas are run"

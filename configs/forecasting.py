@@ -38,6 +38,16 @@ class Event(Section):
         return self
 
 
+class DeclaredLevel(Section):
+    """What the user expects of a series whose history is too short to have a level: a prior, outweighed by history."""
+
+    llm: Name
+    request_class: Name
+    region: Name | None = Field(default=None, description="origin region; none: in each, this much")
+    requests_per_hour: Positive = Field(description="expected mean of requests an hour")
+    sd: NonNegative = Field(default=0.5, description="standard deviation of its logarithm: 0.5 is a factor of 1.6")
+
+
 class ForecastPolicy(Section):
     """Horizon, backtest and what part of the distribution is planned for."""
 
@@ -57,10 +67,15 @@ class ForecastPolicy(Section):
         default=None, description="multiple of today's demand that declared growth approaches and does not pass"
     )
     events: tuple[Event, ...] = ()
+    levels: tuple[DeclaredLevel, ...] = Field(
+        default=(), description="expected levels of series with under four weeks of history"
+    )
     burst_factor: Annotated[float, Field(ge=1.0, le=20.0)] = Field(
         default=1.25, description="10-minute peak over hour mean that capacity must carry (ServeGen p90 1.25)"
     )
-    holidays_country: str | None = Field(default=None, description="ISO country whose public holidays apply")
+    holidays_country: str | None = Field(
+        default=None, description="ISO 3166 country, or part of one (AU-VIC), whose public holidays apply"
+    )
     workers: Annotated[int, Field(ge=0, le=256)] = Field(
         default=0, description="processes that fit series; 0: one a core from 64 series on, else none"
     )

@@ -131,6 +131,15 @@ class PlanPolicy(Section):
     spot_interrupted_share: Annotated[float, Field(ge=0.0, le=0.9)] = Field(
         default=0.05, description="share of hours in which spot GPUs are not there (assumption, 2026-11)"
     )
+    fresh_scenarios: Annotated[int, Field(ge=0, le=20_000)] = Field(
+        default=1000,
+        description="demand scenarios, drawn anew, that the finished plan is tried on (up to 100 series); 0: none",
+    )
+    warm_start: bool = Field(
+        default=False,
+        description="start the search from the scenario's last recorded plan: never worse, but the answer then depends "
+        "on the ledger",
+    )
     mip_gap: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.005
     time_limit_s: Positive = 25.0
 

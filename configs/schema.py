@@ -6,10 +6,15 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from configs.autoscaling import AutoscalingPolicy
 from configs.base import Name, Section
+from configs.compute import ComputePolicy
+from configs.costs import CostPolicy
 from configs.evaluation import EvaluationPolicy
 from configs.forecasting import ForecastPolicy
 from configs.planning import PlanPolicy
+from configs.reporting import ReportPolicy
+from configs.sensitivity import SensitivityPolicy
 from configs.traffic import Traffic
 
 
@@ -23,6 +28,11 @@ class Scenario(Section):
     forecast: ForecastPolicy = ForecastPolicy()
     evaluate: EvaluationPolicy
     plan: PlanPolicy
+    compute: ComputePolicy = ComputePolicy()
+    costs: CostPolicy = CostPolicy()
+    autoscaling: AutoscalingPolicy = AutoscalingPolicy()
+    report: ReportPolicy = ReportPolicy()
+    sensitivity: SensitivityPolicy = SensitivityPolicy()
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> Scenario:

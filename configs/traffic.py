@@ -159,6 +159,7 @@ class RequestClass(Section):
     shed_usd_per_request: Positive = Field(
         default=1.0, description="what a request not served costs; prices a shortfall, never hides it"
     )
+    tenant: Name | None = Field(default=None, description="whose traffic it is; errors are added up by tenant too")
 
 
 class Traffic(Section):

@@ -28,10 +28,12 @@ from data.units import GB, GIB, MIB, TFLOPS
 
 FOLDER = Path(__file__).parent / "catalog"
 VARIANT = re.compile(
-    r"-(instruct|chat|it|hf|base|thinking|original|\d{4}|bf16|fp16|fp8|fp4|nvfp4|mxfp4|int4|int8|awq|gptq|dynamic|static"
-    r"|pertensor|block|kv|w\da\d+|quantized\.\w+|v0\.\d+|tput)$"
+    r"-(instruct|chat|it|hf|base|thinking|original|exp|preview|pt|\d{4}|\dbit|bnb|bf16|fp16|fp8|(nv)?fp4(-v\d)?|mxfp4|int4|int8"
+    r"|awq|gptq|gguf|q\d_k_[sml]|dynamic|static|pertensor|block|kv|w\da\d+|quantized\.\w+|tput)$"
 )
 """Endings of published names that do not change the architecture: training stage, date, quantisation."""
+GPU_MEMORY = re.compile(r"(?P<gb>\d+)\s*-?gi?b\b")
+GPU_NOISE = re.compile(r"nvidia|amd|intel|instinct|geforce|tesla|hgx|dgx|mega|tensor|core|gpu|hbm\d?e?|[\s_-]+")
 T = TypeVar("T")
 
 
@@ -154,7 +156,8 @@ def _find(known: Mapping[str, T], name: str, what: str, also: Mapping[str, str])
 def find_gpu(name: str) -> Gpu:
     """The GPU of that name, however a driver or a benchmark spells it, or InputError with the closest names."""
     also = gpu_aliases()
-    return _find(load_gpus(), name, "GPU", {**also, name: also[_spelt(name)]} if _spelt(name) in also else also)
+    known = also.get(_spelt(name)) or _by_parts(name)
+    return _find(load_gpus(), name, "GPU", {**also, name: known} if known else also)
 
 
 def find_llm(name: str) -> Llm:
@@ -167,8 +170,8 @@ def find_llm(name: str) -> Llm:
     if name not in load_llms() and (Path(name) / "config.json").is_file():
         return llm_from_config(Path(name) / "config.json")
     aliases = dict(llm_aliases())
-    if name not in aliases and plain_name(name) in _plain_llms():
-        aliases[name] = _plain_llms()[plain_name(name)]
+    if name not in aliases and (known := _plain_llms().get(_key(plain_name(name)))):
+        aliases[name] = known
     return _find(load_llms(), name, "LLM", aliases)
 
 
@@ -180,13 +183,42 @@ def plain_name(name: str) -> str:
     return plain
 
 
+def _key(plain: str) -> str:
+    """A plain name without separators: `llama3.1-70b`, `LLAMA3.1_70B` and `Llama-3.1-70B` are one."""
+    return re.sub(r"[\s_-]", "", plain)
+
+
 @cache
 def _plain_llms() -> Mapping[str, str]:
-    return {plain_name(known): name for known, name in [*((n, n) for n in load_llms()), *llm_aliases().items()]}
+    named = [*((n, n) for n in load_llms()), *llm_aliases().items()]
+    return {_key(plain_name(known)): name for known, name in named}
 
 
 def _spelt(name: str) -> str:
     return re.sub(r"[\s_-]+", "-", name.strip().lower())
+
+
+def _parts(name: str) -> tuple[frozenset[str], float]:
+    """What tells one GPU from another in a long name, and the memory it states in GB (0 for none).
+
+    `NVIDIA H100 SXM5 80GB HBM3` is h, 100 and sxm with 80 GB; the vendor and the kind of memory say nothing more.
+    """
+    text = name.lower()
+    stated = GPU_MEMORY.search(text)
+    text = GPU_NOISE.sub(" ", GPU_MEMORY.sub(" ", text))
+    text = re.sub(r"(sxm|oam)\d?", r" \1 ", text)
+    return frozenset(re.findall(r"[a-z]+|\d+", text)), float(stated["gb"]) if stated else 0.0
+
+
+def _by_parts(name: str) -> str | None:
+    """The one GPU whose name or alias has the same parts, its memory within a tenth of what the name states."""
+    parts, gb = _parts(name)
+    found = {
+        gpu
+        for known, gpu in gpu_aliases().items()
+        if _parts(known)[0] == parts and (not gb or abs(load_gpus()[gpu].memory_bytes / GIB / gb - 1.0) < 0.1)
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 @cache
@@ -196,6 +228,15 @@ def gpu_aliases(path: Path = FOLDER / "gpus.yaml") -> Mapping[str, str]:
     return {_spelt(also): name for name, entry in catalog.gpus.items() for also in (name, *entry.also)}
 
 
+@cache
+def driver_name(gpu: str, path: Path = FOLDER / "gpus.yaml") -> str | None:
+    """What nvidia-smi calls a GPU of the catalog; None where the catalog does not say."""
+    names = validated(GpuCatalog, load_yaml(path), str(path)).gpus[gpu].also
+    return next((name for name in names if name.startswith(("NVIDIA ", "Tesla "))), None)
+
+
 def find_engine(name: str) -> Engine:
-    """The engine of that name, or InputError with the closest names."""
-    return _find(load_engines(), name, "engine", {})
+    """The engine of that name, however it is spelt (`TensorRT-LLM`, `vLLM`), or InputError with the closest names."""
+    plain = re.sub(r"[\s_-]|v?\d[\d.]*$", "", name.lower()).replace("tensorrt", "trt")
+    plain = "trtllm" if plain == "trt" else plain
+    return _find(load_engines(), name, "engine", {name: plain} if plain in load_engines() else {})

@@ -19,11 +19,24 @@ UNREADABLE = (
     "mamba_n_heads",
     "ssm_cfg",
     "time_mix_extra_dim",
+    "compress_ratios",
+    "linear_attn_config",
+    "hybrid_layer_pattern",
+    "cross_attention_layers",
 )
-"""Fields of families whose layers this reader does not describe: Mamba hybrids, searched architectures, RWKV."""
+"""Fields of families whose layers this reader does not describe: Mamba hybrids, searched architectures, RWKV,
+compressed attention (DeepSeek-V4), Kimi-Linear, layers with heads of their own (MiMo-V2),
+cross-attention (Llama 3.2 Vision)."""
 LOWER_PRECISION = {"gptq": "int4", "awq": "int4", "mxfp4": "mxfp4", "fbgemm_fp8": "fp8"}
 SLIDING_PATTERN = {"gemma2": 2, "gemma3_text": 6, "gpt_oss": 2}
 """Every n-th layer attends to everything in families whose older configs do not say so (their reference code does)."""
+UNGATED = {
+    "arcee", "bloom", "falcon", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "nemotron", "opt", "phi",
+    "starcoder2",
+}  # fmt: skip
+"""Families whose MLP has two matrices where others have a third that gates; unless stated it is 4 x hidden wide."""
+TIED = {"bloom", "falcon", "gpt2", "gpt_bigcode", "gpt_neo", "opt"}
+"""Families that tie their embeddings by default, besides Gemma, and whose configs do not say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,9 @@ def llm_from_config(path: Path) -> Llm:
         if raw.get(key):
             fix = "Describe the LLM as an entry of data/catalog/llms.yaml."
             raise InputError(f"{path}, {key}", "a decoder of attention layers", "a family that is not read", fix)
+    if any(kind != 1 for kind in fields.listed("attn_type_list")):
+        fix = "Describe the LLM as an entry of data/catalog/llms.yaml."
+        raise InputError(f"{path}, attn_type_list", "softmax attention in every layer", "lightning attention", fix)
     layers, hidden = fields.number("num_hidden_layers", "n_layer"), fields.number("hidden_size", "n_embd")
     heads = fields.number("num_attention_heads", "n_head")
     if not layers * hidden * heads:
@@ -80,17 +96,16 @@ def llm_from_config(path: Path) -> Llm:
     latent = fields.number("kv_lora_rank", default=0)
     window, sliding = _windows(fields, layers)
     state = _state_layers(fields, layers)
-    gemma = fields.text("model_type").startswith("gemma")
+    tied = fields.text("model_type") in TIED or fields.text("model_type").startswith("gemma")
     llm = Llm(
         name=path.resolve().parent.name if path.stem == "config" else path.stem,
         layers=layers,
         hidden=hidden,
         heads=heads,
-        kv_heads=fields.number("num_key_value_heads", "num_kv_heads", default=heads),
+        kv_heads=_kv_heads(fields, heads),
         head_dim=nope + rope if latent else fields.number("head_dim", default=hidden // heads),
         vocab=fields.number("vocab_size"),
-        # Gemma ties its embeddings by default and its configs do not say so.
-        tie_embeddings=bool(whole.get("tie_word_embeddings", raw.get("tie_word_embeddings", gemma))),
+        tie_embeddings=bool(whole.get("tie_word_embeddings", raw.get("tie_word_embeddings", tied))),
         max_positions=fields.number("max_position_embeddings", default=0),
         q_lora_rank=fields.number("q_lora_rank", default=0),
         kv_lora_rank=latent,
@@ -101,10 +116,23 @@ def llm_from_config(path: Path) -> Llm:
         sliding_layers=sliding,
         native_precision=_native_precision(raw.get("quantization_config")),
         source=Source(str(path), "as read"),
-        intermediate=fields.number("intermediate_size", "n_inner", default=0),
+        intermediate=_intermediate(fields, hidden),
         attention_gate=bool(raw.get("attn_output_gate", bool(state))),
     )
     return replace(llm, **state, **_experts(fields, layers, experts))
+
+
+def _kv_heads(fields: _Fields, heads: int) -> int:
+    """Key and value heads; one where older Falcons and StarCoder say that all queries share it."""
+    shared = bool(fields.raw.get("multi_query")) and not fields.raw.get("new_decoder_architecture")
+    return 1 if shared else fields.number("num_key_value_heads", "num_kv_heads", default=heads)
+
+
+def _intermediate(fields: _Fields, hidden: int) -> int:
+    """Width of a gated MLP; of an ungated one two thirds, with which three matrices are as large as its two."""
+    ungated = fields.text("model_type") in UNGATED
+    width = fields.number("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", default=4 * hidden * ungated)
+    return round(width * 2 / 3) if ungated else width
 
 
 def _load(path: Path) -> Raw:

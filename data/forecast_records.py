@@ -101,12 +101,14 @@ class Reduction:
 
     volume: largest relative error of a series' expected volume in a month; peak: largest relative gap between the
     scenario peak at the 95th percentile and the paths' own; sum_peak: by how much the scenario peaks of all series
-    together exceed the paths' 95 % peak of their sum (they are planned to peak at once).
+    together exceed the paths' 95 % peak of their sum (they are planned to peak at once); spread: share of the standard
+    deviation of the total volume that is lost.
     """
 
     volume: float
     peak: float
     sum_peak: float
+    spread: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +123,5 @@ class Forecast:
     groups: tuple[GroupForecast, ...] = ()
     lengths: tuple[LengthForecast, ...] = ()
     reduction: Reduction = field(default_factory=lambda: Reduction(0.0, 0.0, 0.0))
+    fresh: Demand | None = None
+    """Paths drawn anew, each a scenario: what the finished plan is tried on."""

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from data.procurement_records import NOTHING, Procurement
 from data.records import Capacity, Configuration, Demand, Excuse, Offer, SeriesKey
+from data.scenario_records import SampleCheck, StochasticValue
 
 PlanStatus = Literal["optimal", "feasible", "infeasible", "no_solution", "error"]
 
@@ -49,6 +51,15 @@ class ApiOffer:
 
     usd_per_request: float
     rps_max: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class LastPool:
+    """A pool of the plan before: where a search may start."""
+
+    configuration: Configuration
+    region: str
+    month: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +106,8 @@ class FleetProblem:
     """Most of a region's GPUs of one type that may be spot; all of it can be lost at once."""
     spot_interrupted_share: float = 0.05
     """Share of hours in which spot GPUs are not there; unprotected load on them is shed then."""
+    last: tuple[LastPool, ...] = ()
+    """Pools of the plan before, from which the search starts; the answer is never worse for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +211,17 @@ class BindingConstraint:
 
 
 @dataclass(frozen=True, slots=True)
+class MarginalCost:
+    """What one more unit of demand costs over the horizon: a shadow price of the linear relaxation."""
+
+    where: str
+    mean: float
+    """Mean demand now, in the unit."""
+    unit: str
+    usd_per_unit: float
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """A configuration that is not in the plan, and why."""
 
@@ -254,6 +278,10 @@ class FleetPlan:
     costs: tuple[MonthCost, ...] = ()
     shortfalls: tuple[Shortfall, ...] = ()
     binding: tuple[BindingConstraint, ...] = ()
+    marginal: tuple[MarginalCost, ...] = ()
+    """What one more request/s of each series costs, dearest first."""
+    conflict: tuple[str, ...] = ()
+    """Rules that cannot be kept together with the promise to protected classes; without any one of them it holds."""
     rejected: tuple[Rejected, ...] = ()
     reserve_usd: Mapping[str, float] = field(default_factory=dict)
     scenario_usd: tuple[float, ...] = ()
@@ -264,3 +292,9 @@ class FleetPlan:
     rule_prices: tuple[RulePrice, ...] = ()
     """What each rule that is on costs, by solving the linear relaxation again without it."""
     notes: tuple[str, ...] = ()
+    procurement: Procurement = NOTHING
+    """What to order by when, and what becomes of what is held."""
+    stochastic: StochasticValue | None = None
+    """What committing with all scenarios in view is worth; None with one scenario or nothing to commit to."""
+    sample: SampleCheck | None = None
+    """The plan in fresh scenarios; None where that is switched off."""

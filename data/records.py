@@ -170,6 +170,8 @@ class Excuse:
     advice: str
 
     def __str__(self) -> str:
+        if (self.needed, self.available) == (1, 0):
+            return f"{self.limit}: {self.advice}"
         return f"{self.limit}: needs {self.needed:,.3g} {self.unit}, has {self.available:,.3g} ({self.advice})"
 
 

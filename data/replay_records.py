@@ -10,8 +10,11 @@ from data.records import Configuration
 
 @dataclass(frozen=True, slots=True)
 class PoolReplay:
-    """One pool in one situation: `replicas` share `rps`. knee_rps is what a replica was found to hold where it missed
-    (0 where nothing does), else nan. classes has the times of every class over all seeds; holds is the verdict."""
+    """One pool in one situation: `replicas` share `rps`; promised_rps is what the plan counts on from each.
+
+    knee_rps is what a replica was found to hold where it missed (0 where nothing does), else nan. classes has the times
+    of every class over all seeds; holds is the verdict.
+    """
 
     configuration: Configuration
     region: str
@@ -19,6 +22,7 @@ class PoolReplay:
     situation: str
     replicas: int
     rps: float
+    promised_rps: float
     classes: tuple[ClassTimes, ...]
     holds: bool
     breaks: str
@@ -47,3 +51,47 @@ class Replay:
     @property
     def holds(self) -> bool:
         return all(row.holds for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Something that happens to a pool part of the way through: `away` replicas are missing from the start (a rollout
+    holds them), `lost` die with what they hold, and load is multiplied by `load` (what other places had). kept says
+    whether the plan keeps a reserve for it: only then does a miss break the plan."""
+
+    name: str
+    away: int = 0
+    lost: int = 0
+    load: float = 1.0
+    kept: bool = True
+
+    @property
+    def disturbs(self) -> bool:
+        """Whether something changes on the way."""
+        return self.lost > 0 or self.load != 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRun:
+    """One pool through one situation: requests followed over seconds, how many came again after their replica died, and
+    the lowest share within SLO in any minute. breaks is empty where every SLO percentile holds."""
+
+    configuration: Configuration
+    region: str
+    month: str
+    situation: Situation
+    replicas: int
+    rps: float
+    requests: int
+    seconds: float
+    retried: int
+    classes: tuple[ClassTimes, ...]
+    worst_minute: float
+    breaks: str
+
+    @property
+    def verdict(self) -> str:
+        """`holds`, `misses`, or that nothing is kept for what it misses."""
+        if not self.breaks:
+            return "holds"
+        return "misses" if self.situation.kept else "misses, no reserve kept"

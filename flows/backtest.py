@@ -24,12 +24,29 @@ from data.ledger.store import record
 from data.plan_records import HeldCommitment
 from data.records import CapacityTable
 from flows import provenance, steps
-from flows.decision import RULES, Lived, Moment, Rule, carried, live, moments, remaining_usd
+from flows.decision import BUFFERS, RULES, Lived, Moment, Rule, carried, live, moments, remaining_usd, scaled
 from flows.ledger import code_version, plain, unique_id
 from flows.problem import fleet_problem
 from optimizer.solve import solve
 
 LEAST_WEEKS = 4
+
+
+FACTORS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0)
+"""By which a rule's demand is multiplied to make it as safe as Fleetcast's plans were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """A rule at the shortfall of Fleetcast's plans: the least factor on its demand, the same in every month and chosen
+    in hindsight, at which it is short in no more hours and needs the reserve in no more; what it then costs. The factor
+    levels what a rule adds for safety, so that costs compare how well it tells one month from another."""
+
+    rule: str
+    factor: float
+    usd: float
+    short_hours: int
+    reserve_hours: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +58,8 @@ class Backtest:
     rows: tuple[Lived, ...]
     left_usd: Mapping[str, float]
     notes: tuple[str, ...]
+    equal: tuple[Equal, ...] = ()
+    """The rules made as safe as Fleetcast's plans, and no safer, where asked for."""
 
 
 def walk(
@@ -50,13 +69,14 @@ def walk(
     rules: Mapping[str, Rule] = RULES,
     least_weeks: int = LEAST_WEEKS,
     say: Callable[[str], None] = lambda _: None,
+    every_days: int | None = None,
 ) -> Backtest:
-    """Plans every month from what was known before it, by every rule, and lives through what came.
+    """Plans every month, or every so many days, from what was known before, by every rule, and lives through what came.
 
     Commitments that a rule buys are held in its later months. Raises InputError where no month has enough history.
     """
     scenario = loaded.scenario
-    found = moments(history, scenario.forecast, scenario.seed, least_weeks)
+    found = moments(history, scenario.forecast, scenario.seed, least_weeks, every_days=every_days)
     if not found:
         raise InputError(
             "backtest", f"a calendar month with {least_weeks} weeks of history before it and 7 days in it",
@@ -73,6 +93,7 @@ def walk(
     notes = [
         "every rule plans with the same optimizer, capacities and prices, and sees demand up to the month's start; "
         "the clairvoyant sees the month itself",
+        "a plan pays for the fleet it provisions, that of its design scenario",
         "every plan keeps a reserve for failures; a rule that eats into it (reserve h) can cost less than the "
         "clairvoyant, who does not",
         "a load above steady and reserve replicas is short; it is the hour's mean times the burst factor",
@@ -87,6 +108,37 @@ def walk(
     ]
     left = {name: share * remaining_usd(holds[name], found[-1].month) for name in rules}
     return Backtest(scenario.name, tuple(rows), left, tuple(notes))
+
+
+def at_equal_shortfall(
+    loaded: LoadedScenario,
+    history: TrafficHistory,
+    capacity: CapacityTable,
+    found: Backtest,
+    least_weeks: int,
+    say: Callable[[str], None],
+    every_days: int | None = None,
+) -> Backtest:
+    """The backtest with every rule scaled until it is just no shorter than Fleetcast's plans were; those that no factor
+    makes so are left out."""
+    table = {row[0]: row for row in totals(found)}
+    mine = table["fleetcast"]
+    equal = []
+    for name in ("fleetcast", *BUFFERS):
+        low, high = 0, len(FACTORS) - 1
+        best: Equal | None = None
+        while low <= high:
+            middle = (low + high) // 2
+            say(f"{name} x {FACTORS[middle]:g}")
+            rule = {name: scaled(RULES[name], FACTORS[middle])}
+            (row,) = totals(walk(loaded, history, capacity, rule, least_weeks, every_days=every_days))
+            if row[3] <= mine[3] and row[3] + row[5] <= mine[3] + mine[5]:
+                best, high = Equal(name, FACTORS[middle], row[1], row[3], row[5]), middle - 1
+            else:
+                low = middle + 1
+        if best is not None:
+            equal.append(best)
+    return replace(found, equal=tuple(equal))
 
 
 def _seen(moment: Moment) -> int:
@@ -110,23 +162,28 @@ def _decide(
 
 
 def backtest(
-    loaded: LoadedScenario, data_folder: Path | None, ledger: Ledger, least_weeks: int, say: Callable[[str], None]
-) -> Backtest:
+    loaded: LoadedScenario, data_folder: Path | None, ledger: Ledger, least_weeks: int, say: Callable[[str], None],
+    every_days: int | None = None, equal: bool = False,
+) -> Backtest:  # fmt: skip
     """The backtest of a scenario, recorded in the ledger."""
     say("reading traffic")
     history = steps.ingest(loaded, data_folder)
     say("evaluating configurations")
-    capacity = steps.evaluate(loaded.scenario, history)
-    found = walk(loaded, history, capacity, RULES, least_weeks, say)
+    capacity = steps.evaluate(loaded.scenario, history, loaded.base)
+    found = walk(loaded, history, capacity, RULES, least_weeks, say, every_days)
+    if equal:
+        found = at_equal_shortfall(loaded, history, capacity, found, least_weeks, say, every_days)
     stamp = datetime.now(UTC)
-    inputs = dict(history.inputs) | provenance.catalog_hashes()
+    inputs = dict(history.inputs) | steps.catalogs(loaded)
     record(
         ledger,
         Run(
             id=unique_id(f"{found.scenario}-backtest-{stamp:%Y%m%dT%H%M%SZ}"),
             kind="backtest",
             scenario=found.scenario,
-            fingerprint=provenance.fingerprint(loaded.scenario.model_dump(mode="json"), inputs, provenance.versions()),
+            fingerprint=provenance.fingerprint(
+                loaded.scenario.model_dump(mode="json", exclude={"compute"}), inputs, provenance.versions()
+            ),
             issued_from=found.rows[-1].month,
             entries=(
                 Entry("config", loaded.file.name, loaded.file.read_bytes()),
@@ -189,5 +246,10 @@ def show_backtest(console: Console, found: Backtest) -> None:
             str(one.reserve_hours), one.status,
         )  # fmt: skip
     console.print("", by_month)
+    for buffer in found.equal:
+        console.print(
+            f"at fleetcast's shortfall, chosen in hindsight: {escape(buffer.rule)} x {buffer.factor:g} for "
+            f"{buffer.usd:,.0f} USD ({buffer.short_hours} short h, {buffer.reserve_hours} reserve h)"
+        )
     for text in found.notes:
         console.print(f"[dim]{escape(text)}[/]")

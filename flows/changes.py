@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from rich.markup import escape
 from data.ledger import read
 from data.ledger.connect import Ledger
 from data.ledger.records import RunLine
+from data.plan_records import LastPool
+from data.records import Configuration
+from reports.bundle import Changes
 
 LEAST_SHARE = 0.005
 """Changes under half a percent are not told."""
@@ -29,6 +33,15 @@ def _gpus(plan: Mapping[str, Any], month: str) -> dict[str, int]:
         if pool["month"] == month:
             name = f"{pool['configuration']['gpu']} for {pool['configuration']['llm']} in {pool['region']}"
             found[name] = found.get(name, 0) + int(pool["gpus"])
+    return found
+
+
+def _orders(plan: Mapping[str, Any]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for one in plan.get("procurement", {}).get("orders", ()):
+        if one["gpus"] and one["option"] != "held":
+            name = f"{one['gpu']} {one['option']} in {one['region']} from {one['starts']}"
+            found[name] = found.get(name, 0.0) + float(one["gpus"])
     return found
 
 
@@ -69,6 +82,8 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any], corrections: tu
         for name, old, new in _moved(_demand(before, month), _demand(after, month)):
             change = f" ({new / old - 1.0:+.1%})" if old > 0 else ""
             lines.append(f"why: median demand of {name} in {month}: {old:,.0f} -> {new:,.0f} requests{change}")
+    for name, old, new in _moved(_orders(before), _orders(after)):
+        lines.append(f"order of {name}: {old:.0f} -> {new:.0f} GPUs")
     for name, old, new in _moved(_prices(before), _prices(after)):
         lines.append(f"why: price of {name}: {old:g} -> {new:g} USD/GPU-h")
     if before["fingerprint"] != after["fingerprint"] and before["history_until"] != after["history_until"]:
@@ -87,16 +102,35 @@ def previous_plan(ledger: Ledger, scenario: str) -> tuple[RunLine, dict[str, Any
     return run, plan
 
 
-def changes(ledger: Ledger, scenario: str, plan: Mapping[str, Any], in_force: Mapping[str, str]) -> dict[str, Any]:
+def pools_in(plan: Mapping[str, Any]) -> tuple[LastPool, ...]:
+    """The pools of a plan.json."""
+    names = {one.name for one in fields(Configuration)}
+    return tuple(
+        LastPool(
+            Configuration(**{name: value for name, value in pool["configuration"].items() if name in names}),
+            str(pool["region"]),
+            str(pool["month"]),
+        )
+        for pool in plan["pools"]
+    )
+
+
+def last_pools(ledger: Ledger, scenario: str) -> tuple[LastPool, ...]:
+    """The pools of a scenario's last recorded plan; none where there is no such plan."""
+    before = previous_plan(ledger, scenario)
+    return () if before is None else pools_in(before[1])
+
+
+def changes(ledger: Ledger, scenario: str, plan: Mapping[str, Any], in_force: Mapping[str, str]) -> Changes:
     """Against which run a plan is compared, and what changed; corrections (id -> text) are told when the run before it
     did not use them yet."""
     before = previous_plan(ledger, scenario)
     if before is None:
-        return {"since": None, "changes": []}
+        return Changes()
     run, old = before
     used = {name.removeprefix("correction/") for role, name in run.entries if role == "input"}
     fresh = tuple(f"correction {key}: {text}" for key, text in in_force.items() if key not in used)
-    return {"since": run.id, "changes": list(compare(old, plan, fresh))}
+    return Changes(run.id, compare(old, plan, fresh))
 
 
 def show_changes(console: Console, folder: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from configs.catalog_schema import CoefficientCatalog
 from configs.schema import Scenario
-from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
+from data.catalog import find_engine, find_gpu, find_llm
 from data.forecast_records import Forecast
 from data.history import TrafficHistory
 from data.plan_records import FleetPlan, FleetProblem, Pool
-from data.records import Capacity, CapacityTable, SloTarget
+from data.records import Capacity, CapacityTable, Configuration, SloTarget
 from data.replay_records import Derating, PoolReplay, Replay
 from flows.problem import fleet_problem
 from flows.progress import report
@@ -18,7 +19,7 @@ from models.replay import PoolLoad, replay
 from models.simulator.load import ClassLoad, Mix
 from optimizer.solve import solve
 
-ROUNDS = 2
+ROUNDS = 3
 """Times that a plan is solved again at most."""
 SAFETY = 0.98
 """Share of the rate that a replica was found to hold that it is planned with afterwards."""
@@ -31,17 +32,19 @@ def check(
     capacity: CapacityTable,
     problem: FleetProblem,
     plan: FleetPlan,
+    coefficients: CoefficientCatalog,
 ) -> tuple[CapacityTable, FleetProblem, FleetPlan, Replay]:
     """The plan whose replay holds, or the last one with what still misses, and the capacities it was made with."""
     deratings: list[Derating] = []
     for again in range(ROUNDS + 1):
-        rows = replay_plan(scenario, history, capacity, problem, plan)
+        rows = replay_plan(scenario, history, capacity, problem, plan, coefficients)
         found = _deratings(rows, capacity)
         if not found or again == ROUNDS:
             break
         deratings += found
-        capacity = derate(capacity, found)
-        problem = fleet_problem(scenario, forecast, capacity)
+        # A second miss says that more than one configuration promises too much: the next to be chosen would, too.
+        capacity = derate(capacity, [*found, *_spread(found, deratings, capacity)] if again else found)
+        problem = replace(fleet_problem(scenario, forecast, capacity), last=problem.last)
         report(f"  {len(found)} configurations derated after the replay; planning again")
         plan = solve(problem, report)
     method = (
@@ -56,6 +59,7 @@ def replay_plan(
     capacity: CapacityTable,
     problem: FleetProblem,
     plan: FleetPlan,
+    coefficients: CoefficientCatalog,
 ) -> tuple[PoolReplay, ...]:
     """Every pool of every month at its peak: whole, with one replica lost, and while a rollout holds its surge.
 
@@ -63,12 +67,12 @@ def replay_plan(
     """
     loads: dict[tuple[object, ...], PoolLoad] = {}
     for pool in plan.pools:
-        mix = _mix(scenario, history, capacity, problem, pool)
+        mix = pool_mix(scenario, history, capacity, problem, pool)
         row = next(row for row in capacity.rows if row.configuration == pool.configuration and row.excuse is None)
         for situation, replicas in situations(pool):
             load = PoolLoad(
                 pool.configuration, pool.region, pool.month, situation, replicas, pool.peak_rps, mix,
-                row.kv_capacity_tokens,
+                row.kv_capacity_tokens, promised_rps(mix, capacity, pool.configuration),
             )  # fmt: skip
             key = (pool.configuration, pool.region, situation)
             other = loads.get(key)
@@ -80,7 +84,7 @@ def replay_plan(
         {find_llm(name).name: find_llm(name) for name in policy.llms},
         {find_gpu(name).name: find_gpu(name) for name in policy.gpus},
         find_engine(policy.engine),
-        load_coefficients(),
+        coefficients,
         seed=scenario.seed + 1,
     )
 
@@ -95,11 +99,18 @@ def situations(pool: Pool) -> list[tuple[str, int]]:
     return found
 
 
+def promised_rps(mix: Mix, capacity: CapacityTable, configuration: Configuration) -> float:
+    """Requests/s of the mix that fill a replica by its classes' operating rates: they add up by bottleneck seconds."""
+    rate = {row.request_class: row.operating_rps for row in capacity.rows if row.configuration == configuration}
+    total = sum(one.share for one in mix)
+    return 1.0 / sum(one.share / total / rate[one.name] for one in mix)
+
+
 def _per_replica(load: PoolLoad) -> float:
     return load.rps / max(load.replicas, 1)
 
 
-def _mix(
+def pool_mix(
     scenario: Scenario, history: TrafficHistory, capacity: CapacityTable, problem: FleetProblem, pool: Pool
 ) -> Mix:
     """The classes on a pool: those of its LLM that it can serve and that may come to its region, in the shares of
@@ -130,13 +141,30 @@ def _deratings(rows: Sequence[PoolReplay], capacity: CapacityTable) -> list[Dera
         if row.holds:
             continue
         planned = row.rps / max(row.replicas, 1)
-        factor = SAFETY * row.knee_rps / planned
+        factor = SAFETY * row.knee_rps / row.promised_rps
         classes = tuple(one.name for one in row.classes)
         because = f"{row.situation} in {row.region}, {planned:.3g} req/s a replica: {row.breaks}"
         old = worst.get(row.configuration)
         if factor < 1.0 and (old is None or factor < old.factor):
             worst[row.configuration] = Derating(row.configuration, classes, factor, because)
     return list(worst.values())
+
+
+def _spread(found: Sequence[Derating], deratings: Sequence[Derating], capacity: CapacityTable) -> list[Derating]:
+    """The worst factor of every LLM and class, for the configurations that have not been replayed."""
+    known = {one.configuration for one in deratings}
+    worst: dict[tuple[str, str], Derating] = {}
+    for one in found:
+        for name in one.request_classes:
+            key = one.configuration.llm, name
+            if key not in worst or one.factor < worst[key].factor:
+                worst[key] = one
+    spread = []
+    for row in capacity.rows:
+        like = worst.get((row.configuration.llm, row.request_class))
+        if like is not None and row.excuse is None and row.configuration not in known:
+            spread.append(replace(like, configuration=row.configuration, request_classes=(row.request_class,)))
+    return spread
 
 
 def derate(capacity: CapacityTable, deratings: Sequence[Derating]) -> CapacityTable:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from configs.errors import InputError
-from flows.commands import capacity, kernels, plan, record, traffic
+from flows.commands import capacity, cost, kernels, look, plan, record, scaling, traffic
 from flows.commands.options import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from flows.environment import prepare
 from flows.interrupt import install
@@ -35,7 +35,7 @@ def fleetcast() -> None:
     """Capacity planning for LLM inference."""
 
 
-for topic in (plan, traffic, capacity, kernels, record):
+for topic in (plan, look, traffic, capacity, kernels, record, cost, scaling):
     topic.register(app)
 
 

@@ -47,6 +47,8 @@ class CurveQuestion:
     growth_per_min: float
     time_to_ready_s: float
     data_folder: Path | None = None
+    calibration: tuple[Path, ...] = ()
+    """Files of `fleetcast calibrate` and `loadtest`, besides those that the scenario names."""
     seed: int = 0
 
 
@@ -60,7 +62,7 @@ class CurveAnswer:
 
 def examine(question: CurveQuestion) -> CurveAnswer:
     """The service curve of a configuration. Raises InputError for unknown names, precisions and classes."""
-    llm_name, mix = _mix(question)
+    llm_name, mix, calibration = _mix(question)
     llm, gpu, engine = find_llm(llm_name), find_gpu(question.gpu), find_engine(question.engine)
     asked_for = {
         "llms": [llm.name],
@@ -70,7 +72,7 @@ def examine(question: CurveQuestion) -> CurveAnswer:
         "engine": question.engine,
     }
     policy = validated(EvaluationPolicy, asked_for, "command line")
-    coefficients = load_coefficients()
+    coefficients = load_coefficients(calibration=calibration)
     lengths = {(llm.name, one.name): one.lengths for one in mix}
     table = evaluate([llm], [gpu], engine, coefficients, policy, lengths, {one.name: one.slo for one in mix})
     excused = [row for row in table.rows if row.excuse is not None]
@@ -79,7 +81,7 @@ def examine(question: CurveQuestion) -> CurveAnswer:
     row = table.rows[0]
     shares = {one.name: one.share for one in mix}
     total = sum(shares.values())
-    context = sum(one.share / total * _mean_context(one.lengths) for one in mix)
+    context = sum(one.share / total * mean_context(one.lengths) for one in mix)
     cost = step_cost([row.configuration], {llm.name: llm}, {gpu.name: gpu}, engine, coefficients, [context])
     limits = Limits(
         np.array([row.configuration.max_num_seqs]),
@@ -98,14 +100,14 @@ def examine(question: CurveQuestion) -> CurveAnswer:
     return CurveAnswer(curve, row)
 
 
-def _mix(question: CurveQuestion) -> tuple[str, Mix]:
-    """The LLM and the classes that a replica is asked to serve."""
+def _mix(question: CurveQuestion) -> tuple[str, Mix, tuple[Path, ...]]:
+    """The LLM and the classes that a replica is asked to serve, and the calibration files that apply."""
     if question.config is None and not question.classes:
         if question.llm is None:
             raise InputError("curve", "an LLM or a scenario's class", "neither", "Give --llm, or --config and --class.")
         one = np.array([question.input_tokens]), np.array([question.output_tokens]), np.array([0])
         sample = LengthSample(*one, np.ones(1), "command line")
-        return question.llm, (ClassLoad("requests", 1.0, sample, question.slo),)
+        return question.llm, (ClassLoad("requests", 1.0, sample, question.slo),), question.calibration
     loaded = load_scenario(question.config)
     traffic = loaded.scenario.traffic
     known = {one.request_class: find_llm(one.llm).name for one in traffic.series}
@@ -130,10 +132,11 @@ def _mix(question: CurveQuestion) -> tuple[str, Mix]:
         rate = history.frame.loc[history.frame["request_class"] == name, "requests"].sum()
         target = SloTarget(slo.ttft_s, slo.tpot_s, slo.percentile, slo.e2e_s)
         found.append(ClassLoad(name, float(rate), history.lengths[known[name], name], target))
-    return llms.pop(), tuple(found)
+    named = tuple(loaded.base / name for name in loaded.scenario.evaluate.calibration)
+    return llms.pop(), tuple(found), (*named, *question.calibration)
 
 
-def _mean_context(sample: LengthSample) -> float:
+def mean_context(sample: LengthSample) -> float:
     return float((sample.weight * (sample.input_tokens + sample.output_tokens / 2)).sum() / sample.weight.sum())
 
 

@@ -39,6 +39,13 @@ class Moment:
     actual: Mapping[SeriesKey, FloatArray]
     policy: ForecastPolicy
     seed: int
+    days: int | None = None
+    """The length of the span where it is not a calendar month; its name is then its first day."""
+
+    @property
+    def paid_hours(self) -> float:
+        """The hours that the month's cost in a plan stands for."""
+        return float(self.hours) if self.days is None else HOURS_PER_MONTH
 
 
 Rule = Callable[[Moment], Demand]
@@ -61,7 +68,7 @@ def certain(moment: Moment, hourly: Mapping[SeriesKey, FloatArray]) -> Demand:
 def fleetcast(moment: Moment) -> Demand:
     """The forecast's scenarios."""
     policy = moment.policy.model_copy(update={"horizon_months": 1})
-    return portfolio.forecast(moment.history, policy, moment.seed).demand
+    return portfolio.forecast(moment.history, policy, moment.seed, days=moment.days).demand
 
 
 def clairvoyant(moment: Moment) -> Demand:
@@ -92,6 +99,9 @@ RULES: Mapping[str, Rule] = {
 }
 
 
+BUFFERS = ("seasonal naive + 30 %", "flat peak")
+
+
 def _last_week(moment: Moment) -> dict[SeriesKey, FloatArray]:
     found = {}
     for one in actuals(moment.history):
@@ -103,8 +113,8 @@ def _last_week(moment: Moment) -> dict[SeriesKey, FloatArray]:
 
 @dataclass(frozen=True, slots=True)
 class Lived:
-    """A month under one plan: cash of the observed share of the month, US dollars; hours and requests short, where load
-    is the hour's mean times the burst factor; GPUs run; whether a plan was found."""
+    """A month under one plan: cash of the fleet it provisions, in the observed share of the month, US dollars; hours
+    and requests short, where load is the hour's mean times the burst factor; GPUs run; whether a plan was found."""
 
     month: str
     rule: str
@@ -131,9 +141,10 @@ def live(moment: Moment, rule: str, problem: FleetProblem, plan: FleetPlan) -> L
         short, reserve = short + score.short_hours, reserve + score.reserve_hours
         over = real * burst / SECONDS_PER_HOUR - score.carried_rps
         unserved += float(np.nansum(np.maximum(over, 0.0))) * SECONDS_PER_HOUR / burst
-    cash = sum(one.cash_usd for one in plan.costs if one.month == moment.month)
+    # What runs, and is paid, is the fleet of the design scenario: which scenario comes is not known beforehand.
+    cash = plan.scenario_usd[plan.design_scenario] if plan.scenario_usd else 0.0
     return Lived(
-        moment.month, rule, seen, cash * seen / moment.hours, short, reserve, unserved,
+        moment.month, rule, seen, cash * seen / moment.paid_hours, short, reserve, unserved,
         float(sum(np.nansum(real) for real in by_llm.values())),
         sum(pool.gpus for pool in plan.pools if pool.month == moment.month), plan.stats.status,
     )  # fmt: skip
@@ -167,13 +178,16 @@ def remaining_usd(held: tuple[HeldCommitment, ...], month: str) -> float:
 
 
 def moments(
-    history: TrafficHistory, policy: ForecastPolicy, seed: int, least_weeks: int, least_days: int = 7
-) -> tuple[Moment, ...]:
-    """Every calendar month that has `least_weeks` of history before it in every series and at least `least_days`
-    observed days in it."""
+    history: TrafficHistory, policy: ForecastPolicy, seed: int, least_weeks: int, least_days: int = 7,
+    every_days: int | None = None,
+) -> tuple[Moment, ...]:  # fmt: skip
+    """Every calendar month, or with `every_days` every span of so many days, that has `least_weeks` of history before
+    it in every series and at least `least_days` observed days in it (half a span, where that is less)."""
     known: tuple[Actual, ...] = actuals(history)
     first = max(one.first_hour for one in known) + least_weeks * HOURS_PER_WEEK * HOUR
     end = max(one.end for one in known)
+    if every_days is not None:
+        return _spans(history, known, policy, seed, (first, end), every_days, min(least_days, every_days // 2))
     start = first.astype("datetime64[M]")
     start = start if start.astype("datetime64[h]") == first else start + np.timedelta64(1, "M")
     found = []
@@ -186,3 +200,31 @@ def moments(
             found.append(Moment(str(start), until(history, begin), begin, hours, real, policy, seed))
         start = start + np.timedelta64(1, "M")
     return tuple(found)
+
+
+def _spans(
+    history: TrafficHistory, known: tuple[Actual, ...], policy: ForecastPolicy, seed: int,
+    within: tuple[np.datetime64, np.datetime64], days: int, least_days: int,
+) -> tuple[Moment, ...]:  # fmt: skip
+    """Spans of so many days one after the other, from midnight on."""
+    begin, end = within
+    begin = (begin + 23 * HOUR).astype("datetime64[D]").astype("datetime64[h]")
+    found = []
+    while begin + least_days * 24 * HOUR <= end:
+        stop = begin + days * 24 * HOUR
+        real = {one.key: one.between(begin, stop) for one in known}
+        if all((~np.isnan(values)).sum() >= least_days * 24 for values in real.values()):
+            name = str(begin.astype("datetime64[D]"))
+            found.append(Moment(name, until(history, begin), begin, 24 * days, real, policy, seed, days))
+        begin = stop
+    return tuple(found)
+
+
+def scaled(rule: Rule, factor: float) -> Rule:
+    """A rule with its demand times a factor."""
+
+    def demand(moment: Moment) -> Demand:
+        plain = rule(moment)
+        return replace(plain, rps=plain.rps * factor)
+
+    return demand

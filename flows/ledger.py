@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import secrets
-from dataclasses import asdict
-from datetime import date
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from data.frames import KEYS
 from data.history import TrafficHistory
 from data.ledger.connect import Ledger, connect, sqlite_url
 from data.ledger.content import canonical, pack
+from data.ledger.read import runs
 from data.ledger.records import HOUR, Actual, Entry, Run, Vintage
 from data.ledger.store import record
 from data.records import SeriesKey
@@ -26,7 +25,9 @@ from flows import provenance, steps
 from flows.changes import changes
 from flows.corrections import InForce
 from flows.environment import STATE
+from reports.assumptions import assumptions
 from reports.bundle import PlanBundle
+from reports.machine import plan_document
 
 URL = "FLEETCAST_LEDGER"
 
@@ -91,42 +92,6 @@ def actuals(history: TrafficHistory) -> tuple[Actual, ...]:
     return tuple(found)
 
 
-def assumptions(bundle: PlanBundle, made: steps.Made) -> list[dict[str, Any]]:
-    """What the plan assumed that production can contradict: value, source, and the day it was true where known."""
-    policy = made.loaded.scenario
-    found = [
-        {
-            "kind": "price", "name": f"{one.region}/{one.gpu}/{one.option}", "value": one.usd_per_gpu_h,
-            "unit": "USD/GPU-h", "as_of": one.source.as_of, "source": one.source.citation,
-        }
-        for one in bundle.problem.offers
-    ]  # fmt: skip
-    until = bundle.forecast.issued_from[:10]
-    for one in policy.traffic.series:
-        sample = made.history.lengths[one.llm, one.request_class]
-        mean_input = float((sample.weight * sample.input_tokens).sum())
-        for name, value, unit in (
-            ("input tokens", mean_input, "tokens/request"),
-            ("output tokens", float((sample.weight * sample.output_tokens).sum()), "tokens/request"),
-            ("cache hit", float((sample.weight * sample.cached_tokens).sum()) / max(mean_input, 1.0), "share"),
-        ):
-            found.append(
-                {
-                    "kind": "mix", "name": f"{one.llm}/{one.request_class}/{name}", "value": value, "unit": unit,
-                    "as_of": until, "source": sample.source,
-                }
-            )  # fmt: skip
-    for pool in {(p.configuration, p.operating_rps_per_replica) for p in bundle.plan.pools}:
-        row = next(r for r in bundle.capacity.rows if r.configuration == pool[0])
-        found.append(
-            {
-                "kind": "service curve", "name": pool[0].label, "value": pool[1], "unit": "requests/s a replica",
-                "as_of": find_gpu(pool[0].gpu).source.as_of, "source": f"{row.method}, step time {row.provenance}",
-            }
-        )  # fmt: skip
-    return sorted(found, key=lambda one: (str(one["kind"]), str(one["name"])))
-
-
 def entries(made: steps.Made, bundle: PlanBundle, folder: Path) -> tuple[Entry, ...]:
     """Everything that made the plan, and everything it made."""
     policy = made.loaded.scenario
@@ -137,7 +102,7 @@ def entries(made: steps.Made, bundle: PlanBundle, folder: Path) -> tuple[Entry, 
         Entry("config", "effective", canonical(policy.model_dump(mode="json"))),
         Entry("code", "versions", code_version()),
         Entry("price", "offers", canonical([asdict(one) for one in bundle.problem.offers])),
-        Entry("assumption", "all", canonical(assumptions(bundle, made))),
+        Entry("assumption", "all", canonical(assumptions(bundle))),
         Entry("service_curve", "capacity", canonical(plain([asdict(one) for one in bundle.capacity.rows]))),
         Entry(
             "scenarios",
@@ -155,6 +120,8 @@ def entries(made: steps.Made, bundle: PlanBundle, folder: Path) -> tuple[Entry, 
     ]
     found += [Entry("input", name, canonical({"sha256": key})) for name, key in made.history.inputs.items()]
     found += [Entry("catalog", path.name, path.read_bytes()) for path in sorted(catalog.glob("*.yaml"))]
+    named = zip(policy.evaluate.calibration, steps.calibration_files(policy, made.loaded.base), strict=True)
+    found += [Entry("catalog", f"calibration/{name}", path.read_bytes()) for name, path in named]
     found += [Entry("llm", name, canonical(asdict(find_llm(name)))) for name in policy.evaluate.llms]
     found += [Entry("gpu", name, canonical(asdict(find_gpu(name)))) for name in policy.evaluate.gpus]
     found += [
@@ -182,6 +149,17 @@ def plan_run(made: steps.Made, bundle: PlanBundle, folder: Path, name: str, obse
     )
 
 
+def since_the_last(ledger: Ledger, bundle: PlanBundle, corrections: InForce) -> PlanBundle:
+    """The bundle with what changed since the plan before it, and when that was last reconciled."""
+    told = {line.id: f"{line.correction.kind}: {line.correction.evidence}" for line in corrections.lines}
+    reconciled = runs(ledger, bundle.name, "reconcile")
+    return replace(
+        bundle,
+        changes=changes(ledger, bundle.name, plan_document(bundle), told),
+        reconciled=reconciled[-1].recorded_at[:10] if reconciled else "",
+    )
+
+
 def record_plan(
     ledger: Ledger,
     made: steps.Made,
@@ -189,25 +167,11 @@ def record_plan(
     folder: Path,
     name: str,
     observed: TrafficHistory,
-    corrections: InForce,
 ) -> str:
-    """Writes changes.json into the folder, records the plan and returns its id.
+    """Records the plan and returns its id.
 
     Raises InputError, with nothing recorded, where the ledger cannot take it.
     """
-    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-    told = {line.id: f"{line.correction.kind}: {line.correction.evidence}" for line in corrections.lines}
-    changed = changes(ledger, bundle.name, plan, told)
-    (folder / "changes.json").write_text(json.dumps(changed, indent=2) + "\n", encoding="utf-8")
     run = plan_run(made, bundle, folder, name, observed)
     record(ledger, run)
     return run.id
-
-
-def age_days(as_of: str, today: date) -> int | None:
-    """Days since the day, month or year `as_of` ended or was; None where it is no date."""
-    parts = as_of.split("-")
-    if not 1 <= len(parts) <= 3 or not all(part.isdigit() for part in parts):
-        return None
-    year, month, day = (int(part) for part in [*parts, *["1"] * (3 - len(parts))])
-    return (today - date(year, month, day)).days

@@ -6,22 +6,24 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from configs.catalog_schema import CatalogSource, CorrectionFile
 from configs.errors import InputError
 from configs.evaluation import EvaluationPolicy
 from configs.validation import validated
+from configs.yaml_files import dump_yaml
 from data.catalog import find_engine, find_gpu, find_llm, llm_aliases, load_coefficients, load_llms
 from data.loadtests.records import LoadPoint, LoadTest
 from data.records import Configuration
 from models.loadtest_checks import Finding, bounds, checked, usable
-from models.loadtest_coefficients import scaled
+from models.loadtest_coefficients import Evidence, correction
 from models.loadtest_fit import COEFFICIENTS, LoadTestFit, Setup, fit_load_tests
 from models.loadtest_score import typical
 from models.rows import build_rows
 from reports.loadtest_chart import CurvePoint, chart, png, svg
-from reports.loadtest_files import coefficients_yaml, engines_yaml
 
 KV_PRECISIONS = ("bf16", "fp8")
 
@@ -152,7 +154,7 @@ def headline(answer: Answer) -> str:
 
 
 def write(answers: Sequence[Answer], folder: Path) -> list[Path]:
-    """The JSON, and for every fit the picture and the calibrated catalogs; numbered where there are several."""
+    """The JSON, and for every fit the picture and the calibration; numbered where there are several."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
 
@@ -175,11 +177,22 @@ def write(answers: Sequence[Answer], folder: Path) -> list[Path]:
         )
         put(f"service_curve{tail}.svg", svg(figure))
         put(f"service_curve{tail}.png", png(figure))
-        what = f"{setup.configuration.label} calibrated to {len(fit.points)} points of {answer.test.tool}"
-        catalog, engine = scaled(setup.catalog, setup.engine, setup.gpu, setup.configuration, fit.factors, what)
-        put(f"coefficients{tail}.yaml", coefficients_yaml(catalog))
-        put(f"engines{tail}.yaml", engines_yaml(engine, what))
+        file = CorrectionFile(corrections=(correction(setup.configuration, fit.factors, _evidence(answer.test, fit)),))
+        put(f"calibration{tail}.yaml", dump_yaml(file.model_dump(mode="json")))
     return written
+
+
+def _evidence(test: LoadTest, fit: LoadTestFit) -> Evidence:
+    """What a plan that uses the correction should know of the fit."""
+    held_out = fit.errors["held_out"]["tpot"]
+    return Evidence(
+        len(fit.points),
+        fit.errors["before"]["tpot"],
+        None if math.isnan(held_out) else held_out,
+        fit.identified,
+        fit.verdict,
+        CatalogSource(citation=f"{len(fit.points)} points of {test.tool}", as_of=f"{datetime.now(UTC):%Y-%m-%d}"),
+    )
 
 
 def as_json(answers: Sequence[Answer]) -> str:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from flows.environment import STATE
 
 
 @dataclass(slots=True)
@@ -44,13 +51,89 @@ def report(text: str) -> None:
     _REPORT.get()(text)
 
 
+DURATIONS = "durations.json"
+"""In the state folder: how long each step took when it last ran here, by its words."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """How long the steps of a command took last time, and take now."""
+
+    before: dict[str, float]
+    steps: list[tuple[str, float]] = field(default_factory=list)
+
+    def begin(self, text: str, now_s: float) -> None:
+        self.steps.append((text, now_s))
+
+    def left_s(self, now_s: float) -> float | None:
+        """Seconds left as the last run had it: what remains of this step and all that followed it; None if not known.
+
+        A step that takes longer than last time counts as nearly done, not as negative time.
+        """
+        if not self.steps or self.steps[-1][0] not in self.before:
+            return None
+        text, begun_s = self.steps[-1]
+        order = list(self.before)
+        later = sum(self.before[name] for name in order[order.index(text) + 1 :])
+        return max(self.before[text] - (now_s - begun_s), 0.0) + later
+
+    def taken(self, now_s: float) -> dict[str, float]:
+        """Seconds by step, in the order in which they ran."""
+        ends = [begun for _, begun in self.steps[1:]] + [now_s]
+        return {text: end - begun for (text, begun), end in zip(self.steps, ends, strict=True)}
+
+
+def remembered(key: str, state: Path) -> dict[str, float]:
+    """Durations of a command's steps when it last ran to its end; empty where that is not known."""
+    try:
+        found = json.loads((state / DURATIONS).read_text(encoding="utf-8")).get(key, {})
+        return {str(name): float(value) for name, value in found.items()}
+    except (OSError, ValueError, AttributeError):
+        # A convenience: a file that is absent or damaged only means that no time is told.
+        return {}
+
+
+def remember(key: str, state: Path, taken: dict[str, float]) -> None:
+    """Keeps durations for the next run; a state folder that cannot be written is none of the user's worries here."""
+    path = state / DURATIONS
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        scratch = path.with_name(f"{path.name}.{os.getpid()}")
+        scratch.write_text(json.dumps(known | {key: taken}), encoding="utf-8")
+        scratch.replace(path)
+    except (OSError, ValueError, TypeError):
+        return
+
+
+def words(left_s: float | None) -> str:
+    """Time left as a person says it."""
+    if left_s is None:
+        return ""
+    if left_s < 1.5:
+        return "nearly done"
+    return f"about {left_s:.0f} s left" if left_s < 90 else f"about {left_s / 60:.0f} min left"
+
+
+def part(text: str) -> float:
+    """How much of a step is done, from a detail such as "series 12 of 300"; 0 where it does not say."""
+    found = re.search(r"(\d+) of (\d+)", text)
+    return int(found[1]) / max(int(found[2]), 1) if found else 0.0
+
+
 @contextmanager
-def shown_on(console: Console, total: int) -> Iterator[None]:
-    """Within this block `report` drives a bar over `total` steps on a terminal, and is silent elsewhere."""
+def shown_on(console: Console, total: int, key: str = "") -> Iterator[None]:
+    """Within this block `report` drives a bar over `total` steps on a terminal, and is silent elsewhere.
+
+    key: what the durations of the steps are remembered under, so that the next run can tell the time left.
+    """
     if not console.is_terminal:
         yield
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+    pace = Pace(remembered(key, STATE))
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn(),
+        _TimeLeft(pace),
+    )  # fmt: skip
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("starting", total=total)
         begun = -1
@@ -59,14 +142,30 @@ def shown_on(console: Console, total: int) -> Iterator[None]:
         def show(text: str) -> None:
             nonlocal begun, current
             if text.startswith("  "):
-                progress.update(task, description=f"{current} · {text.strip()}")
+                progress.update(
+                    task, description=f"{current} · {text.strip()}", completed=min(begun + part(text), total)
+                )
                 return
             begun += 1
             current = text
+            pace.begin(text, time.monotonic())
             progress.update(task, description=text, completed=min(begun, total))
 
         token = _REPORT.set(show)
         try:
             yield
+            if key:
+                remember(key, STATE, pace.taken(time.monotonic()))
         finally:
             _REPORT.reset(token)
+
+
+class _TimeLeft(ProgressColumn):
+    """The time left, as the last run had it."""
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self.pace = pace
+
+    def render(self, task: Task) -> Text:
+        return Text(words(self.pace.left_s(time.monotonic())), style="dim")

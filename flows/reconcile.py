@@ -135,9 +135,11 @@ def reconcile(
     accepted = in_force(ledger, scenario).corrections
     heard = Heard({}, {})
     source = listening(read.said_and_done(ledger, scenario), new, heard)
-    found = reconcile_fleet(source, in_force_until(accepted, known))
-    actuals = heard.actuals
     last = load_plan(ledger, read.runs(ledger, scenario, "plan")[-1].id)
+    classes = last.scenario.traffic.classes
+    tenants = {name: one.tenant for name, one in classes.items() if one.tenant is not None}
+    found = reconcile_fleet(source, in_force_until(accepted, known), tenants)
+    actuals = heard.actuals
     notes = [f"{key}: in the actuals, but no vintage speaks of it" for key in new if key not in set(known)]
     notes += [f"{key}: no actuals for its vintages" for key in found.without]
     mixes, mix_ratio, cache_ratio = measured_mix(last, evidence.traffic)
@@ -215,7 +217,7 @@ def _cost_waterfall(month: str, planned: float, billed: float, ratios: Mapping[s
         "USD",
         lambda r: planned * cost_ratio(r) * r["not explained"],
         causes,
-        note="against the bill; `not explained` is what the measured causes leave over",
+        note="against the bill; 'not explained' is what the measured causes leave over",
     )
 
 

@@ -16,10 +16,7 @@ from data.ledger.connect import Ledger
 from data.ledger.records import RunLine
 from data.plan_records import Pool
 from data.records import Configuration
-from flows.ledger import age_days
-
-STALE_DAYS = {"price": 45, "mix": 45, "service curve": 180}
-"""Assumptions older than this are told: prices and mixes have a monthly rhythm, service curves an engine release's."""
+from reports.assumptions import STALE_DAYS, age_days
 
 
 @dataclass(frozen=True, slots=True)

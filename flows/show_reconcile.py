@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -24,6 +25,10 @@ def _percent(value: float, sign: bool = False) -> str:
     return "" if math.isnan(value) else f"{value:+.1%}" if sign else f"{value:.1%}"
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
     for i, name in enumerate(head):
@@ -38,12 +43,18 @@ def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Ta
 def _cells(score: Score) -> tuple[str, ...]:
     inside = ", ".join(f"{nominal:.0%}: {found:.0%}" for nominal, found in score.coverage.items())
     mase = "" if math.isnan(score.mase) else f"{score.mase:.2f}"
-    return _percent(score.wape), _percent(score.bias, True), mase, _percent(score.fva, True), inside
+    return (
+        _percent(score.wape), _percent(score.bias, True), mase, _percent(score.fva, True), _percent(score.pinball),
+        inside,
+    )  # fmt: skip
 
 
 CAPACITY = ("LLM", "month", "hours", "short h", "reserve h", "stated risk", "GPU-h", "GPU-h too many")
 DRIFT = ("series", "severity", "over-forecast", "days", "tracking signal", "by chance")
-HEAD = ("WAPE", "bias", "MASE", "FVA", "interval holds")
+SUMS = ("of", "by", "n", "WAPE", "bias")
+MONTHS = ("series", "month", "observed", "total error", "total interval", "peak-hour error", "peak interval")
+COSTS = ("month", "planned USD", "billed USD", "over plan")
+HEAD = ("WAPE", "bias", "MASE", "FVA", "pinball", "interval holds")
 
 
 def group_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
@@ -73,24 +84,60 @@ def capacity_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
     )  # fmt: skip
 
 
+def sum_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
+    """Errors of sums by hour, day and month: of everything, and by LLM, class, region and tenant."""
+    return tuple(
+        (f"{g.dimension} {g.name}", s.grain, str(s.observed), _percent(s.wape), _percent(s.bias, True))
+        for g in found.errors.groups
+        for s in g.total
+        if s.observed
+    )
+
+
+def month_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
+    """Totals and peak hours of months as the last vintage before each month saw them."""
+    latest = {(one.key, month.month): month for one in found.errors.series for v in one.vintages for month in v.months}
+    return tuple(
+        (
+            str(key), month, _percent(one.observed_share), _percent(one.total_error, True), _held(one.total_inside),
+            _percent(one.peak_error, True), _held(one.peak_inside),
+        )
+        for (key, month), one in latest.items()
+    )  # fmt: skip
+
+
+def _held(inside: Mapping[float, bool]) -> str:
+    """What the widest interval held."""
+    if not inside:
+        return ""
+    nominal = max(inside)
+    return f"{'inside' if inside[nominal] else 'outside'} {nominal:.0%}"
+
+
+def cost_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
+    """Cost by month: planned and billed."""
+    return tuple(
+        (
+            one.month, f"{one.planned_usd:,.0f}", "" if math.isnan(one.billed_usd) else f"{one.billed_usd:,.0f}",
+            _percent(one.billed_usd / one.planned_usd - 1.0, True) if one.planned_usd > 0 else "",
+        )
+        for one in found.costs
+    )  # fmt: skip
+
+
 def show_reconciliation(console: Console, found: Reconciled) -> None:
     """Prints a reconciliation; lists no more than a screen holds."""
     errors = found.errors
+    series = len(errors.series) + len(errors.without)
     console.print(
-        f"[bold]{escape(found.scenario)}[/]: {errors.vintages} vintages of {len(errors.series) + len(errors.without)} "
-        f"series against production until {errors.until} UTC"
+        f"[bold]{escape(found.scenario)}[/]: {_count(errors.vintages, 'vintage')} of {series:,} series against "
+        f"production until {errors.until} UTC"
     )
     for text in found.notes:
         console.print(f"[yellow]![/] {escape(text)}")
     console.print(_table("Hourly forecast error, series by series", ("of", "series", *HEAD), group_rows(found)), "")
-    totals = [
-        (f"{g.dimension} {g.name}", s.grain, str(s.observed), _percent(s.wape), _percent(s.bias, True))
-        for g in errors.groups
-        if g.dimension in ("all", "llm")
-        for s in g.total
-        if s.observed
-    ]
-    console.print(_table("Error of sums", ("of", "by", "n", "WAPE", "bias"), totals), "")
+    console.print(_table("Error of sums", SUMS, sum_rows(found)), "")
+    console.print(_table("Months, as the last vintage saw them", MONTHS, month_rows(found)), "")
     console.print(_table("By time ahead", ("ahead", *HEAD), [(name, *_cells(s)) for name, s in errors.horizons]), "")
     console.print(_table("Drift", DRIFT, drift_rows(found)), "")
     if found.capacity:
@@ -99,7 +146,8 @@ def show_reconciliation(console: Console, found: Reconciled) -> None:
         steps = [("planned", f"{fall.planned:,.2f}", "")]
         steps += [(bar.cause, f"{bar.amount:+,.2f}", "" if bar.measured else "not measured") for bar in fall.bars]
         steps.append(("actual", f"{fall.actual:,.2f}", ""))
-        console.print(_table(f"{fall.what} ({fall.note})", ("", fall.unit, ""), steps), "")
+        console.print(f"[bold]{escape(fall.what)}[/] ({escape(fall.note)})")
+        console.print(_table("", ("", fall.unit, ""), steps), "")
     for one, predicted in found.goodput:
         console.print(
             f"goodput of {one.llm} on {one.gpu} {one.precision} TP{one.tensor_parallel} for {one.request_class}: "
@@ -129,20 +177,37 @@ def write_reconciliation(found: Reconciled, out: Path) -> Path:
         for fall in found.waterfalls
     ]  # fmt: skip
     errors = found.errors
+    goodput = tuple(
+        (
+            f"{one.llm} on {one.gpu} {one.precision} TP{one.tensor_parallel}", one.request_class, f"{predicted:.3g}",
+            f"{one.rps:.3g}", _percent(one.rps / predicted - 1.0, True),
+        )
+        for one, predicted in found.goodput
+    )  # fmt: skip
     sections = (
-        Section("Hourly forecast error, series by series", ("of", "series", *HEAD), group_rows(found)),
-        Section("By time ahead", ("ahead", *HEAD), tuple((name, *_cells(s)) for name, s in errors.horizons)),
-        Section("Drift", DRIFT, drift_rows(found)),
-        Section("Capacity", CAPACITY, capacity_rows(found)),
         Section(
             "Corrections to review",
             ("id", "kind", "of", "evidence"),
             tuple((k, c.kind, "/".join(c.target.values()), c.evidence) for k, c in found.proposals.items()),
+            prose=True,
         ),
+        Section("Drift", DRIFT, drift_rows(found)),
+        Section("Capacity", CAPACITY, capacity_rows(found)),
+        Section("Cost", COSTS, cost_rows(found)),
+        Section("Goodput", ("configuration", "class", "predicted req/s", "measured req/s", "error"), goodput),
+        Section("Hourly forecast error, series by series", ("of", "series", *HEAD), group_rows(found)),
+        Section("Error of sums", SUMS, sum_rows(found)),
+        Section("Months, as the last vintage saw them", MONTHS, month_rows(found)),
+        Section("By time ahead", ("ahead", *HEAD), tuple((name, *_cells(s)) for name, s in errors.horizons)),
     )
-    lead = f"{errors.vintages} vintages of {len(errors.series)} series against production until {errors.until} UTC"
+    lead = (
+        f"{_count(errors.vintages, 'vintage')} of {len(errors.series)} series against production until "
+        f"{errors.until} UTC; {_count(len(found.proposals), 'correction')} to review"
+    )
     notes = (*found.notes, *(f"stale: {text}" for text in found.stale))
-    page = reconciliation_page(f"Reconciliation of {found.scenario}", lead, pictures, sections, notes)
+    page = reconciliation_page(
+        f"Reconciliation of {found.scenario}", lead, pictures, [s for s in sections if s.rows], notes
+    )
     final = out / found.run_id
     with whole_folder(final) as scratch:
         (scratch / "reconciliation.html").write_text(page, encoding="utf-8")
@@ -166,3 +231,8 @@ def show_corrections(console: Console, lines: Sequence[CorrectionLine]) -> None:
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     console.print(table)
+
+
+def corrections_json(lines: Sequence[CorrectionLine]) -> str:
+    """All corrections with their verdicts, for machines."""
+    return json.dumps([asdict(one) for one in lines], indent=2, default=str) + "\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,12 @@ from configs.errors import InputError
 from configs.evaluation import EvaluationPolicy
 from configs.validation import validated
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
+from data.memory_records import MemoryBreakdown
 from data.records import Capacity, Configuration, Engine, Gpu, LengthSample, Llm, SloTarget
 from models.evaluate import evaluate
 from models.phases import Phases, Speculation, phases
 from models.service import simulated
-from models.size import MemoryBreakdown, size
+from models.size import size
 
 CLASS = "requests"
 
@@ -40,7 +41,7 @@ class Question:
     speculation: Speculation | None = None
     gpu_memory_utilization: float | None = None
     calibration: tuple[Path, ...] = ()
-    """Files that `fleetcast calibrate` wrote."""
+    """Files that `fleetcast calibrate` and `loadtest` wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Answer:
     memory: MemoryBreakdown
     capacity: Capacity
     times: Phases | None = None
+    loads_from: int | None = None
+    """The least tensor parallelism at which it loads, where it does not as asked; None where none of 1 to 8 does."""
 
 
 def examine(question: Question) -> Answer:
@@ -85,12 +88,19 @@ def examine(question: Question) -> Answer:
     )  # fmt: skip
     (row,) = table.rows
     configuration: Configuration = row.configuration
-    breakdown = size(
-        configuration, {llm.name: llm}, {gpu.name: gpu}, engine, coefficients,
-        question.input_tokens + question.output_tokens, policy.headroom, policy.gpu_memory_utilization,
-        question.adapters,
-    )  # fmt: skip
-    return Answer(breakdown, row, _times(question, configuration, breakdown, llm, gpu, engine))
+
+    def memory(one: Configuration) -> MemoryBreakdown:
+        return size(
+            one, {llm.name: llm}, {gpu.name: gpu}, engine, coefficients,
+            question.input_tokens + question.output_tokens, policy.headroom, policy.gpu_memory_utilization,
+            question.adapters,
+        )  # fmt: skip
+
+    breakdown = memory(configuration)
+    times = _times(question, configuration, breakdown, llm, gpu, engine)
+    more = (n for n in (2, 4, 8) if n > question.tensor_parallel and llm.heads % n == 0)
+    enough = (n for n in more if memory(replace(configuration, tensor_parallel=n)).loads)
+    return Answer(breakdown, row, times, None if breakdown.loads else next(enough, None))
 
 
 def _times(

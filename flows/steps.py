@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,24 +11,34 @@ from typing import Any
 from configs.loading import LoadedScenario
 from configs.schema import Scenario
 from configs.traffic import Synthetic
+from cost.focus import focus_rows, write_focus
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.forecast_records import Forecast
+from data.frames import KEYS
 from data.history import TrafficHistory
 from data.ingest import load_history
-from data.plan_records import FleetPlan, FleetProblem
+from data.plan_records import FleetPlan, FleetProblem, LastPool
 from data.records import CapacityTable, SloTarget
 from data.replay_records import Replay
 from data.workload import describe
 from flows import provenance
 from flows.check_plan import check as check_plan
+from flows.costs import full_cost
+from flows.lengths import at_forecast_lengths
+from flows.memory import memory_of
 from flows.problem import fleet_problem
 from flows.progress import Stopwatch, report
 from forecast import portfolio
+from forecast.parallel import Spread
 from models import evaluate as kernels
 from models.service import simulated
+from optimizer.sample import sample_check
 from optimizer.solve import solve
 from reports.bundle import PlanBundle
 from reports.write import write_run_files
+
+FRESH_SERIES = 100
+"""Most series for which a plan is tried on fresh scenarios: thousands of paths of each are drawn and kept meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +79,11 @@ def ingest(loaded: LoadedScenario, data_folder: Path | None) -> TrafficHistory:
     return load_history(scenario.traffic, loaded.base, data_folder, scenario.seed)
 
 
-def forecast(scenario: Scenario, history: TrafficHistory) -> Forecast:
-    """Quantiles and demand scenarios."""
-    return portfolio.forecast(history, scenario.forecast, scenario.seed, report)
+def forecast(scenario: Scenario, history: TrafficHistory, spread: Spread | None = None) -> Forecast:
+    """Quantiles and demand scenarios; `spread` prepares series elsewhere."""
+    few = len(history.frame.groupby(KEYS)) <= FRESH_SERIES
+    fresh = scenario.plan.fresh_scenarios if few else 0
+    return portfolio.forecast(history, scenario.forecast, scenario.seed, report, fresh, spread=spread)
 
 
 def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -> CapacityTable:
@@ -93,7 +105,7 @@ def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -
     llms = [find_llm(name) for name in policy.llms]
     gpus = [find_gpu(name) for name in policy.gpus]
     engine = find_engine(policy.engine)
-    coefficients = load_coefficients(calibration=tuple(base / name for name in policy.calibration))
+    coefficients = load_coefficients(calibration=calibration_files(scenario, base))
     table = kernels.evaluate(llms, gpus, engine, coefficients, policy, lengths, slos)
     report("  simulating what can serve")
     return simulated(
@@ -109,24 +121,45 @@ def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -
     )
 
 
-def optimize(scenario: Scenario, demand: Forecast, capacity: CapacityTable) -> tuple[FleetProblem, FleetPlan]:
-    """The fleet problem and its plan."""
-    problem = fleet_problem(scenario, demand, capacity)
+def optimize(
+    scenario: Scenario, demand: Forecast, capacity: CapacityTable, last: tuple[LastPool, ...] = ()
+) -> tuple[FleetProblem, FleetPlan]:
+    """The fleet problem and its plan; the search starts from the pools of the last plan, where given."""
+    problem = replace(fleet_problem(scenario, demand, capacity), last=last)
     return problem, solve(problem, report)
 
 
-def check(scenario: Scenario, history: TrafficHistory, demand: Forecast, planned: Planned) -> tuple[Planned, Replay]:
-    """The plan replayed, and planned again where a pool misses its SLO."""
+def calibration_files(scenario: Scenario, base: Path) -> tuple[Path, ...]:
+    """The calibration files that a scenario in the folder `base` names."""
+    return tuple(base / name for name in scenario.evaluate.calibration)
+
+
+def catalogs(loaded: LoadedScenario) -> dict[str, str]:
+    """SHA-256 of every catalog file and of the calibration files that the scenario names."""
+    files = zip(loaded.scenario.evaluate.calibration, calibration_files(loaded.scenario, loaded.base), strict=True)
+    return provenance.catalog_hashes() | {f"calibration/{name}": provenance.file_sha256(path) for name, path in files}
+
+
+def check(
+    scenario: Scenario, history: TrafficHistory, demand: Forecast, planned: Planned, base: Path = Path()
+) -> tuple[Planned, Replay]:
+    """The plan replayed with the same calibration, and planned again where a pool misses its SLO."""
+    coefficients = load_coefficients(calibration=calibration_files(scenario, base))
     capacity, problem, plan, replayed = check_plan(
-        scenario, history, demand, planned.capacity, planned.problem, planned.plan
+        scenario, history, demand, planned.capacity, planned.problem, planned.plan, coefficients
     )
+    if demand.fresh is not None:
+        report(f"  trying the plan in {len(demand.fresh.probabilities):,} fresh scenarios")
+        plan = replace(plan, sample=sample_check(problem, plan, demand.fresh))
     return Planned(capacity, problem, plan), replayed
 
 
 def run_fingerprint(made: Made) -> str:
     """Equal for equal scenario, inputs, catalogs and versions; part of the run folder's name."""
-    inputs = dict(made.history.inputs) | provenance.catalog_hashes()
-    return provenance.fingerprint(made.loaded.scenario.model_dump(mode="json"), inputs, provenance.versions())
+    inputs = dict(made.history.inputs) | catalogs(made.loaded)
+    return provenance.fingerprint(
+        made.loaded.scenario.model_dump(mode="json", exclude={"compute"}), inputs, provenance.versions()
+    )
 
 
 def bundle(made: Made) -> PlanBundle:
@@ -138,7 +171,7 @@ def bundle(made: Made) -> PlanBundle:
         "scenario_file": made.loaded.file.name,
         "scenario_sha256": provenance.file_sha256(made.loaded.file),
         "inputs": dict(made.history.inputs),
-        "catalogs": provenance.catalog_hashes(),
+        "catalogs": catalogs(made.loaded),
         "versions": provenance.versions(),
         "seed": scenario.seed,
         "device": made.capacity.device,
@@ -153,21 +186,29 @@ def bundle(made: Made) -> PlanBundle:
         synthetic=any(isinstance(one.source, Synthetic) for one in series),
         history=made.history,
         workload=describe(made.history),
-        forecast=made.forecast,
+        # Fresh scenarios were tried, and are drawn again from the seed.
+        forecast=replace(made.forecast, fresh=None),
         capacity=made.capacity,
         problem=made.problem,
         plan=made.plan,
         replay=made.replay,
+        costs=full_cost(
+            scenario, made.problem, made.plan, made.capacity, at_forecast_lengths(made.history, made.forecast).lengths
+        ),
         volume_multipliers={
             f"{one.llm}/{one.request_class}": one.volume_multiplier for one in series if one.volume_multiplier != 1.0
         },
         provenance=record,
+        scenario=scenario,
+        memory=memory_of(scenario, made.history, made.plan),
+        calibration=load_coefficients(calibration=calibration_files(scenario, made.loaded.base)).corrections,
     )
 
 
-def write(made: Made, folder: Path) -> PlanBundle:
-    """All files of the run, and the scenario as it was given."""
-    whole = bundle(made)
+def write(made: Made, folder: Path, whole: PlanBundle | None = None) -> PlanBundle:
+    """All files of the run, and the scenario as it was given; whole: the bundle where it is made already."""
+    whole = whole or bundle(made)
     write_run_files(whole, folder)
+    write_focus(focus_rows(whole.costs.lines, whole.name), folder)
     shutil.copyfile(made.loaded.file, folder / "scenario.yaml")
     return whole

@@ -44,7 +44,7 @@ class Grid:
     prices: Sequence[str] = ()
     """`GPU=USD` an hour of one GPU; others take the cheapest on-demand price of the catalog."""
     calibration: tuple[Path, ...] = ()
-    """Files that `fleetcast calibrate` wrote."""
+    """Files that `fleetcast calibrate` and `loadtest` wrote."""
 
 
 def run(grid: Grid) -> Sweep:

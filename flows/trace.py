@@ -150,6 +150,14 @@ def trace_json(found: Trace) -> str:
     return json.dumps({"run": run, "place": found.place, "value": found.value, "origins": origins}, indent=2) + "\n"
 
 
+LISTED = ("id", "kind", "scenario", "fingerprint", "issued_from", "recorded_at")
+
+
+def runs_json(lines: Sequence[RunLine]) -> str:
+    """The runs of a ledger for machines, newest last."""
+    return json.dumps([{name: getattr(one, name) for name in LISTED} for one in lines], indent=2) + "\n"
+
+
 def show_trace(console: Console, found: Trace) -> None:
     """A trace in the terminal."""
     run = found.run

@@ -17,7 +17,7 @@ from data.records import FloatArray
 from data.units import HOURS_PER_WEEK
 from forecast.accuracy import bias, covered, diebold_mariano, mase, pinball, wape
 from forecast.calibrate import UPPER, Evidence, Pool, calibration, summed
-from forecast.paths import Calibration
+from forecast.paths import Calibration, peak_tail
 from forecast.windows import Window
 
 LEVELS = (0.8, 0.95)
@@ -88,10 +88,11 @@ def _daily(windows: list[Window], forecasts: list[FloatArray]) -> FloatArray:
     """Absolute error of each calendar day, the latest window that saw it counting; NaN-free, in order of date."""
     by_date: dict[int, float] = {}
     for w, f in zip(windows, forecasts, strict=True):
-        for day, date in enumerate(w.date.tolist()):
-            error = np.abs(w.actual - f)[day * 24 : (day + 1) * 24]
-            if not np.isnan(error).all():
-                by_date[date] = float(np.nanmean(error))
+        whole = len(w.date) * 24
+        error = np.concatenate([np.abs(w.actual - f), np.full(whole - len(f), np.nan)]).reshape(-1, 24)
+        seen = (~np.isnan(error)).sum(axis=1)
+        mean = np.nansum(error, axis=1) / np.maximum(seen, 1)
+        by_date |= {date: value for date, value, some in zip(w.date.tolist(), mean.tolist(), seen, strict=True) if some}
     return np.array([by_date[date] for date in sorted(by_date)])
 
 
@@ -112,7 +113,7 @@ def scored(windows: list[Window], method: str, evidence: Sequence[Evidence], ind
     )
 
 
-def with_intervals(past: Scored, everyone: Pool) -> tuple[Accuracy, ...]:
+def with_intervals(past: Scored, everyone: Pool, hours: bool = True) -> tuple[Accuracy, ...]:
     """Accuracy of all methods, the forecast's own intervals calibrated as today's are, each window by the others."""
     if not past.accuracy:
         return ()
@@ -121,12 +122,12 @@ def with_intervals(past: Scored, everyone: Pool) -> tuple[Accuracy, ...]:
     for i, one in enumerate(past.evidence):
         others = [other for j, other in enumerate(past.evidence) if j != i]
         without = summed(others, past.independent * len(others) / len(past.evidence))
-        fit = calibration(without, everyone)
+        fit = calibration(without, everyone, hours=hours)
         losses.append(pinball(past.actual[i], _upper(one, fit), 0.95))
         for level in LEVELS:
             seen = one.hour[~np.isnan(one.hour)]
             hits["hour"][level].append(float((np.abs(seen) <= NORMAL[level] * fit.hour).mean()))
-            hits["peak"][level].append(float(abs(one.peak) <= NORMAL[level] * fit.peak))
+            hits["peak"][level].append(float(abs(one.peak) <= float(peak_tail(np.array(NORMAL[level]))) * fit.peak))
             hits["total"][level].append(float(abs(one.total) <= NORMAL[level] * fit.level))
     mean = {name: {lv: float(np.mean(found)) for lv, found in by.items()} for name, by in hits.items()}
     own = replace(

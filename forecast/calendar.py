@@ -11,22 +11,29 @@ from numpy.typing import NDArray
 
 from configs.errors import InputError
 from data.records import BoolArray, FloatArray
+from forecast.clean import hour_of_week
 
 
 def holiday_hours(index: pd.DatetimeIndex, country: str) -> BoolArray:
-    """Which hours fall on a public holiday of an ISO country (UTC days). InputError for an unknown country."""
+    """Which hours, in rising order, fall on a public holiday of an ISO 3166 country or part of one (UTC days).
+
+    InputError where it is not known.
+    """
     days = index.tz_localize(None).to_numpy("datetime64[D]")
-    found = [_holidays(country, year) for year in sorted(set(index.year))]
-    return np.isin(days, np.concatenate(found)) if found else np.zeros(len(index), dtype=np.bool_)
+    if not len(days):
+        return np.zeros(0, dtype=np.bool_)
+    years = range(int(index[0].year), int(index[-1].year) + 1)
+    return np.isin(days, np.concatenate([_holidays(country, year) for year in years]))
 
 
 @lru_cache(maxsize=256)
 def _holidays(country: str, year: int) -> NDArray[np.datetime64]:
     try:
-        days = holidays.country_holidays(country, years=[year])
+        name, _, part = country.partition("-")
+        days = holidays.country_holidays(name, subdiv=part or None, years=[year])
     except NotImplementedError:
         raise InputError(
-            "forecast.holidays_country", "an ISO 3166 country code such as US or DE", repr(country), "Correct it."
+            "forecast.holidays_country", "an ISO 3166 code such as US, DE or AU-VIC", repr(country), "Correct it."
         ) from None
     return np.array(sorted(days), dtype="datetime64[D]")
 
@@ -42,8 +49,8 @@ def as_sundays(point: FloatArray, future: pd.DatetimeIndex, country: str | None)
     """A forecast in which every holiday takes the hours of the next Sunday of the horizon, or else of the last one."""
     if country is None:
         return point
-    sunday = future.day_of_week.to_numpy() == 6
-    clock = future.hour.to_numpy()
+    hours = hour_of_week(future)
+    sunday, clock = hours >= 6 * 24, hours % 24
     moved = point.copy()
     for hour in np.flatnonzero(holiday_hours(future, country) & ~sunday):
         same = np.flatnonzero(sunday & (clock == clock[hour]))

@@ -28,7 +28,7 @@ CAPPED_SQUARE = float(stats.norm.expect(lambda z: min(z * z, CAP * CAP)))
 WINDOW_HANDICAP = 1.15
 """Expected mean square of the scores of hours and totals in windows: they were made from shorter histories than today's
 forecast."""
-PEAK_DOUBT = 1.25
+PEAK_DOUBT = 1.4
 """The same for peaks before any evidence: the largest hour of a month depends on a tail that few days have shown."""
 PRIOR_WINDOWS = 8.0
 """How many independent windows no correction counts for against those of all series, and those against one's own."""
@@ -78,7 +78,8 @@ def without_days(bank: ErrorBank, window: Window) -> ErrorBank:
 def examine(window: Window, today: PathModel, rng: np.random.Generator) -> Evidence:
     """The window simulated as it would have been, with today's errors of other days, and its scores."""
     levels = weekly_levels(window.history)
-    model = PathModel(window.forecast, without_days(today.bank, window), believe(levels), levels, today.ceiling)
+    bank = without_days(today.bank, window)
+    model = replace(today, point=window.forecast, bank=bank, belief=believe(levels), levels=levels)
     hours = len(window.forecast)
     still = Growth(np.ones(hours), np.zeros(hours))
     paths = one_series(model, shared_draws([model], window.quiet, PATHS, rng), 0, window.quiet, still)
@@ -127,12 +128,16 @@ def together(pools: Sequence[Pool]) -> Pool:
     return Pool(*(float(sum(getattr(one, name) for one in pools)) for name in Pool.__dataclass_fields__))
 
 
-def calibration(own: Pool, everyone: Pool, prior: float = PRIOR_WINDOWS) -> Calibration:
-    """Factors on deviations, within a factor of three, from scores shrunk from one's own to everyone's to none."""
+def calibration(own: Pool, everyone: Pool, prior: float = PRIOR_WINDOWS, hours: bool = True) -> Calibration:
+    """Factors on deviations, within a factor of three, from scores shrunk from one's own to everyone's to none.
+
+    hours: whether hours are moved too.
+    """
 
     def factor(name: str, none: float) -> float:
         pooled = (prior * none + getattr(everyone, name)) / (prior + everyone.windows)
         mine = (prior * pooled + getattr(own, name)) / (prior + own.windows)
         return float(np.clip(np.sqrt(mine), 1.0 / 3.0, 3.0))
 
-    return Calibration(level=factor("total", 1.0), hour=factor("hour", 1.0), peak=factor("peak", PEAK_DOUBT))
+    hour = factor("hour", 1.0) if hours else 1.0
+    return Calibration(level=factor("total", 1.0), hour=hour, peak=factor("peak", PEAK_DOUBT))

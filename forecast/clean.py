@@ -5,29 +5,41 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from data.records import BoolArray, IntArray
+from data.records import BoolArray, FloatArray, IntArray
 from data.units import HOURS_PER_WEEK
+
+PER_HOUR = {"s": 3600, "ms": 3600 * 10**3, "us": 3600 * 10**6, "ns": 3600 * 10**9}
 
 
 def filled(values: pd.Series) -> tuple[pd.Series, BoolArray]:
     """The series with unobserved hours filled, and a mask of those hours.
 
-    A missing hour takes the mean of the same hour of the week within the last four observed weeks around it, else of
-    the same hour of the day, else the overall mean: models see a plausible level, scores never see these hours.
+    A missing hour takes the mean of the same hour of the week, else of the same hour of
+    the day, else the overall mean: models see a plausible level, scores never see these hours.
     """
     mask = values.isna().to_numpy()
     if not mask.any():
         return values.astype(float), mask
-    index = pd.DatetimeIndex(values.index)
-    by_week = values.groupby([index.day_of_week, index.hour]).transform("mean")
-    by_day = values.groupby(index.hour).transform("mean")
-    complete = values.fillna(by_week).fillna(by_day).fillna(values.mean())
-    return complete.fillna(0.0).astype(float), mask
+    hours = hour_of_week(pd.DatetimeIndex(values.index))
+    known = values.to_numpy(dtype=np.float64)
+    by_week, by_day = (group_means(known[~mask], hours[~mask] % season, season) for season in (HOURS_PER_WEEK, 24))
+    expected = np.where(np.isnan(by_week), np.tile(by_day, 7), by_week)
+    overall = float(known[~mask].mean()) if not mask.all() else 0.0
+    complete = np.where(mask, np.nan_to_num(expected[hours], nan=overall), known)
+    return pd.Series(complete, index=values.index), mask
+
+
+def group_means(values: FloatArray, group: IntArray, groups: int) -> FloatArray:
+    """Mean by group number, [groups]; NaN where a group is empty."""
+    count = np.bincount(group, minlength=groups)
+    total = np.bincount(group, weights=values, minlength=groups)
+    return np.asarray(np.divide(total, count, out=np.full(groups, np.nan), where=count > 0))
 
 
 def hour_of_week(index: pd.DatetimeIndex) -> IntArray:
-    """0 for Monday 00:00 UTC to 167."""
-    return np.asarray(index.day_of_week * 24 + index.hour, dtype=np.int64)
+    """0 for Monday 00:00 UTC to 167; index in UTC."""
+    # 1970-01-01 was a Thursday. The calendar fields of pandas give the same at twenty times the cost.
+    return np.asarray((index.asi8 // PER_HOUR[index.unit] + 3 * 24) % HOURS_PER_WEEK, dtype=np.int64)
 
 
 def last_weeks(values: pd.Series, weeks: int) -> pd.Series:

@@ -13,6 +13,11 @@ from data.records import BoolArray, FloatArray, IntArray
 from forecast.residuals import DAY, ErrorBank
 
 MOST_DAYS = 84
+FREE_REACH = 4
+"""Without a profile of the day a drawn day may come up to 12 hours early or late: its bursts keep no hours."""
+WEEKEND_T = 2.0
+PROFILE_F = 2.0
+"""Hours of the day count as different where their means vary by twice what chance makes them vary."""
 
 
 def flat_level(history: FloatArray) -> float:
@@ -21,7 +26,26 @@ def flat_level(history: FloatArray) -> float:
     return float(recent.mean()) if len(recent) else 0.0
 
 
-def empirical_bank(history: FloatArray, last_date: int, quiet: BoolArray | None = None) -> ErrorBank:
+def has_profile(values: FloatArray) -> bool:
+    """Whether the mean of the hours of some days [days, 24] differ by more than days differ."""
+    if len(values) < 2:
+        return False
+    root = np.sqrt(values)
+    chance = float(root.var(axis=0, ddof=1).mean()) / len(values)
+    return float(root.mean(axis=0).var(ddof=1)) > PROFILE_F * chance
+
+
+def has_weekend(values: FloatArray, quiet: BoolArray) -> bool:
+    """Whether quiet days [days] carry more or less than others by twice what chance makes of it; values [days, 24]."""
+    if quiet.sum() < 4 or (~quiet).sum() < 4:
+        return False
+    root = np.sqrt(values.sum(axis=1))
+    low, high = root[quiet], root[~quiet]
+    chance = low.var(ddof=1) / len(low) + high.var(ddof=1) / len(high)
+    return float(np.square(low.mean() - high.mean())) > WEEKEND_T**2 * float(chance)
+
+
+def empirical_bank(history: FloatArray, last_date: int) -> ErrorBank:
     """The days of history as a bank about their flat level; history ends with day `last_date` (days since 1970).
 
     With no constant part, scaling the level scales the drawn hours alike: a path is history times its level.
@@ -33,6 +57,9 @@ def empirical_bank(history: FloatArray, last_date: int, quiet: BoolArray | None 
     scale = np.sqrt(slope * level)
     standard = (np.sqrt(values) - np.sqrt(level)) / scale if scale > 0.0 else np.zeros((days, DAY))
     date: IntArray = np.arange(last_date - days + 1, last_date + 1, dtype=np.int64)
+    reach = 1 if has_profile(values) else FREE_REACH
     # The day of the week of 1970-01-01 was a Thursday (3).
-    kind = (date + 3) % 7 >= 5 if quiet is None else quiet[-days:]
-    return ErrorBank(standard, date, np.asarray(kind, dtype=np.bool_), 0.0, slope, np.ones((2, DAY)))
+    kind = np.asarray((date + 3) % 7 >= 5)
+    if not has_weekend(values, kind):
+        kind = np.zeros(days, dtype=np.bool_)
+    return ErrorBank(standard, date, kind, 0.0, slope, np.ones((2, DAY)), reach)

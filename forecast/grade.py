@@ -6,15 +6,24 @@ from data.forecast_records import Accuracy
 from data.units import HOURS_PER_WEEK
 
 
-def grade(accuracy: tuple[Accuracy, ...], observed_hours: int, empty: bool = False) -> tuple[str, str]:
-    """A to D, and the reason with its consequence."""
+def grade(
+    accuracy: tuple[Accuracy, ...], observed_hours: int, empty: bool = False, declared: bool = False
+) -> tuple[str, str]:
+    """A to D, and the reason with its consequence; declared: whether the user gave a level."""
+    if empty and declared:
+        return "D", "no traffic in history: the level is the one declared, and as sure as it was declared to be"
     if empty:
-        return "D", "no traffic in history: nothing to forecast from; give a level of your own"
+        return "D", "no traffic in history: nothing to forecast from; give a level of your own (forecast.levels)"
+    if observed_hours < HOURS_PER_WEEK and declared:
+        return "D", (
+            f"only {observed_hours} h of history: the level is the one declared, moved by what little came; its shape "
+            "is borrowed where another series has one"
+        )
     if observed_hours < HOURS_PER_WEEK:
         return "D", (
             f"only {observed_hours} h of history: no week is visible; its shape is borrowed where another series has "
             f"one, and "
-            "the interval rests on a stated prior: give a level of your own"
+            "the interval rests on a stated prior: give a level of your own (forecast.levels)"
         )
     if not accuracy:
         return "D", "too short for a single backtest window; the interval rests on a stated prior"

@@ -70,8 +70,8 @@ def draw_days(quiet: BoolArray, wanted: BoolArray, uniform: FloatArray) -> IntAr
 
 
 def shifted_blocks(bank: ErrorBank) -> FloatArray:
-    """Every day of a bank taken 0, +-1, ... +-MOST_SHIFT hours late, [days, shifts, 24]: hours beyond the day's ends
-    come from the neighbouring day where the bank has it, else from the day itself."""
+    """Every day of a bank taken 0, +-1, ... +-MOST_SHIFT times its reach late, [days, shifts, 24]: hours beyond the
+    day's ends come from the neighbouring day where the bank has it, else from the day itself."""
     days = bank.days
     before, after = np.roll(days, 1, axis=0), np.roll(days, -1, axis=0)
     follows = np.diff(bank.date) == 1
@@ -79,4 +79,5 @@ def shifted_blocks(bank: ErrorBank) -> FloatArray:
     before = np.where(has_before[:, None], before, days[:, ::-1])
     after = np.where(has_after[:, None], after, days[:, ::-1])
     long = np.concatenate([before, days, after], axis=1)
-    return np.stack([long[:, DAY + s : 2 * DAY + s] for s in range(-MOST_SHIFT, MOST_SHIFT + 1)], axis=1)
+    moves = bank.reach * np.arange(-MOST_SHIFT, MOST_SHIFT + 1)
+    return np.stack([long[:, DAY + s : 2 * DAY + s] for s in moves.tolist()], axis=1)

@@ -41,8 +41,9 @@ def length_forecasts(
     where history has `cached_tokens`; the distribution of the mean, not of single requests."""
     found = []
     rng = np.random.default_rng(seed)
-    for (llm, request_class), one in frame.groupby(["llm", "request_class"]):
-        summed = one.groupby("ts").sum(numeric_only=True, min_count=1)
+    columns = ["requests", *(column for _, column in SIDES if column in frame)]
+    by_hour = frame.groupby(["llm", "request_class", "ts"])[columns].sum(min_count=1).reset_index()
+    for (llm, request_class), summed in by_hour.groupby(["llm", "request_class"]):
         for side, column in SIDES:
             if column not in summed:
                 continue
@@ -54,11 +55,11 @@ def length_forecasts(
             belief = believe(np.log(means))
             weeks = -(-months[-1].stop // HOURS_PER_WEEK) if months else 0
             drawn = standard_levels(belief, rng.standard_normal((PATHS, 1 + 2 * weeks)), rng.random(PATHS))
-            by_hour = np.exp(belief.level + np.repeat(drawn, HOURS_PER_WEEK, axis=1))
+            path = np.exp(belief.level + np.repeat(drawn, HOURS_PER_WEEK, axis=1))
             if side == "cached":
-                by_hour = np.minimum(by_hour, 1.0)
+                path = np.minimum(path, 1.0)
             monthly = np.stack(
-                [np.quantile(by_hour[:, m.start : m.stop].mean(axis=1), list(levels)) for m in months]
+                [np.quantile(path[:, m.start : m.stop].mean(axis=1), list(levels)) for m in months]
             )  # fmt: skip
             seen = ~(np.isnan(tokens) | np.isnan(per))
             history = float(tokens[seen].sum() / per[seen].sum())

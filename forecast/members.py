@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
-from data.records import FloatArray, IntArray
+from data.records import FloatArray
 from data.units import HOURS_PER_WEEK
-from forecast.clean import hour_of_week, last_weeks
+from forecast.clean import group_means, hour_of_week, last_weeks
 from forecast.level import believe, weekly_levels
 
 Member = Callable[[pd.Series, pd.DatetimeIndex], FloatArray]
@@ -44,17 +44,10 @@ def four_week_mean(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
     """Mean of each hour of the week over the last four weeks: the yardstick that is hard to beat."""
     recent = last_weeks(history, 4)
     values, hours = recent.to_numpy(), hour_of_week(pd.DatetimeIndex(recent.index))
-    by_hour = _means(values, hours, HOURS_PER_WEEK)
-    by_hour = np.where(np.isnan(by_hour), np.tile(_means(values, hours % 24, 24), 7), by_hour)
+    by_hour = group_means(values, hours, HOURS_PER_WEEK)
+    by_hour = np.where(np.isnan(by_hour), np.tile(group_means(values, hours % 24, 24), 7), by_hour)
     by_hour = np.nan_to_num(by_hour, nan=float(values.mean()))
     return np.asarray(by_hour[hour_of_week(future)])
-
-
-def _means(values: FloatArray, group: IntArray, groups: int) -> FloatArray:
-    """Mean by group number; NaN where a group is empty."""
-    count = np.bincount(group, minlength=groups)
-    total = np.bincount(group, weights=values, minlength=groups)
-    return np.asarray(np.divide(total, count, out=np.full(groups, np.nan), where=count > 0))
 
 
 def bounded_ets(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
@@ -123,18 +116,19 @@ def day_profile(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
     been ordinary.
     """
     recent = last_weeks(history, 4)
-    root, index = np.sqrt(recent.to_numpy()), pd.DatetimeIndex(recent.index)
-    kind, ahead = (np.asarray((when.day_of_week >= 5) * 24 + when.hour, dtype=np.int64) for when in (index, future))
-    every = np.nan_to_num(_means(root, kind % 24, 24), nan=float(root.mean()))
-    profile = _means(root, kind, 48)
+    root = np.sqrt(recent.to_numpy())
+    hours, coming = hour_of_week(pd.DatetimeIndex(recent.index)), hour_of_week(future)
+    kind, ahead = ((when >= 5 * 24) * 24 + when % 24 for when in (hours, coming))
+    every = np.nan_to_num(group_means(root, kind % 24, 24), nan=float(root.mean()))
+    profile = group_means(root, kind, 48)
     profile = np.where(np.isnan(profile), np.tile(every, 2), profile)
-    day, fitted = np.asarray(index.day_of_week), profile[kind]
+    day, fitted = hours // 24, profile[kind]
     own = np.bincount(day, weights=root * fitted, minlength=7)
     total = np.bincount(day, weights=fitted * fitted, minlength=7)
     ratio = np.divide(own, total, out=np.ones(7), where=total > 0.0)
     days = np.bincount(day, minlength=7) / 24.0
     factor = 1.0 + (ratio - 1.0) * days / (days + 1.0)
-    return np.asarray(np.square(profile[ahead] * factor[np.asarray(future.day_of_week)]))
+    return np.asarray(np.square(profile[ahead] * factor[coming // 24]))
 
 
 def level_and_shape(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:

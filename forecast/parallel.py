@@ -18,6 +18,8 @@ SERIES_FOR_PROCESSES = 64
 CHUNK = 8
 
 Job = tuple[pd.Series, Task, int, FloatArray | None]
+Spread = Callable[[Sequence[list[Job]]], Iterator[list[Prepared] | None]]
+"""Prepares chunks of series elsewhere and gives them back in order; None for a chunk that was lost on the way."""
 
 
 def workers_for(series: int, wanted: int) -> int:
@@ -43,20 +45,30 @@ def one_blas_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _one(jobs: list[Job]) -> list[Prepared]:
+def prepare_chunk(jobs: list[Job]) -> list[Prepared]:
+    """A few series, one after the other."""
     return [prepared_or_fallback(*job) for job in jobs]
 
 
-def prepare_all(jobs: Sequence[Job], workers: int, report: Callable[[str], None]) -> list[Prepared]:
-    """Every series prepared, in order. A process that dies takes no series with it: they are done here instead."""
+def prepare_all(
+    jobs: Sequence[Job], workers: int, report: Callable[[str], None], spread: Spread | None = None
+) -> list[Prepared]:
+    """Every series prepared, in order, in processes of this machine or by `spread`. A process that dies takes no series
+    with it: they are done here instead."""
     count = workers_for(len(jobs), workers)
     found: dict[int, Prepared] = {}
-    if count > 1:
+    if spread is not None:
+        chunks = [list(jobs[start : start + CHUNK]) for start in range(0, len(jobs), CHUNK)]
+        for number, chunk in enumerate(spread(chunks)):
+            for offset, prepared in enumerate(chunk or ()):
+                found[number * CHUNK + offset] = prepared
+            report(f"  series {len(found)} of {len(jobs)}")
+    elif count > 1:
         context = multiprocessing.get_context("spawn")
         try:
             with one_blas_thread(), ProcessPoolExecutor(count, mp_context=context) as pool:
                 starts = range(0, len(jobs), CHUNK)
-                pending = {pool.submit(_one, list(jobs[start : start + CHUNK])): start for start in starts}
+                pending = {pool.submit(prepare_chunk, list(jobs[start : start + CHUNK])): start for start in starts}
                 for done in as_completed(pending):
                     for offset, prepared in enumerate(done.result()):
                         found[pending[done] + offset] = prepared

@@ -9,26 +9,36 @@ import numpy as np
 import pandas as pd
 
 from configs.errors import InputError
-from configs.forecasting import ForecastPolicy
+from configs.forecasting import DeclaredLevel, ForecastPolicy
 from data.forecast_records import Forecast, SeriesForecast
 from data.frames import KEYS
 from data.history import TrafficHistory
-from data.records import BoolArray, Float32Array, FloatArray, SeriesKey
+from data.records import BoolArray, Demand, Float32Array, FloatArray, SeriesKey
 from forecast.backtest import with_intervals
 from forecast.calibrate import calibration, together
 from forecast.cold import pooled_shape, week_shape
+from forecast.declared import check_declared, declared_for, with_declared
 from forecast.events import Effect, coming, without_events
 from forecast.explain import parts_of
 from forecast.grade import grade
 from forecast.hierarchy import Sums
 from forecast.lengths import length_forecasts
-from forecast.parallel import prepare_all
-from forecast.paths import Growth, compound, simulate
-from forecast.scenarios import Month, PathSummary, demand_from_summaries, reduction, summarise, whole_months
+from forecast.parallel import Spread, prepare_all
+from forecast.paths import Growth, PathModel, compound, simulate
+from forecast.scenarios import (
+    Month,
+    PathSummary,
+    demand_from_summaries,
+    demand_of_paths,
+    reduction,
+    summarise,
+    whole_months,
+)
 from forecast.single import Prepared, Task, up_to
 from forecast.windows import quiet_days
 
 SHORT_WEEKS = 2 * 168
+FRESH_SEED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,7 @@ class Input:
     raw_hours: int
     empty: bool
     effect: Effect
+    declared: bool
     notes: tuple[str, ...]
 
 
@@ -57,6 +68,11 @@ def horizon(last: pd.Timestamp, months: int) -> pd.DatetimeIndex:
     )
     end = first + pd.DateOffset(months=months)
     return pd.date_range(start, end, freq="h", inclusive="left")
+
+
+def following(last: pd.Timestamp, days: int) -> pd.DatetimeIndex:
+    """The hours of the next so many days."""
+    return pd.date_range(last + pd.Timedelta(hours=1), periods=24 * days, freq="h")
 
 
 def quantiles(paths: Float32Array, levels: Sequence[float]) -> FloatArray:
@@ -84,6 +100,7 @@ def inputs_of(history: TrafficHistory, policy: ForecastPolicy, future: pd.Dateti
                 int(observed.notna().sum()),
                 not bool((observed > 0.0).any()),
                 effect,
+                declared_for(key, policy.levels) is not None,
                 late,
             )
         )
@@ -113,10 +130,31 @@ def calibrated(ready: list[Prepared]) -> list[Prepared]:
     }
     found = []
     for one, pool in zip(ready, pools, strict=True):
-        fit = calibration(pool, everyone[one.empirical])
-        accuracy = with_intervals(one.past, everyone[one.empirical])
+        # Hours drawn from history are spread as history was: only those of a model are widened or narrowed.
+        fit = calibration(pool, everyone[one.empirical], hours=not one.empirical)
+        accuracy = with_intervals(one.past, everyone[one.empirical], hours=not one.empirical)
         past = replace(one.past, accuracy=accuracy)
         found.append(replace(one, model=replace(one.model, calibration=fit), past=past))
+    return found
+
+
+def at_declared_levels(
+    ready: list[Prepared], series: list[Input], shapes: list[FloatArray | None], levels: tuple[DeclaredLevel, ...],
+    future: pd.DatetimeIndex,
+) -> list[Prepared]:  # fmt: skip
+    """Series of which the user declared a level, at it; their hours err as those of the largest series of their class
+    do, else of the largest of all. InputError where a declaration names no series."""
+    check_declared(levels, [one.key for one in series])
+    ranked = sorted(range(len(ready)), key=lambda i: -ready[i].recent)
+    found = list(ready)
+    for i, one in enumerate(series):
+        said = declared_for(one.key, levels)
+        if said is None:
+            continue
+        donors = [j for j in ranked if not ready[j].empirical and len(ready[j].model.bank.date)]
+        alike = [j for j in donors if series[j].key.request_class == one.key.request_class]
+        donor = ready[(alike or donors)[0]] if donors else None
+        found[i] = with_declared(ready[i], said, future, shapes[i], donor)
     return found
 
 
@@ -125,7 +163,7 @@ def _series(
     future: pd.DatetimeIndex, levels: tuple[float, ...],
 ) -> SeriesForecast:  # fmt: skip
     accuracy = ready.past.accuracy
-    letter, reason = grade(accuracy, one.raw_hours, one.empty)
+    letter, reason = grade(accuracy, one.raw_hours, one.empty, one.declared)
     totals = np.quantile(summary.total, list(levels), axis=0).T
     return SeriesForecast(
         key=one.key,
@@ -145,24 +183,28 @@ def _series(
 
 
 def forecast(
-    history: TrafficHistory, policy: ForecastPolicy, seed: int, report: Callable[[str], None] = silent
-) -> Forecast:
+    history: TrafficHistory, policy: ForecastPolicy, seed: int, report: Callable[[str], None] = silent, fresh: int = 0,
+    days: int | None = None, spread: Spread | None = None,
+) -> Forecast:  # fmt: skip
     """Quantiles of every series, their accuracy on history, and the demand scenarios of the plan.
 
     A series that is too short, ends early or fails falls back, and its degradations say so; none stops the others.
-    report is called with what is being done. Raises InputError where no series has an observed hour.
+    report is called with what is being done; spread prepares series elsewhere; `fresh` paths are drawn anew beside
+    those of the plan. Raises InputError where no series has an observed hour. With `days`, these next days are the only
+    span, named by their first, instead of calendar months.
     """
     if not history.frame["requests"].notna().any():
         raise InputError("traffic history", "an observed hour", "none in any series", "Add history.")
     last = history.frame["ts"].max()
-    future = horizon(last, policy.horizon_months)
-    months = whole_months(future)
+    future = horizon(last, policy.horizon_months) if days is None else following(last, days)
+    months = whole_months(future) if days is None else (Month(f"{future[0]:%Y-%m-%d}", 0, len(future)),)
     quiet: BoolArray = quiet_days(future, policy.holidays_country)
     series = inputs_of(history, policy, future)
     task = Task(future, policy.backtest_windows, policy.backtest_horizon_days, policy.holidays_country)
     shapes = borrowed_shapes(series)
     jobs = [(one.observed, task, seed + i, shape) for i, (one, shape) in enumerate(zip(series, shapes, strict=True))]
-    ready = calibrated(prepare_all(jobs, policy.workers, report))
+    ready = calibrated(prepare_all(jobs, policy.workers, report, spread))
+    ready = at_declared_levels(ready, series, shapes, policy.levels, future)
     declared = compound(len(future), policy.growth_per_month, policy.growth_per_month_sd, policy.growth_saturation)
     growth = [
         Growth(declared.factor * one.effect.factor, np.sqrt(declared.deviation**2 + one.effect.deviation**2))
@@ -185,18 +227,29 @@ def forecast(
     notes = [*_notes(policy, future, months), *dict.fromkeys(note for one in series for note in one.effect.notes)]
     notes += [one.note for one in lengths]
     notes.append(
-        f"reduction to blocks and scenarios: volume within {lost.volume:.1%}; peaks of all series at once are "
+        f"reduction to {policy.scenarios} scenarios: volume within {lost.volume:.1%}, 95 % peaks within "
+        f"{lost.peak:.1%}, {lost.spread:.0%} of the spread of volumes lost; peaks of all series at once are "
         f"{lost.sum_peak:+.1%} against the 95 % peak of their sum"
     )
     return Forecast(
         tuple(made), demand, f"{last:%Y-%m-%dT%H:%MZ}", tuple(notes),
         groups=sums.quantiles(months, list(policy.quantiles)), lengths=lengths, reduction=lost,
+        fresh=_fresh(keys, models, quiet, growth, months, policy, seed, fresh) if fresh else None,
     )  # fmt: skip
+
+
+def _fresh(
+    keys: list[SeriesKey], models: list[PathModel], quiet: BoolArray, growth: list[Growth], months: tuple[Month, ...],
+    policy: ForecastPolicy, seed: int, paths: int,
+) -> Demand:  # fmt: skip
+    """Demand of paths that the plan's scenarios were not made from."""
+    again = simulate(models, quiet, growth, paths, np.random.default_rng([seed, FRESH_SEED]))
+    return demand_of_paths(tuple(keys), [summarise(one, months) for one in again], months, policy.burst_factor)
 
 
 def _notes(policy: ForecastPolicy, future: pd.DatetimeIndex, months: tuple[Month, ...]) -> list[str]:
     notes = []
-    if months and future[0].strftime("%Y-%m") != months[0].label:
+    if months and months[0].start > 0:
         notes.append(
             f"hours up to the end of {future[0]:%B %Y} are forecast but not planned: planning starts {months[0].label}"
         )

@@ -25,7 +25,7 @@ SHRINK_HOURS = 12.0
 class ErrorBank:
     """days: [n, 24] standardised errors of complete days, sorted by date, level removed; date: [n], days since 1970
     (see `day_numbers`); quiet: [n], weekend or holiday; constant, slope: a and b above; hour_scale: [2, 24], by kind of
-    day and hour, about 1."""
+    day and hour, about 1; reach: hours by which one step moves a drawn day."""
 
     days: FloatArray
     date: IntArray
@@ -33,6 +33,7 @@ class ErrorBank:
     constant: float
     slope: float
     hour_scale: FloatArray
+    reach: int = 1
 
     def spread(self, forecast: FloatArray) -> FloatArray:
         """s(f): standard deviation of the square root of demand around the square root of its forecast."""
@@ -80,7 +81,8 @@ def spread_law(base: FloatArray, squared: FloatArray) -> tuple[float, float]:
     """a and b of s^2 = a + b f by least squares over ten bins of f, neither negative."""
     mean = float(squared.mean()) if len(squared) else 0.0
     scale = float(base.mean()) if len(base) else 0.0
-    if mean <= 0.0 or scale <= 0.0:
+    # Where next to nothing was expected, errors have one scale and no slope.
+    if mean <= 0.0 or scale <= 1e-9 * mean:
         return max(mean, 0.0), 0.0
     order = np.argsort(base, kind="stable")
     bins = [part for part in np.array_split(order, 10) if len(part)]

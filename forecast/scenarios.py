@@ -62,11 +62,16 @@ def group_edges(scenarios: int) -> FloatArray:
         return np.array([1.0])
     if scenarios == 5:
         return np.array([0.30, 0.60, 0.85, 0.95, 1.0])
-    # Geometric tail: each group holds 0.72 of the one below it.
-    size = 0.72 ** np.arange(scenarios)
-    edges = np.cumsum(size / size.sum())
-    edges[-1] = 1.0
-    return edges
+    if scenarios < 5:
+        size = 0.72 ** np.arange(scenarios)
+        edges = np.cumsum(size / size.sum())
+        edges[-1] = 1.0
+        return np.asarray(edges)
+    # The last twentieth and the tenth below it have a fifth of the groups each; 0.85 and 0.95 are always edges.
+    fifth = max(scenarios // 5, 1)
+    counts = (scenarios - 2 * fifth, fifth, fifth)
+    spans = ((0.0, 0.85), (0.85, 0.95), (0.95, 1.0))
+    return np.concatenate([np.linspace(low, high, n + 1)[1:] for (low, high), n in zip(spans, counts, strict=True)])
 
 
 def summarise(paths: Float32Array, months: tuple[Month, ...]) -> PathSummary:
@@ -101,11 +106,13 @@ def demand_from_summaries(
     lower = np.concatenate([[0.0], edges[:-1]])
     names = tuple(Block(name, share * HOURS_PER_MONTH) for name, share in SHARES)
     rps = np.zeros((len(keys), len(months), len(names), scenarios))
-    order = np.argsort(sum(one.total.sum(axis=1) for one in summaries), kind="stable")
+    order = np.argsort(np.sum([one.total.sum(axis=1) for one in summaries], axis=0), kind="stable")
     bounds = np.rint(np.concatenate([[0.0], edges]) * len(order)).astype(int)
     for i, one in enumerate(summaries):
         for s in range(scenarios):
-            members = order[bounds[s] : max(bounds[s + 1], bounds[s] + 1)]
+            # More scenarios than paths can tell apart share a path.
+            first = min(bounds[s], len(order) - 1)
+            members = order[first : max(bounds[s + 1], first + 1)]
             rps[i, :, 0, s] = np.quantile(one.peak, min(edges[s], TOP_EDGE), axis=0) * burst_factor
             rps[i, :, 1:, s] = one.blocks[members][:, :, 1:].mean(axis=0)
     # A lower block never exceeds the one above it, whatever the group means did.
@@ -122,6 +129,18 @@ def demand_from_summaries(
             + ", all series at once",
         ),
     )
+
+
+def demand_of_paths(
+    keys: tuple[SeriesKey, ...], summaries: list[PathSummary], months: tuple[Month, ...], burst_factor: float
+) -> Demand:
+    """Every path a scenario of its own, all equally likely: what a finished plan is tried on."""
+    names = tuple(Block(name, share * HOURS_PER_MONTH) for name, share in SHARES)
+    rps = np.stack([one.blocks.transpose(1, 2, 0) for one in summaries])
+    rps[:, :, 0] = np.stack([one.peak.T * burst_factor for one in summaries])
+    paths = rps.shape[3]
+    labels = tuple(m.label for m in months)
+    return Demand(keys, labels, names, np.full(paths, 1.0 / paths), rps / SECONDS_PER_HOUR)
 
 
 def reduction(
@@ -150,4 +169,8 @@ def reduction(
             peak = max(peak, float(np.abs(scenario[own > 0.0] / own[own > 0.0] - 1.0).max()))
     joint = np.quantile(sum_peak, PLANNED_PEAK, axis=0)
     over = float((total / joint - 1.0).max()) if len(joint) and (joint > 0.0).all() else 0.0
-    return Reduction(volume, peak, over)
+    paths = np.sum([one.blocks[:, :, 1:] @ hours for one in summaries], axis=(0, 2))
+    planned_total = SECONDS_PER_HOUR * np.einsum("ijbs,b->s", demand.rps[:, :, 1:], hours)
+    left = float(np.sqrt(demand.probabilities @ np.square(planned_total - demand.probabilities @ planned_total)))
+    spread = 1.0 - left / float(paths.std()) if float(paths.std()) > 0.0 else 0.0
+    return Reduction(volume, peak, over, spread)

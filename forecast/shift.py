@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from data.records import FloatArray
+from data.records import FloatArray, IntArray
 
 LEAST_DAYS = 7
 BEFORE_DAYS = 28
@@ -38,25 +38,43 @@ def _day_levels(values: FloatArray) -> FloatArray:
     return np.asarray(log)
 
 
-def _step(log: FloatArray, at: int) -> tuple[float, float]:
-    """Log step at day `at` if nearly all days after and before it lie apart, else 0; and the mean absolute deviation
-    of the days on either side from their own level."""
-    before, after = log[max(at - BEFORE_DAYS, 0) : at], log[at : at + BEFORE_DAYS]
-    if np.isnan(before).mean() > 0.1 or np.isnan(after).mean() > 0.1:
-        return 0.0, 0.0
+def _quantile(rows: FloatArray, level: float) -> FloatArray:
+    """Quantile along the last axis, NaN left out, linear between order statistics; NaN where all are."""
+    ordered = np.sort(rows, axis=-1)
+    count = (~np.isnan(ordered)).sum(axis=-1)
+    place = level * np.maximum(count - 1, 0)
+    low = np.floor(place).astype(np.int64)
+    high = np.minimum(low + 1, np.maximum(count - 1, 0))
+    bottom = np.take_along_axis(ordered, low[..., None], axis=-1)[..., 0]
+    top = np.take_along_axis(ordered, high[..., None], axis=-1)[..., 0]
+    return np.asarray(bottom + (place - low) * (top - bottom))
+
+
+def _steps(log: FloatArray, at: IntArray) -> tuple[FloatArray, FloatArray]:
+    """For each day `at`: the log step there if nearly all days after and before it lie apart, else 0; and the mean
+    absolute deviation of the days on either side from their own level."""
+    weeks = BEFORE_DAYS // SEASON_DAYS
+    around = np.concatenate([np.full(BEFORE_DAYS, np.nan), log, np.full(BEFORE_DAYS, np.nan)])
+    span = np.arange(BEFORE_DAYS)
+    before, after = around[at[:, None] + span], around[at[:, None] + BEFORE_DAYS + span]
+    # Most days may not be missing: up to a tenth of those that history reaches.
+    enough = ((~np.isnan(before)).sum(axis=1) >= 0.9 * np.minimum(at, BEFORE_DAYS)) & (
+        (~np.isnan(after)).sum(axis=1) >= 0.9 * np.minimum(len(log) - at, BEFORE_DAYS)
+    )
     # Compared weekday by weekday: a weekend is not a shift.
-    kind_before = (np.arange(len(before)) - len(before)) % SEASON_DAYS
-    kind_after = np.arange(len(after)) % SEASON_DAYS
-    base = np.array([np.nanmedian(before[kind_before == k]) for k in range(SEASON_DAYS)])
-    low, high = before - base[kind_before], after - base[kind_after]
-    step = float(np.nanmedian(high) - np.nanmedian(low))
-    if abs(step) < LEAST_STEP:
-        return 0.0, 0.0
-    sign = np.sign(step)
-    gap = np.nanquantile(sign * high, TAIL) - np.nanquantile(sign * low, 1.0 - TAIL)
+    base = _quantile(np.swapaxes(before.reshape(-1, weeks, SEASON_DAYS), 1, 2), 0.5)
+    low, high = before - np.tile(base, weeks), after - np.tile(base, weeks)
+    middle_low, middle_high = _quantile(low, 0.5), _quantile(high, 0.5)
+    step = np.where(enough, np.nan_to_num(middle_high - middle_low), 0.0)
+    large = np.flatnonzero(np.abs(step) >= LEAST_STEP)
+    found, rest = np.zeros(len(at)), np.zeros(len(at))
+    sign = np.sign(step[large])[:, None]
+    gap = _quantile(sign * high[large], TAIL) - _quantile(sign * low[large], 1.0 - TAIL)
     # The days on either side must lie apart by a good part of the step, not only on average.
-    apart = np.concatenate([low - np.nanmedian(low), high - np.nanmedian(high)])
-    return (step if gap > 0.4 * abs(step) else 0.0), float(np.nanmean(np.abs(apart)))
+    found[large] = np.where(gap > 0.4 * np.abs(step[large]), step[large], 0.0)
+    apart = np.abs(np.concatenate([low - middle_low[:, None], high - middle_high[:, None]], axis=1)[large])
+    rest[large] = np.nansum(apart, axis=1) / np.maximum((~np.isnan(apart)).sum(axis=1), 1)
+    return found, rest
 
 
 def latest_shift(history: pd.Series) -> Shift | None:
@@ -64,16 +82,16 @@ def latest_shift(history: pd.Series) -> Shift | None:
     values = history.to_numpy()
     log = _day_levels(values)
     n = len(log)
-    best, at, least = 0.0, -1, np.inf
-    for day in range(max(2 * SEASON_DAYS, n - 8 * SEASON_DAYS), n - LEAST_DAYS + 1):
-        with np.errstate(all="ignore"):
-            step, rest = _step(log, day)
-        if step != 0.0 and rest / abs(step) < least:
-            best, at, least = step, day, rest / abs(step)
-    if at < 0:
+    days = np.arange(max(2 * SEASON_DAYS, n - 8 * SEASON_DAYS), n - LEAST_DAYS + 1)
+    if not len(days):
         return None
-    start = len(values) - (n - at) * 24
-    return Shift(pd.DatetimeIndex(history.index)[start], float(np.exp(best)))
+    step, rest = _steps(log, days)
+    clear = np.divide(rest, np.abs(step), out=np.full(len(days), np.inf), where=step != 0.0)
+    best = int(np.argmin(clear))
+    if step[best] == 0.0:
+        return None
+    start = len(values) - (n - int(days[best])) * 24
+    return Shift(pd.DatetimeIndex(history.index)[start], float(np.exp(step[best])))
 
 
 def settled(history: pd.Series) -> tuple[pd.Series, Shift | None]:

@@ -23,8 +23,10 @@ from forecast.shift import settled
 from forecast.windows import Window, in_sample, rolling_windows
 
 LEAST_HOURS = 24
+MUCH_MISSING = 0.1
 CEILING = 4.0
 """Paths stop at this multiple of the largest hour in history; growth and events declared by the user come on top."""
+LEAST_LEVELS = 4
 EMPIRICAL_CEILING = 2.0
 """The same where paths are drawn from history, whose largest hours are in the draw already."""
 UNFORECASTABLE = 0.8
@@ -71,6 +73,9 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
     history, shift = settled(complete)
     point, method, degraded = combined(history, future)
     notes = list(degraded)
+    missing = float(observed.isna().mean())
+    if missing > MUCH_MISSING:
+        notes.append(f"{missing:.0%} of the hours are unobserved: filled with the means of their hours of the week")
     if shift is not None:
         notes.append(f"level shift x {shift.factor:.2f} on {shift.day:%Y-%m-%d}: history before is scaled to it")
     if shape is not None and len(observed) < 2 * HOURS_PER_WEEK:
@@ -115,6 +120,8 @@ def drawn_from_history(
         belief=believe(levels),
         levels=levels,
         ceiling=EMPIRICAL_CEILING / CEILING * one.model.ceiling,
+        # The mean of a few weeks says too little of what weeks are on average.
+        mean=len(levels) >= LEAST_LEVELS,
     )
 
     def again(window: Window) -> Evidence:
@@ -146,7 +153,7 @@ def prepared_or_fallback(observed: pd.Series, task: Task, seed: int = 0, shape: 
     elif seen:
         why = f"only {seen} observed hours: their mean, under a wide prior"
     else:
-        why = "no observed hour: nothing is forecast; give a level of your own"
+        why = "no observed hour: nothing is forecast; give a level of your own (forecast.levels)"
     level = float(observed.mean()) if seen else 0.0
     point = np.full(len(task.future), level)
     if shape is not None and seen:

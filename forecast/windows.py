@@ -10,10 +10,12 @@ import pandas as pd
 from data.records import BoolArray, FloatArray, IntArray
 from data.units import HOURS_PER_WEEK
 from forecast.calendar import as_sundays, holiday_hours, without_holidays
-from forecast.clean import filled
+from forecast.clean import filled, hour_of_week
 from forecast.members import combined, four_week_mean, seasonal_naive
 from forecast.residuals import DAY, PastErrors, day_numbers
 from forecast.shift import settled
+
+MOST_FILLED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Window:
 def quiet_days(future: pd.DatetimeIndex, country: str | None = None) -> BoolArray:
     """Whether each 24-hour block of a horizon starts on a weekend day or a holiday; shape [ceil(hours / 24)]."""
     starts = future[::DAY]
-    weekend = np.asarray(starts.day_of_week >= 5)
+    weekend = hour_of_week(starts) >= 5 * 24
     return weekend if country is None else weekend | holiday_hours(starts, country)
 
 
@@ -96,11 +98,19 @@ def in_sample(history: pd.Series, observed: pd.Series, country: str | None) -> P
     cycles = len(history) // season
     if cycles < 2:
         return None
-    values = history.to_numpy()[-cycles * season :].reshape(cycles, season)
+    seen = observed.to_numpy(dtype=np.float64)[-cycles * season :].reshape(cycles, season)
+    # Weeks that were mostly filled agree with the mean they were filled with: nothing is learnt from them.
+    whole = np.isnan(seen).mean(axis=1) <= MOST_FILLED
+    cycles = int(whole.sum())
+    if cycles < 2:
+        return None
+    days = np.repeat(whole, season // DAY)
+    values = history.to_numpy()[-len(whole) * season :].reshape(-1, season)[whole]
     mean = np.maximum(values.mean(axis=1, keepdims=True), 1e-300)
     shape = np.square(np.sqrt(values / mean).mean(axis=0))
     fitted = (mean * shape / max(float(shape.mean()), 1e-300)).ravel()
-    index = pd.DatetimeIndex(history.index[-cycles * season :])
+    index = pd.DatetimeIndex(history.index[-len(whole) * season :])
     widen = np.sqrt(cycles / (cycles - 1.0))
-    root = np.sqrt(fitted) + widen * (np.sqrt(observed.to_numpy()[-cycles * season :]) - np.sqrt(fitted))
-    return PastErrors(np.square(np.maximum(root, 0.0)), fitted, quiet_days(index, country), day_numbers(index))
+    root = np.sqrt(fitted) + widen * (np.sqrt(seen[whole].ravel()) - np.sqrt(fitted))
+    quiet, date = quiet_days(index, country)[days], day_numbers(index)[days]
+    return PastErrors(np.square(np.maximum(root, 0.0)), fitted, quiet, date)

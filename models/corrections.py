@@ -1,8 +1,9 @@
 """Calibrated corrections applied to a row's coefficients.
 
 Decode reads memory and waits for launches, prefill computes: `device` moves bandwidth shares and launch times,
-`prefill` moves compute shares, and the host's terms are added. So corrected, a row serves the sweep, the capacity table
-and the simulator like any other.
+`prefill` moves compute shares, and the host's terms are added. `compute`, `bandwidth` and `overhead` multiply
+efficiencies and fixed costs one by one. So corrected, a row serves the sweep, the capacity table and the simulator like
+any other.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ LEAST = 0.5
 SLOWER = ("gemm_t0_s", "expert_t0_s", "decode_t0_s", "all_reduce_t0_s")
 LESS_BANDWIDTH = ("gemm_eff_memory", "expert_eff_memory", "decode_eff_memory", "all_reduce_bytes_per_s")
 LESS_COMPUTE = ("gemm_eff_compute", "expert_eff_compute", "prefill_eff_max")
+MEMORY_SHARES = ("gemm_eff_memory", "expert_eff_memory", "decode_eff_memory")
 
 
 def nearest(corrections: Sequence[Correction], one: Configuration) -> Correction | None:
@@ -34,7 +36,14 @@ def correct(values: dict[str, object], correction: Correction) -> None:
     for names, factor in ((SLOWER, device), (LESS_BANDWIDTH, 1.0 / device), (LESS_COMPUTE, 1.0 / prefill)):
         for name in names:
             values[name] = _number(values[name]) * factor
-    values["host_overhead_s"] = max(_number(values["host_overhead_s"]) + correction.host_ms * MILLI, 0.0)
+    for name in SLOWER:
+        values[name] = _number(values[name]) * correction.overhead
+    for names, factor in ((LESS_COMPUTE, correction.compute), (MEMORY_SHARES, correction.bandwidth)):
+        for name in names:
+            # Shares of the peak rate stay shares.
+            values[name] = min(_number(values[name]) * factor, 1.0)
+    host_s = _number(values["host_overhead_s"]) * correction.overhead
+    values["host_overhead_s"] = max(host_s + correction.host_ms * MILLI, 0.0)
     values["per_sequence_s"] = max(correction.per_sequence_us * MICRO, 0.0)
 
 

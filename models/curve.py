@@ -53,6 +53,8 @@ class Asked:
     seeds: int = 6
     seed: int = 0
     cv: float = 1.0
+    gains: bool = True
+    """Whether pools are simulated too, a quarter of the work."""
 
 
 def service_curve(asked: Asked) -> ServiceCurve | None:
@@ -93,7 +95,7 @@ def service_curve(asked: Asked) -> ServiceCurve | None:
         growth_per_min=asked.growth_per_min,
         time_to_ready_s=asked.time_to_ready_s,
         signals=_signals(asked, outcome, requests, LOADS.index(1.0), len(loads) - 1),
-        gains=dealt_gains(lambda cv: _knees(asked, cv), knees, asked.cv),
+        gains=dealt_gains(lambda cv: _knees(asked, cv), knees, asked.cv) if asked.gains else (),
         method=f"continuous-batching simulation, {asked.seeds} x {asked.requests:,} requests",
         provenance=asked.provenance,
     )

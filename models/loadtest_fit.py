@@ -17,7 +17,7 @@ from configs.catalog_schema import CoefficientCatalog
 from data.loadtests.records import LoadPoint
 from data.records import Configuration, Engine, FloatArray, Gpu, Llm, StepCost
 from models.loadtest_checks import sequence_limit
-from models.loadtest_coefficients import Factors, scaled
+from models.loadtest_coefficients import Factors, corrected, correction
 from models.loadtest_score import errors_of, verdict_of
 from models.loadtest_simulate import Load, Prediction, load_of, run
 from models.memory import memory
@@ -202,10 +202,12 @@ class _Problem:
 
     def _cost(self, factors: Factors) -> StepCost:
         s = self.setup
-        catalog, engine = scaled(s.catalog, s.engine, s.gpu, s.configuration, factors)
+        catalog = corrected(s.catalog, correction(s.configuration, factors))
         points = len(self.load.measured)
         context = [self._context(i) for i in range(points)]
-        return step_cost([s.configuration] * points, {s.llm.name: s.llm}, {s.gpu.name: s.gpu}, engine, catalog, context)
+        return step_cost(
+            [s.configuration] * points, {s.llm.name: s.llm}, {s.gpu.name: s.gpu}, s.engine, catalog, context
+        )
 
     def _context(self, point: int) -> float:
         """Mean tokens in a decoding sequence."""

@@ -26,7 +26,7 @@ from models.step_cost import step_cost
 
 @dataclass(frozen=True, slots=True)
 class PoolLoad:
-    """A pool in a situation: the replicas that are there share rps of the mix."""
+    """A pool in a situation: the replicas that are there share rps of the mix; each should carry promised_rps."""
 
     configuration: Configuration
     region: str
@@ -36,6 +36,7 @@ class PoolLoad:
     rps: float
     mix: Mix
     kv_tokens: float
+    promised_rps: float
 
 
 def replay(
@@ -56,7 +57,7 @@ def replay(
     here = [load for load in loads if load.replicas > 0 and load.rps > 0]
     if not here:
         return tuple(_gone(load) for load in loads)
-    context = [_mean_context(load.mix) for load in here]
+    context = [mean_context(load.mix) for load in here]
     cost = step_cost([load.configuration for load in here], llms, gpus, engine, coefficients, context)
     limits = Limits(
         np.array([load.configuration.max_num_seqs for load in here]),
@@ -80,8 +81,8 @@ def replay(
         classes, broken = _classes(load.mix, tables, which[mine], np.asarray(outcome.finished[mine]))
         rows.append(
             PoolReplay(
-                load.configuration, load.region, load.month, load.situation, load.replicas, load.rps, classes,
-                not broken, ", ".join(broken),
+                load.configuration, load.region, load.month, load.situation, load.replicas, load.rps,
+                load.promised_rps, classes, not broken, ", ".join(broken),
             )
         )  # fmt: skip
     missed = np.array([i for i, row in enumerate(rows) if not row.holds], dtype=np.int64)
@@ -100,7 +101,7 @@ def _gone(load: PoolLoad) -> PoolReplay:
     """A pool of which nothing is left, or that is asked nothing."""
     holds = load.rps <= 0
     why = "" if holds else "no replica is left"
-    known = (load.configuration, load.region, load.month, load.situation, load.replicas, load.rps)
+    known = (load.configuration, load.region, load.month, load.situation, load.replicas, load.rps, load.promised_rps)
     return PoolReplay(*known, (), holds, why, float("nan") if holds else 0.0)
 
 
@@ -129,7 +130,8 @@ def _classes(
     return tuple(classes), broken
 
 
-def _mean_context(mix: Mix) -> float:
+def mean_context(mix: Mix) -> float:
+    """Mean tokens of KV that a running request holds, over the mix."""
     total = sum(one.share for one in mix)
     return sum(
         one.share / total * float(

@@ -18,10 +18,14 @@ from models.coefficients import Coefficients, coefficients
 from models.corrections import correct, nearest
 from models.shapes import shapes
 
-WEIGHT_ONLY_EFF_COMPUTE = 0.6
+WEIGHT_ONLY_EFF_COMPUTE = 0.9
+WARPGROUP_EFF_COMPUTE = 0.6
+WARPGROUP = frozenset({"H100-SXM", "H200-SXM", "B200-SXM", "B300-SXM", "GB200"})
 WEIGHT_ONLY_EFF_MEMORY = 0.85
-"""Assumptions (2026-11): kernels that dequantise in registers (Marlin, Triton) issue mma.sync, about 0.6 of the rate of
-Hopper's wgmma, and stream narrower loads than plain GEMMs do; both relative to the bf16 GEMM's efficiencies."""
+"""Assumptions (2026-11), relative to the bf16 GEMM's efficiencies: kernels that dequantise in registers (Marlin,
+Triton) issue mma.sync, which is what plain GEMMs use on Ampere, Ada and consumer Blackwell (MARLIN keeps close to them
+at large batches: Frantar et al., 2024), but about 0.6 of the rate of wgmma and tcgen05 on the GPUs of WARPGROUP and
+their like; and they stream narrower loads."""
 WEIGHT_BYTES: Mapping[str, float] = {
     # Scales included: one bf16 scale per 128 weights (int4), one fp8 scale per 16 (nvfp4), one exponent per 32 (mxfp4),
     # per channel or block (fp8).
@@ -115,11 +119,13 @@ def compute_precision(precision: str, gpu: Gpu) -> str | None:
 def layer_precisions(precision: str, llm: Llm) -> tuple[str, str]:
     """Storage precision of dense layers and of experts.
 
-    4-bit float checkpoints of mixtures quantise the experts and keep attention in bf16 (gpt-oss, NVFP4 recipes); `fp4`
-    of an LLM published in mxfp4 is mxfp4.
+    4-bit float checkpoints of mixtures leave attention in bf16 where it is latent (the NVFP4 recipes of DeepSeek and
+    Kimi) or the LLM is published so (gpt-oss in mxfp4); those of others quantise it too (hf_quant_config.json of
+    nvidia/Qwen3-30B-A3B-NVFP4). `fp4` of an LLM published in mxfp4 is mxfp4.
     """
     fine = "mxfp4" if precision == "fp4" and llm.native_precision == "mxfp4" else precision
-    return ("bf16" if precision == "fp4" and llm.experts else fine), fine
+    kept = precision == "fp4" and llm.experts and (llm.kv_lora_rank or fine == "mxfp4")
+    return ("bf16" if kept else fine), fine
 
 
 def _padding(llm: Llm, tensor_parallel: int, expert_parallel: int) -> float:
@@ -160,6 +166,7 @@ def build_rows(
         dense, expert = layer_precisions(one.precision, llm)
         compute, expert_compute = (compute_precision(kind, gpu) or "bf16" for kind in (dense, expert))
         padded = _padding(llm, one.tensor_parallel, one.expert_parallel) if expert == "mxfp4" else 1.0
+        unpacked = WARPGROUP_EFF_COMPUTE if (gpu.like or gpu.name) in WARPGROUP else WEIGHT_ONLY_EFF_COMPUTE
         weight_only = compute == "bf16" and dense != "bf16"
         expert_only = expert_compute == "bf16" and expert != "bf16"
         rate = {"fp8_block": "fp8"}
@@ -200,12 +207,12 @@ def build_rows(
             "bandwidth": gpu.memory_bandwidth_bytes_per_s,
             "memory_bytes": gpu.memory_bytes,
             "gemm_t0_s": fit.gemm_t0_s,
-            "gemm_eff_compute": fit.gemm_eff_compute * (WEIGHT_ONLY_EFF_COMPUTE if weight_only else 1.0),
+            "gemm_eff_compute": fit.gemm_eff_compute * (unpacked if weight_only else 1.0),
             "gemm_eff_memory": fit.gemm_eff_memory * (WEIGHT_ONLY_EFF_MEMORY if weight_only else 1.0),
             "gemm_p": fit.gemm_p,
             "expert_flops": gpu.dense_flops[rate.get(expert_compute, expert_compute)],
             "expert_t0_s": expert_fit.gemm_t0_s,
-            "expert_eff_compute": expert_fit.gemm_eff_compute * (WEIGHT_ONLY_EFF_COMPUTE if expert_only else 1.0),
+            "expert_eff_compute": expert_fit.gemm_eff_compute * (unpacked if expert_only else 1.0),
             "expert_eff_memory": expert_fit.gemm_eff_memory * (WEIGHT_ONLY_EFF_MEMORY if expert_only else 1.0),
             "expert_p": expert_fit.gemm_p,
             "decode_t0_s": fit.decode_t0_s,

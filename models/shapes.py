@@ -8,6 +8,7 @@ replicated once there are more ranks than heads (Shoeybi et al., 2019, Megatron-
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -81,6 +82,7 @@ def active_parameters(llm: Llm) -> float:
     return total_parameters(llm) - idle
 
 
+@lru_cache(maxsize=4096)
 def shapes(llm: Llm, tensor_parallel: int, expert_parallel: int = 1) -> Shapes:
     """Shapes of one rank.
 

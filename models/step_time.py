@@ -12,6 +12,9 @@ p hops (Narayanan et al., 2021, Megatron-LM). Filling an empty pipeline costs pi
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
@@ -168,8 +171,24 @@ def behind_host(step_s: jax.Array, sequences: jax.Array) -> jax.Array:
 def _smooth_max(work: jax.Array, memory: jax.Array, p: jax.Array) -> jax.Array:
     """(work^p + memory^p)^(1/p) as top (1 + r^p)^(1/p), r = low / top, so that large p cannot underflow.
 
-    Written with exp and log, which compile to vector code on every platform where pow does not.
+    Written with exp and log, which compile to vector code on every platform where pow does not. The outer two see
+    [0, 1] and, p being at least 1, [0, ln 2] only: there series are as exact as float32 and take half the time.
     """
     top = jnp.maximum(jnp.maximum(work, memory), 1e-12)
     ratio = jnp.maximum(jnp.minimum(work, memory) / top, 1e-30)
-    return top * jnp.exp(jnp.log(1.0 + jnp.exp(p * jnp.log(ratio))) / p)
+    power = jnp.exp(p * jnp.log(ratio))
+    s = power / (2.0 + power)  # log(1 + x) = 2 artanh(x / (2 + x))
+    logarithm = 2.0 * s * _series(s * s, LOG_SERIES)
+    return top * _series(logarithm / p, EXP_SERIES)
+
+
+LOG_SERIES = tuple(1.0 / k for k in range(1, 13, 2))
+EXP_SERIES = tuple(1.0 / math.factorial(k) for k in range(9))
+
+
+def _series(x: jax.Array, coefficients: Sequence[float]) -> jax.Array:
+    """Sum of coefficients[k] x^k, by Horner's rule."""
+    total = jnp.full_like(x, coefficients[-1])
+    for one in reversed(coefficients[:-1]):
+        total = total * x + one
+    return total

@@ -32,8 +32,7 @@ def add_commitments(model: Any, frame: Frame) -> None:
     U is the lot: a whole node, where GPUs are sold by the node.
     """
     offers = frame.sets.commitments
-    size = [pool.configuration.gpus for pool in frame.sets.pools]
-    useful = {g: max(sum(frame.most[p][m] * size[p] for p in frame.on[g]) for m in frame.M) for g in frame.G}
+    useful = frame.useful
 
     def lots(_: Any, o: int, start: int) -> tuple[int, int]:
         g = (offers[o].region, offers[o].gpu)
@@ -46,7 +45,14 @@ def add_commitments(model: Any, frame: Frame) -> None:
         domain=pyo.NonNegativeIntegers,
         bounds=lots,
     )
-    model.committed = pyo.Var(frame.M, frame.G, domain=pyo.NonNegativeReals)
+    # Never binds: it gives the parts of the search (optimizer/parts.py) something to stand on.
+    most = dict.fromkeys(frame.G, 0)
+    for o, start in model.buy:
+        g = (offers[o].region, offers[o].gpu)
+        most[g] += frame.unit(offers[o]) * model.buy[o, start].ub
+    model.committed = pyo.Var(
+        frame.M, frame.G, domain=pyo.NonNegativeReals, bounds=lambda _, m, region, gpu: (0, most[region, gpu])
+    )
 
     def running(x: Any, m: int, region: str, gpu: str) -> Any:
         return x.committed[m, region, gpu] == sum(

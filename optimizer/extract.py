@@ -85,8 +85,10 @@ def purchases(frame: Frame, model: Any) -> tuple[Purchase, ...]:
     for name, offers in (("on_demand", sets.on_demand), ("spot", sets.spot)):
         for (region, gpu), offer in sorted(offers.items()):
             for m, month in enumerate(months):
-                level = _level(frame, model, name, m, (region, gpu), sets.design)
-                expected = sum(float(pi[s]) * _level(frame, model, name, m, (region, gpu), s) for s in range(len(pi)))
+                level = hourly_gpus(frame, model, name, m, (region, gpu), sets.design)
+                expected = sum(
+                    float(pi[s]) * hourly_gpus(frame, model, name, m, (region, gpu), s) for s in range(len(pi))
+                )
                 if level > 1e-6 or expected > 1e-6:
                     share = 1.0 - problem.spot_interrupted_share if name == "spot" else 1.0
                     usd = expected * offer.usd_per_gpu_h * HOURS_PER_MONTH * share
@@ -96,7 +98,7 @@ def purchases(frame: Frame, model: Any) -> tuple[Purchase, ...]:
     return tuple(found)
 
 
-def _level(frame: Frame, model: Any, name: str, m: int, g: tuple[str, str], s: int) -> float:
+def hourly_gpus(frame: Frame, model: Any, name: str, m: int, g: tuple[str, str], s: int) -> float:
     """GPUs bought by the hour in a month and scenario."""
     levels = getattr(model, name)
     if (m, *g, s) not in levels:
@@ -105,15 +107,21 @@ def _level(frame: Frame, model: Any, name: str, m: int, g: tuple[str, str], s: i
     return size * number(levels[(m, *g, s)])
 
 
+def used_gpus(frame: Frame, model: Any, m: int, g: tuple[str, str]) -> list[int]:
+    """GPUs of a supply in use in a month, by scenario."""
+    sizes = {p: frame.sets.pools[p].configuration.gpus for p in frame.on[g]}
+    return [sum(size * whole(model.replicas[m, p, s]) for p, size in sizes.items()) for s in frame.S]
+
+
 def _hourly_usd(frame: Frame, model: Any, month: int, s: int) -> float:
     """On-demand and spot cost of a month in a scenario."""
     there = 1.0 - frame.problem.spot_interrupted_share
     firm = sum(
-        offer.usd_per_gpu_h * HOURS_PER_MONTH * _level(frame, model, "on_demand", month, g, s)
+        offer.usd_per_gpu_h * HOURS_PER_MONTH * hourly_gpus(frame, model, "on_demand", month, g, s)
         for g, offer in frame.sets.on_demand.items()
     )
     return firm + sum(
-        there * offer.usd_per_gpu_h * HOURS_PER_MONTH * _level(frame, model, "spot", month, g, s)
+        there * offer.usd_per_gpu_h * HOURS_PER_MONTH * hourly_gpus(frame, model, "spot", month, g, s)
         for g, offer in frame.sets.spot.items()
     )
 
@@ -246,7 +254,7 @@ def _why(frame: Frame, model: Any, key: Any, m: int, worst: float) -> tuple[str,
         if limit is None:
             continue
         committed = _committed(frame, model, m).get(g, (0, 0.0))[0]
-        taken = committed + held_gpus(problem, *g, month) + _level(frame, model, "on_demand", m, g, sets.design)
+        taken = committed + held_gpus(problem, *g, month) + hourly_gpus(frame, model, "on_demand", m, g, sets.design)
         if limit - taken < p.configuration.gpus * (problem.failures_per_pool + 1):
             rate = sets.rate[p, key.request_class]
             extra = (math.ceil(worst / rate) + problem.failures_per_pool) * p.configuration.gpus

@@ -110,6 +110,46 @@ class Frame:
             found.append(row)
         return found
 
+    @cached_property
+    def useful(self) -> dict[tuple[str, str], int]:
+        """g -> GPUs that all its pools together could ever use in a month."""
+        size = [pool.configuration.gpus for pool in self.sets.pools]
+        return {g: max(sum(self.most[p][m] * size[p] for p in self.on[g]) for m in self.M) for g in self.G}
+
+    @cached_property
+    def areas(self) -> tuple[list[int], list[int]]:
+        """k and p -> the area they belong to: series and pools that share nothing but GPUs are in different ones."""
+        of = list(self.K)
+
+        def root(k: int) -> int:
+            while of[k] != k:
+                k = of[k]
+            return k
+
+        together = [[k for k, _ in found] for found in self.into]
+        by_api: dict[tuple[str, str], list[int]] = {}
+        for k, key in enumerate(self.problem.demand.series):
+            if (key.llm, key.request_class) in self.problem.api:
+                by_api.setdefault((key.llm, key.request_class), []).append(k)
+        for ks in (*together, *by_api.values()):
+            for k in ks[1:]:
+                of[root(k)] = root(ks[0])
+        names = {one: i for i, one in enumerate(sorted({root(k) for k in self.K}))}
+        series = [names[root(k)] for k in self.K]
+        return series, [series[found[0][0]] for found in self.into]
+
+    @cached_property
+    def last(self) -> list[set[int]]:
+        """m -> pools that the plan before ran in that month, or in its last one; empty without such a plan."""
+        at = {pool: p for p, pool in enumerate(self.sets.pools)}
+        by_month: dict[str, set[int]] = {}
+        for one in self.problem.last:
+            p = at.get(PoolKey(one.region, one.configuration))
+            by_month.setdefault(one.month, set()).update(() if p is None else (p,))
+        if not by_month:
+            return [set() for _ in self.M]
+        return [by_month.get(month, by_month[max(by_month)]) for month in self.problem.demand.months]
+
     def _held(self, pool: PoolKey) -> int:
         return sum(h.gpus for h in self.problem.held if (h.region, h.gpu) == supply_of(pool))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pyomo.environ as pyo
@@ -24,6 +25,7 @@ def add_inventory(model: Any, frame: Frame) -> None:
     model.on_demand = pyo.Var(
         [(m, *g, s) for m in M for g in sorted(unit) for s in S],
         domain=lambda _, m, region, gpu, s: pyo.NonNegativeIntegers if unit[region, gpu] > 1 else pyo.NonNegativeReals,
+        bounds=lambda _, m, region, gpu, s: (0, math.ceil(frame.useful[region, gpu] / unit[region, gpu])),
     )
     spot = sorted(sets.spot) if problem.spot_share_max > 0.0 else []
     model.spot = pyo.Var([(m, *g, s) for m in M for g in spot for s in S], domain=pyo.NonNegativeReals)

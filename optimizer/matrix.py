@@ -116,18 +116,8 @@ def _cancel_when(h: Any, cancel: threading.Event) -> None:
     h.cancelSolve()
 
 
-def run(
-    matrix: Matrix,
-    *,
-    gap: float = 1e-6,
-    time_limit_s: float = 60.0,
-    seed: int = 0,
-    relax: bool = False,
-    start: FloatArray | None = None,
-    cancel: threading.Event | None = None,
-) -> Solved:
-    """Solves a matrix on one thread; deterministic as long as the time limit is not hit. The interpreter is free
-    meanwhile, so that two may run at once. Setting `cancel` ends the search early; it is set on return."""
+def open_solver(matrix: Matrix, relax: bool, gap: float = 1e-6, time_limit_s: float = 60.0, seed: int = 0) -> Any:
+    """A HiGHS instance that holds a matrix, on one thread, silent."""
     solver: Any = highspy.Highs
     h = solver()
     settings: dict[str, Any] = {
@@ -140,6 +130,22 @@ def run(
     for name, value in settings.items():
         h.setOptionValue(name, value)
     h.passModel(_lp(matrix, relax))
+    return h
+
+
+def run(
+    matrix: Matrix,
+    *,
+    gap: float = 1e-6,
+    time_limit_s: float = 60.0,
+    seed: int = 0,
+    relax: bool = False,
+    start: FloatArray | None = None,
+    cancel: threading.Event | None = None,
+) -> Solved:
+    """Solves a matrix on one thread; deterministic as long as the time limit is not hit. The interpreter is free
+    meanwhile, so that two may run at once. Setting `cancel` ends the search early; it is set on return."""
+    h = open_solver(matrix, relax, gap, time_limit_s, seed)
     if start is not None and not relax:
         guess = highspy.HighsSolution()
         guess.col_value = start.tolist()

@@ -1,4 +1,8 @@
-"""A model's matrix cut into parts, one a month and scenario, and the lower bound the parts prove.
+"""A model's matrix cut into parts, one a month and group of scenarios, and the lower bound the parts prove.
+
+There are two ways to cut. The coarse one keeps a month whole; the fine one also cuts the month's supply of GPUs from
+its areas, sets of series and pools that share nothing else: parts of a few pools, solved to the end in tenths of a
+second, for a bound that is nearly as good.
 
 Columns belong to a scenario of a month, to a month (its open pools, its commitments) or to no month. Rows that stay
 inside one part are kept; the others are priced into the objective at the duals y of the linear relaxation. A column
@@ -26,6 +30,8 @@ from optimizer.matrix import Matrix
 SHARED = ("open", "committed")
 """Variables of a month that its scenarios share."""
 TAIL = ("eta", "excess")
+OPERATION = ("replicas", "open", "flow", "shed", "api", "canary", "maintenance", "zone", "back", "exposed")
+"""Variables of what runs; the rest buys the GPUs for it."""
 LINKING = ("buy", "start", *TAIL)
 """Variables of no month: commitments, starts (which look at two months), the tail of the cost."""
 
@@ -40,8 +46,8 @@ class Layout:
     scenario: IntArray
     start_month: IntArray
     """The month of a pool's start, -1 for every other column."""
-    llm: IntArray
-    """The LLM a column is about, by number; -1 for supply."""
+    area: IntArray
+    """The area a column is about (Frame.areas); -1 for supply."""
 
     @cached_property
     def months(self) -> int:
@@ -83,12 +89,11 @@ class Layout:
         return np.flatnonzero(self.row_part == month * self.scenarios + scenario)
 
 
-def layout(frame: Frame, matrix: Matrix, variables: tuple[Any, ...], together: int) -> Layout:
+def layout(frame: Frame, matrix: Matrix, variables: tuple[Any, ...], together: int) -> tuple[Layout, Layout]:
     """The layout of a declared model: the month is the first index, the scenario the last; a part holds so many
-    scenarios `together`."""
-    llms = {one.llm: i for i, one in enumerate(frame.problem.demand.series)}
-    of_series = [llms[key.llm] for key in frame.problem.demand.series]
-    of_pool = [llms[pool.configuration.llm] for pool in frame.sets.pools]
+    scenarios `together`. And a finer one, whose "months" are the areas of every month (Frame.areas) and its supply."""
+    of_series, of_pool = frame.areas
+    supply = max(of_series, default=0) + 1
     about = dict.fromkeys(("flow", "shed", "api"), (1, of_series))
     about |= dict.fromkeys(("replicas", "open", "start", "canary", "maintenance", "zone"), (1, of_pool))
     about |= dict.fromkeys(("back", "exposed"), (2, of_series))
@@ -99,9 +104,11 @@ def layout(frame: Frame, matrix: Matrix, variables: tuple[Any, ...], together: i
         -1 if n in LINKING or n in SHARED else int(i[-1]) // together for n, i in zip(names, index, strict=True)
     ]
     start = [int(i[0]) if n == "start" else -1 for n, i in zip(names, index, strict=True)]
-    llm = [about[n][1][i[about[n][0]]] if n in about else -1 for n, i in zip(names, index, strict=True)]
-    whole = (np.array(values, dtype=np.int64) for values in (month, scenario, start, llm))
-    return Layout(matrix, np.array(names), *whole)
+    area = [about[n][1][i[about[n][0]]] if n in about else -1 for n, i in zip(names, index, strict=True)]
+    cell = [m if m < 0 else m * (supply + 1) + (supply if a < 0 else a) for m, a in zip(month, area, strict=True)]
+    name = np.array(names)
+    rest = [np.array(values, dtype=np.int64) for values in (scenario, start, area)]
+    return Layout(matrix, name, np.array(month), *rest), Layout(matrix, name, np.array(cell), *rest)
 
 
 @dataclass(frozen=True, slots=True)

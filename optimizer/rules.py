@@ -7,7 +7,9 @@ differ by that gap alone; two relaxations are exact. It leaves out what the rule
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from data.plan_records import FleetProblem, RulePrice
 from optimizer.cost import USD_SCALE
@@ -21,31 +23,42 @@ RULES_COLUMNS = 8000
 """Rules of larger models are not priced unasked: each costs one more relaxation."""
 
 
-def without(problem: FleetProblem) -> dict[str, FleetProblem]:
-    """Rule -> the problem without it, for every rule that is on."""
+Lift = Callable[[FleetProblem], FleetProblem]
+
+
+def _reserve(**off: Any) -> Lift:
+    return lambda problem: replace(problem, reserves=replace(problem.reserves, **off))
+
+
+def _plain(**off: Any) -> Lift:
+    return lambda problem: replace(problem, **off)
+
+
+def switches(problem: FleetProblem) -> dict[str, Lift]:
+    """Rule -> what takes it out of a problem, for every rule that is on."""
     held = problem.reserves
     anywhere = dict.fromkeys(problem.may_serve, problem.regions)
-    found = {
-        "N+k": (problem.failures_per_pool > 0, replace(problem, failures_per_pool=0)),
-        "rollout surge": (problem.rollout_surge > 0, replace(problem, rollout_surge=0.0)),
-        "canary": (held.canary_share > 0, replace(problem, reserves=replace(held, canary_share=0.0))),
-        "maintenance": (held.maintenance_share > 0, replace(problem, reserves=replace(held, maintenance_share=0.0))),
-        "warm replicas": (held.warm_share > 0, replace(problem, reserves=replace(held, warm_share=0.0))),
-        "zone loss": (held.zone_loss, replace(problem, reserves=replace(held, zone_loss=False))),
-        "region loss": (held.region_loss, replace(problem, reserves=replace(held, region_loss=False))),
+    found: dict[str, tuple[bool, Lift]] = {
+        "N+k": (problem.failures_per_pool > 0, _plain(failures_per_pool=0)),
+        "rollout surge": (problem.rollout_surge > 0, _plain(rollout_surge=0.0)),
+        "canary": (held.canary_share > 0, _reserve(canary_share=0.0)),
+        "maintenance": (held.maintenance_share > 0, _reserve(maintenance_share=0.0)),
+        "warm replicas": (held.warm_share > 0, _reserve(warm_share=0.0)),
+        "zone loss": (held.zone_loss, _reserve(zone_loss=False)),
+        "region loss": (held.region_loss, _reserve(region_loss=False)),
         "residency": (
             any(set(places) != set(problem.regions) for places in problem.may_serve.values()),
-            replace(problem, may_serve=anywhere),
+            _plain(may_serve=anywhere),
         ),
-        "quotas": (bool(problem.quotas), replace(problem, quotas={})),
-        "on-demand share": (problem.on_demand_share_min > 0, replace(problem, on_demand_share_min=0.0)),
-        "budget": (problem.budget_usd_per_month is not None, replace(problem, budget_usd_per_month=None)),
+        "quotas": (bool(problem.quotas), _plain(quotas={})),
+        "on-demand share": (problem.on_demand_share_min > 0, _plain(on_demand_share_min=0.0)),
+        "budget": (problem.budget_usd_per_month is not None, _plain(budget_usd_per_month=None)),
         "lead times": (
             problem.commitment_lead_time_months > 0 or any(problem.lead_time_months.values()),
-            replace(problem, commitment_lead_time_months=0, lead_time_months={}),
+            _plain(commitment_lead_time_months=0, lead_time_months={}),
         ),
     }
-    return {name: bare for name, (on, bare) in found.items() if on}
+    return {name: lift for name, (on, lift) in found.items() if on}
 
 
 def relaxed_usd(problem: FleetProblem, seconds: float = 60.0) -> float:
@@ -60,11 +73,11 @@ def rule_prices(problem: FleetProblem, seconds: float) -> tuple[RulePrice, ...]:
     stop = time.perf_counter() + seconds
     whole = relaxed_usd(problem, seconds)
     found = []
-    for name, bare in without(problem).items():
+    for name, lift in switches(problem).items():
         left = stop - time.perf_counter()
         if left <= 0.0:
             break
-        price = whole - relaxed_usd(bare, left)
+        price = whole - relaxed_usd(lift(problem), left)
         if price == price:  # nan: not solved in time
             found.append(RulePrice(name, max(price, 0.0)))
     return tuple(sorted(found, key=lambda one: (-one.usd, one.rule)))

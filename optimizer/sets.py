@@ -75,8 +75,9 @@ def _cheapest(problem: FleetProblem, option: str) -> dict[tuple[str, str], Offer
     return found
 
 
-def build_sets(problem: FleetProblem) -> Sets:
-    """Sets of a problem; capacities of (LLM, class) pairs without demand are ignored."""
+def build_sets(problem: FleetProblem, prune: bool = True) -> Sets:
+    """Sets of a problem; capacities of (LLM, class) pairs without demand are ignored. Without `prune` every pool that
+    could run is kept."""
     wanted = {(key.llm, key.request_class) for key in problem.demand.series}
     by_configuration: dict[Configuration, list[Capacity]] = {}
     for row in problem.capacities:
@@ -86,7 +87,7 @@ def build_sets(problem: FleetProblem) -> Sets:
     kept: dict[Configuration, list[Capacity]] = {}
     for one, rows in sorted(by_configuration.items()):
         rivals = [other for name, other in by_configuration.items() if name.llm == one.llm and name != one]
-        winner = next((other for other in rivals if _dominated(rows, other)), None)
+        winner = next((other for other in rivals if prune and _dominated(rows, other)), None)
         if cheapest_usd_per_h(problem, one.gpu) is None:
             excuse = Excuse("price", 1, 0, "offers", f"no market of the plan sells {one.gpu} by a chosen option")
         elif winner is not None:
@@ -105,7 +106,7 @@ def build_sets(problem: FleetProblem) -> Sets:
         | set(on_demand)
         | {(held.region, held.gpu) for held in problem.held}
     )
-    rejected += outbid(problem, kept, on_demand)
+    rejected += outbid(problem, kept, on_demand) if prune else []
     lost = {(r.region, r.configuration) for r in rejected if r.region}
     pools = tuple(
         PoolKey(region, one)

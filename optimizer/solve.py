@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib import metadata
+from typing import Any
 
 from data.plan_records import Baseline, FleetPlan, FleetProblem, SolveStats
 from data.records import FloatArray
 from optimizer import extract
+from optimizer.blocks import expanded, layers, served, thinned
 from optimizer.cost import USD_SCALE
+from optimizer.explain import conflict, marginal_costs
 from optimizer.frame import Frame
-from optimizer.matrix import Declared, compiled
+from optimizer.matrix import Declared, compiled, run
 from optimizer.merge import apart, merge
 from optimizer.model import build_model
+from optimizer.procurement import procurement
 from optimizer.rules import RULES_COLUMNS, rule_prices
 from optimizer.sets import build_sets
-from optimizer.strategy import Outcome, search
+from optimizer.stochastic import stochastic_value
+from optimizer.strategy import Outcome, enough, search
 
 
 def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) -> FleetPlan:
@@ -26,16 +33,11 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
     """
     say = progress or (lambda _: None)
     start = time.perf_counter()
-    alike, members = merge(problem)
-    frame = Frame(alike, build_sets(alike))
-    model = build_model(frame)
-    declared = compiled(model)
-    matrix = declared.matrix
-    built = time.perf_counter()
-    integers = int(matrix.integer.sum())
-    say(f"  {matrix.columns:,} columns, {matrix.rows:,} rows, {integers:,} integers")
-    left = max(problem.time_limit_s - (built - start), 0.0)
-    outcome = search(frame, declared, problem.mip_gap, left, problem.seed, say)
+    merged, members = merge(problem)
+    answer = _answer(merged, start, say)
+    frame, model, declared, outcome = answer.frame, answer.model, answer.declared, answer.outcome
+    alike, built = frame.problem, start + answer.build_s
+    matrix, integers = declared.matrix, int(declared.matrix.integer.sum())
     solved = time.perf_counter()
     gap = abs(outcome.objective - outcome.bound) / max(abs(outcome.objective), 1e-9)
     stats = SolveStats(
@@ -57,26 +59,93 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
     found = extract.pools(frame, model)
     spare = max(problem.time_limit_s - (solved - start), 0.05 * problem.time_limit_s)
     prices = rule_prices(problem, spare) if matrix.columns <= RULES_COLUMNS else ()
+    duals = named_duals(declared, outcome.duals)
+    short = apart(extract.shortfalls(frame, model), members, problem)
+    relaxed_usd = outcome.relaxed / USD_SCALE
+    value = stochastic_value(alike, declared, relaxed_usd, spare) if matrix.columns <= RULES_COLUMNS else None
     return FleetPlan(
         stats=stats,
         pools=found,
         purchases=extract.purchases(frame, model),
         costs=extract.costs(frame, model),
-        shortfalls=apart(extract.shortfalls(frame, model), members, problem),
-        binding=extract.binding(problem, named_duals(declared, outcome.duals)),
+        shortfalls=short,
+        binding=extract.binding(problem, duals),
+        marginal=marginal_costs(frame, merged.demand, duals, members),
+        conflict=conflict(problem, spare) if any(problem.protected[s.series.request_class] for s in short) else (),
         rejected=(*frame.sets.rejected, *extract.not_chosen(frame, model)),
         reserve_usd=extract.reserve_usd(problem, found),
         scenario_usd=extract.scenario_usd(frame, model),
         design_scenario=frame.sets.design,
-        baselines=compared(frame, declared, outcome),
+        baselines=tuple(
+            replace(one, saving=1.0 - stats.objective_usd / one.objective_usd if one.objective_usd > 0 else 0.0)
+            for one in answer.baselines
+        ),
         rule_prices=prices,
         notes=(
             f"commitments count in full within the horizon and at {problem.residual_value:.0%} residual value after it",
             "on-demand GPUs are held at a level for the whole month; steady replicas carry every block",
             "shadow prices are those of the linear relaxation",
+            *(["the search started from the pools of the last plan"] if any(frame.last) else []),
             *extract.exposures(frame, model),
         ),
+        procurement=procurement(frame, declared, model, outcome.x),
+        stochastic=value,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A declared model and the end of its search."""
+
+    frame: Frame
+    model: Any
+    declared: Declared
+    outcome: Outcome
+    build_s: float
+    baselines: tuple[Baseline, ...]
+
+
+def _answer(merged: FleetProblem, start: float, say: Callable[[str], None]) -> Answer:
+    """The search over the blocks that can matter; where its plan sheds something outside the peak, that plan and its
+    bound are taken to the model with every block, which has what is left of the time (blocks.py)."""
+    stop = start + merged.time_limit_s
+    kept, second = layers(merged.demand)
+    places = [kept.index(b) for b in second]
+    slim = len(kept) < len(merged.demand.blocks)
+    build_s, floor = 0.0, -math.inf
+    known: tuple[Declared, FloatArray] | None = None
+    told: tuple[Baseline, ...] = ()
+    for alike in (thinned(merged, kept), merged) if slim else (merged,):
+        begun = time.perf_counter()
+        frame, model, declared = declare(alike)
+        build_s += time.perf_counter() - begun
+        matrix = declared.matrix
+        say(f"  {matrix.columns:,} columns, {matrix.rows:,} rows, {int(matrix.integer.sum()):,} integers")
+        left = max(stop - time.perf_counter(), 0.0)
+        relaxed = run(matrix, relax=True, time_limit_s=max(left, 0.1 * alike.time_limit_s), seed=alike.seed)
+        point = None if known is None else expanded(*known, declared)
+        outcome = None if point is None else enough(point, relaxed, floor, alike.mip_gap, left)
+        if outcome is not None:
+            break
+        if alike is not merged and relaxed.x is not None and not served(declared, relaxed.x, places):
+            continue
+        # What is left to do in the whole model, if anything, takes a few times as long as it did so far.
+        aside = 0.0 if alike is merged else min(3.0 * (time.perf_counter() - begun), 0.1 * alike.time_limit_s)
+        left = max(stop - time.perf_counter() - aside, 0.0)
+        outcome = search(frame, declared, relaxed, alike.mip_gap, left, alike.seed, say, point, floor)
+        told = compared(frame, declared, outcome)
+        if alike is merged or outcome.x is None or served(declared, outcome.x, places):
+            break
+        known, floor = (declared, outcome.x), outcome.bound
+    assert outcome is not None
+    return Answer(frame, model, declared, outcome, build_s, told)
+
+
+def declare(problem: FleetProblem) -> tuple[Frame, Any, Declared]:
+    """The model of a merged problem: its frame, the Pyomo model and its matrix."""
+    frame = Frame(problem, build_sets(problem))
+    model = build_model(frame)
+    return frame, model, compiled(model)
 
 
 def compared(frame: Frame, declared: Declared, outcome: Outcome) -> tuple[Baseline, ...]:
@@ -92,7 +161,7 @@ def compared(frame: Frame, declared: Declared, outcome: Outcome) -> tuple[Baseli
         Baseline(
             point.name,
             point.objective / USD_SCALE,
-            1.0 - outcome.objective / point.objective if point.objective > 0 else 0.0,
+            0.0,
             bool((point.x[shed] <= extract.TOLERANCE_RPS).all()),
         )
         for point in outcome.points

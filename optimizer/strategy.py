@@ -1,18 +1,18 @@
 """How a fleet MIP is solved within a time budget: always a bound, a feasible plan where one exists, and the gap.
 
-Small models go to HiGHS whole. Larger ones are solved in parts (optimizer/parts.py):
-
-Models of middling size go to HiGHS whole as well, on a core of its own; whichever proves the gap first ends the search.
+Small models go to HiGHS whole. Larger ones are solved in parts (optimizer/parts.py), as below; those of middling size
+go to HiGHS whole as well, on a core of its own, and whichever proves the gap first ends the search.
 
 0. what simpler rules would do (optimizer/baselines.py): plans to start from;
-1. the linear relaxation: a bound, and the prices that cut the model into months;
-2. every month at those prices, briefly: which pools are worth opening;
-3. a plan: commitments for those pools, then month after month in whole replicas, then commitments bought anew;
-4. every month again, from the plan, as precisely as time allows: the sum proves the bound;
-5. improvement until the gap or the deadline: a month, or an LLM over all months with its commitments, freed in turn.
+1. the linear relaxation: a bound, and the prices that cut the model into parts;
+2. the finest parts at those prices, to the end: a better bound;
+3. in turns, each with twice the time of the one before: every month at those prices, from the best plan on, whose sum
+   proves a better bound and says which pools are worth opening; a plan of these pools (commitments for them, then month
+   after month in whole replicas, then commitments bought anew); improvement (a month, or an area over all months with
+   its commitments, freed in turn).
 
-Deterministic as long as no time limit is hit. More time never makes the answer worse: plans and bounds are only ever
-replaced by better ones.
+Turns depend on the size of the model and not on the time there is, so that more time continues what less time did.
+Plans and bounds are only ever replaced by better ones. Deterministic as long as no time limit is hit.
 """
 
 from __future__ import annotations
@@ -30,16 +30,20 @@ from data.plan_records import PlanStatus
 from data.records import BoolArray, FloatArray, IntArray
 from optimizer.baselines import Point, baselines
 from optimizer.frame import Frame
-from optimizer.matrix import Declared, Solved, run
-from optimizer.parts import TAIL, Layout, Prices, fixed_but, layout, month_after, part, price
+from optimizer.matrix import Declared, Matrix, Solved, run
+from optimizer.parts import OPERATION, TAIL, Layout, Prices, fixed_but, layout, month_after, part, price
 
 WHOLE_INTEGERS = 250
 """Models with no more integers are solved whole."""
 ALONGSIDE_INTEGERS = 1500
 """Models with no more are also given to HiGHS whole, beside their parts, on a core of its own."""
+TURNS = 12
+TURN_COLUMNS_PER_S, TURN_LEAST_S, TURN_MOST = 3000.0, 1.0, 0.08
+"""Seconds of the first turn: a model's columns over the first, no less than the second, and no more than this share of
+the time there is, so that even a short search gets to a plan of its own."""
+LAST = "the pools of the last plan"
 TOGETHER = 5
 """Scenarios of a month that one part holds."""
-OPERATION = ("replicas", "open", "flow", "shed", "api", "canary", "maintenance", "zone", "back", "exposed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,11 @@ class Outcome:
     duals: FloatArray | None
     points: tuple[Point, ...] = ()
     """What simpler rules would do, where there was time to ask."""
+    relaxed: float = float("nan")
+    """Value of the linear relaxation."""
+
+
+Parts = dict[tuple[int, int], tuple[float, FloatArray | None]]
 
 
 @dataclass(slots=True)
@@ -62,7 +71,9 @@ class Search:
     """The state of a search: the best point and bound so far, and the clock."""
 
     whole: Layout
+    fine: Layout
     prices: Prices
+    fine_prices: Prices
     gap: float
     seed: int
     begun: float
@@ -71,9 +82,12 @@ class Search:
     bound: float
     x: FloatArray | None = None
     objective: float = float("inf")
-    parts: dict[tuple[int, int], tuple[float, FloatArray | None]] = field(default_factory=dict)
+    parts: Parts = field(default_factory=dict)
+    fine_parts: Parts = field(default_factory=dict)
     """Bound and best point of every part."""
     stop: Callable[[], bool] = lambda: False
+    last: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """Pools that the plan before ran, as values of the whole's columns; empty without one."""
 
     def left(self) -> float:
         return max(self.deadline - time.perf_counter(), 0.0)
@@ -108,29 +122,40 @@ class Search:
 
 
 def search(
-    frame: Frame, declared: Declared, gap: float, seconds: float, seed: int, say: Callable[[str], None]
-) -> Outcome:
-    """The best plan and bound within a time budget."""
+    frame: Frame, declared: Declared, relaxed: Solved, gap: float, seconds: float, seed: int,
+    say: Callable[[str], None], known: Solved | None = None, floor: float = -np.inf,
+) -> Outcome:  # fmt: skip
+    """The best plan and bound within a time budget, from the solved linear relaxation on, a plan that is known already
+    and a bound that is."""
     begun = time.perf_counter()
     deadline = begun + seconds
     matrix = declared.matrix
-    relaxed = run(matrix, relax=True, time_limit_s=seconds, seed=seed)
-    if relaxed.status == "infeasible":
-        return Outcome("infeasible", relaxed.termination, float("nan"), float("nan"), None, None)
+    if relaxed.status in ("infeasible", "error"):
+        return Outcome(relaxed.status, relaxed.termination, float("nan"), float("nan"), None, None)
     limit = max(0.02 * seconds, 0.05)
     points: list[Point] = []
     for point in baselines(frame, declared, relaxed.x, limit, seed):
         points.append(point)
         if time.perf_counter() > begun + 0.15 * seconds:
             break
-    best = min(points, key=lambda point: point.objective, default=None)
+    given = [] if known is None or known.x is None else [Point("the plan so far", known.x, known.objective)]
+    best = min([*points, *given], key=lambda point: point.objective, default=None)
+    last = _last(frame, declared)
     if relaxed.duals is None or int(matrix.integer.sum()) <= WHOLE_INTEGERS:
+        if last.any():
+            begin = run(_below(matrix, declared, last), gap=gap, time_limit_s=0.2 * seconds, seed=seed)
+            if begin.x is not None and (best is None or begin.objective < best.objective):
+                best = Point(LAST, np.where(matrix.integer, np.round(begin.x), begin.x), begin.objective)
+                say(f"  plan {best.objective * 1e3:,.0f} USD ({LAST})")
         left = max(deadline - time.perf_counter(), 0.0)
         start = None if best is None else best.x
-        return _whole(run(matrix, gap=gap, time_limit_s=left, seed=seed, start=start), relaxed, tuple(points), best)
-    whole = layout(frame, matrix, declared.variables, TOGETHER)
-    prices = price(whole, relaxed.duals)
-    state = Search(whole, prices, gap, seed, begun, deadline, say, relaxed.objective)
+        return _whole(
+            run(matrix, gap=gap, time_limit_s=left, seed=seed, start=start), relaxed, tuple(points), best, floor
+        )
+    whole, fine = layout(frame, matrix, declared.variables, TOGETHER)
+    prices, fine_prices = price(whole, relaxed.duals), price(fine, relaxed.duals)
+    state = Search(whole, fine, prices, fine_prices, gap, seed, begun, deadline, say, max(relaxed.objective, floor))
+    state.last = last
     if best is not None:
         state.offer(best.x, best.name)
     cancel, also = threading.Event(), ThreadPoolExecutor(1)
@@ -140,17 +165,36 @@ def search(
         left = max(deadline - time.perf_counter(), 0.0)
         whole_run = also.submit(run, matrix, gap=gap, time_limit_s=left, seed=seed, cancel=cancel)
     try:
-        _in_parts(state, begun, seconds, whole_run)
+        _in_parts(state, seconds, whole_run)
         if whole_run is not None and state.reached() > gap:
             _take(state, whole_run.result())
     finally:
         cancel.set()
         also.shutdown()
     if state.x is None:
-        return Outcome("no_solution", "Time limit reached", float("nan"), state.bound, None, relaxed.duals)
+        why = "Time limit reached before any plan was found"
+        return Outcome("no_solution", why, float("nan"), state.bound, None, relaxed.duals)
     status: PlanStatus = "optimal" if state.reached() <= gap else "feasible"
     termination = "gap reached" if status == "optimal" else "Time limit reached"
-    return Outcome(status, termination, state.objective, state.bound, state.x, relaxed.duals, tuple(points))
+    return Outcome(
+        status, termination, state.objective, state.bound, state.x, relaxed.duals, tuple(points), relaxed.objective
+    )
+
+
+def _last(frame: Frame, declared: Declared) -> FloatArray:
+    """Pools that the plan before ran, as values of the columns `open`; all 0 without such a plan."""
+    found = np.zeros(declared.matrix.columns)
+    for c, variable in enumerate(declared.variables if any(frame.last) else ()):
+        if variable.parent_component().local_name == "open":
+            m, p = variable.index()
+            found[c] = float(p in frame.last[m])
+    return found
+
+
+def _below(matrix: Matrix, declared: Declared, last: FloatArray) -> Matrix:
+    """The matrix with no other pools than those of `last`."""
+    opens = np.array([variable.parent_component().local_name == "open" for variable in declared.variables])
+    return replace(matrix, upper=np.where(opens, np.minimum(last, matrix.upper), matrix.upper))
 
 
 def _take(state: Search, solved: Solved) -> None:
@@ -161,67 +205,114 @@ def _take(state: Search, solved: Solved) -> None:
         state.raise_bound(solved.bound, "whole model")
 
 
-def _in_parts(state: Search, begun: float, seconds: float, whole_run: Future[Solved] | None) -> None:
-    """Steps 2 to 5; ends early when the run of the whole model, if there is one, has ended."""
+def _in_parts(state: Search, seconds: float, whole_run: Future[Solved] | None) -> None:
+    """Steps 2 and 3; ends early when the run of the whole model, if there is one, has ended."""
     gap = state.gap
     state.stop = whole_run.done if whole_run is not None else lambda: False
     threads = 1 if whole_run is not None else min(os.cpu_count() or 1, 2)
+    turn = min(max(state.whole.matrix.columns / TURN_COLUMNS_PER_S, TURN_LEAST_S), TURN_MOST * seconds)
     with ThreadPoolExecutor(threads) as pool:
         _relax_parts(state)
-        _solve_parts(state, pool, share=0.2, gap=0.02)
-        _first_plan(state)
-        _improve(state, until=begun + 0.4 * seconds, rounds=1)
-        _solve_parts(state, pool, share=0.7, gap=gap / 3)
-        _improve(state, until=begun + 0.85 * seconds, rounds=3)
-        _solve_parts(state, pool, share=0.9, gap=gap / 10)
-        _improve(state, until=state.deadline, rounds=10)
+        if state.last.any():
+            roof = np.where(state.whole.name == "open", np.minimum(state.last, state.whole.matrix.upper), np.inf)
+            _first_plan(state, state.last, roof, LAST, turn)
+        areas = (state.fine, state.fine_prices, state.fine_parts)
+        _solve_parts(state, *areas, pool, 2.0 * turn, gap / 5, "areas at prices")
+        _lift(state)
+        for again in range(TURNS):
+            months, closer = (state.whole, state.prices, state.parts), max(gap * 0.5 ** (again - 1), 1e-6)
+            _solve_parts(state, *months, pool, 2.0 * turn, closer, "months at prices")
+            if state.done:
+                return
+            _first_plan(state, *_opened(state), "month by month", turn)
+            _improve(state, until=time.perf_counter() + turn, rounds=2)
+            turn *= 2.0
 
 
-def _whole(solved: Solved, relaxed: Solved, points: tuple[Point, ...], best: Point | None) -> Outcome:
+def enough(point: Solved, relaxed: Solved, bound: float, gap: float, seconds: float) -> Outcome | None:
+    """A known point as the outcome, where it is within the gap of a known bound or there is no time for more."""
+    if point.x is None or not np.isfinite(bound):
+        return None
+    bound = max(bound, relaxed.objective) if relaxed.status == "optimal" else bound
+    reached = (point.objective - bound) / max(abs(point.objective), 1e-9)
+    if reached > gap and seconds > 0.0:
+        return None
+    status: PlanStatus = "optimal" if reached <= gap else "feasible"
+    termination = "gap reached" if status == "optimal" else "Time limit reached"
+    bound = min(bound, point.objective)
+    return Outcome(status, termination, point.objective, bound, point.x, relaxed.duals, (), relaxed.objective)
+
+
+def _whole(solved: Solved, relaxed: Solved, points: tuple[Point, ...], best: Point | None, floor: float) -> Outcome:
     bound = max(solved.bound, relaxed.objective) if np.isfinite(relaxed.objective) else solved.bound
+    bound = max(bound, floor)
     x, objective, status = solved.x, solved.objective, solved.status
     if best is not None and (x is None or best.objective < objective):
         x, objective, status = best.x, best.objective, "optimal" if solved.status == "optimal" else "feasible"
     if x is not None:
         bound = min(bound, objective)
-    return Outcome(status, solved.termination, objective, bound, x, relaxed.duals, points)
+    return Outcome(status, solved.termination, objective, bound, x, relaxed.duals, points, relaxed.objective)
 
 
 def _relax_parts(state: Search) -> None:
     """The parts' own relaxations: together they are worth the whole's, and each whole solution improves on its own."""
-    for month in range(state.whole.months):
-        for group in range(state.whole.scenarios):
-            matrix, _ = part(state.whole, state.prices, month, group)
+    for cut, prices, parts in (
+        (state.whole, state.prices, state.parts),
+        (state.fine, state.fine_prices, state.fine_parts),
+    ):
+        for name in _names(cut):
+            matrix, _ = part(cut, prices, *name)
             relaxed = run(matrix, relax=True, seed=state.seed)
             value = relaxed.objective if relaxed.status == "optimal" else -np.inf
-            state.parts[month, group] = (value, None if relaxed.x is None else relaxed.x)
+            parts[name] = (value, None if relaxed.x is None else relaxed.x)
 
 
-def _solve_parts(state: Search, pool: ThreadPoolExecutor, share: float, gap: float) -> None:
-    """Every part again, those with the loosest bounds first, within a share of what time is left."""
+def _names(cut: Layout) -> list[tuple[int, int]]:
+    return [(m, g) for m in range(cut.months) for g in range(cut.scenarios)]
+
+
+def _solve_parts(
+    state: Search, cut: Layout, prices: Prices, parts: Parts, pool: ThreadPoolExecutor, seconds: float, gap: float,
+    what: str,
+) -> None:  # fmt: skip
+    """Every part again, for so many seconds in all; their sum is a bound."""
     if state.done and state.x is not None:
         return
-    whole = state.whole
-    names = [(m, g) for m in range(whole.months) for g in range(whole.scenarios)]
-    limit = share * state.left() * min(os.cpu_count() or 1, 2) / len(names)
-    stop = time.perf_counter() + share * state.left()
+    names = _names(cut)
+    seconds = min(seconds, state.left())
+    limit = seconds * min(os.cpu_count() or 1, 2) / len(names)
+    stop = time.perf_counter() + seconds
 
     def solved(name: tuple[int, int]) -> tuple[tuple[int, int], Solved | None]:
         left = stop - time.perf_counter()
         if left <= 0.0 or state.stop():
             return name, None
-        matrix, columns = part(whole, state.prices, *name)
+        matrix, columns = part(cut, prices, *name)
         known = state.x if state.x is not None else None
         start = None if known is None else np.where(matrix.integer, np.round(known[columns]), known[columns])
         # Parts that end early leave their time to the rest.
-        return name, run(matrix, gap=gap, time_limit_s=min(1.5 * limit, left), seed=state.seed, start=start)
+        return name, run(matrix, gap=gap, time_limit_s=min(3.0 * limit, left), seed=state.seed, start=start)
 
     for name, answer in pool.map(solved, names):
         if answer is None or not np.isfinite(answer.bound):
             continue
-        before, x = state.parts[name]
-        state.parts[name] = (max(before, answer.bound), x if answer.x is None else answer.x)
-    state.raise_bound(state.prices.rest + sum(value for value, _ in state.parts.values()), "months at prices")
+        before, x = parts[name]
+        parts[name] = (max(before, answer.bound), x if answer.x is None else answer.x)
+    state.raise_bound(prices.rest + sum(value for value, _ in parts.values()), what)
+
+
+def _lift(state: Search) -> None:
+    """A month's part is worth at least what its areas and its supply are together, with the rows between them priced:
+    they are that part with more of it relaxed."""
+    matrix, y = state.whole.matrix, state.prices.duals
+    side = np.where(y > 0, matrix.row_lower, matrix.row_upper)
+    priced = np.where((state.fine.row_part < 0) & (y != 0.0), y * np.where(np.isfinite(side), side, 0.0), 0.0)
+    areas = state.fine.months // state.whole.months
+    for (month, group), (value, x) in state.parts.items():
+        mine = [state.fine_parts[month * areas + area, group][0] for area in range(areas)]
+        together = sum(mine) + float(priced[state.whole.rows_of(month, group)].sum())
+        state.parts[month, group] = (max(value, together), x)
+    state.raise_bound(state.prices.rest + sum(value for value, _ in state.parts.values()), "areas at prices")
 
 
 def _opened(state: Search) -> tuple[FloatArray, FloatArray]:
@@ -244,12 +335,12 @@ def _opened(state: Search) -> tuple[FloatArray, FloatArray]:
     return wanted, ceiling
 
 
-def _first_plan(state: Search) -> None:
-    """Commitments for the pools the parts open; months in order on them; commitments bought anew."""
+def _first_plan(state: Search, wanted: FloatArray, ceiling: FloatArray, what: str, turn: float) -> None:
+    """Commitments for wanted open pools; months in order on them, pools up to the ceiling; commitments bought anew.
+    Takes a few turns of seconds at most."""
     whole, matrix = state.whole, state.whole.matrix
     if state.left() <= 0.0:
         return
-    wanted, ceiling = _opened(state)
     opens = whole.name == "open"
     fixed = replace(
         matrix,
@@ -257,14 +348,15 @@ def _first_plan(state: Search) -> None:
         upper=np.where(opens, np.minimum(wanted, matrix.upper), matrix.upper),
         integer=matrix.integer & (whole.name == "buy"),
     )
-    bought = run(fixed, gap=1e-3, time_limit_s=0.3 * state.left(), seed=state.seed)
+    bought = run(fixed, gap=1e-3, time_limit_s=min(turn, 0.3 * state.left()), seed=state.seed)
     if bought.x is None:
         # Pools that only a commitment could feed may not all open at once: let commitments alone decide.
-        bought = run(replace(matrix, integer=fixed.integer), gap=1e-3, time_limit_s=0.3 * state.left(), seed=state.seed)
+        limit = min(turn, 0.3 * state.left())
+        bought = run(replace(matrix, integer=fixed.integer), gap=1e-3, time_limit_s=limit, seed=state.seed)
     if bought.x is None:
         return
     x = np.where(fixed.integer, np.round(bought.x), bought.x)
-    limit = 0.5 * state.left() / whole.months
+    limit = min(2.0 * turn, 0.5 * state.left()) / whole.months
     for month in range(whole.months):
         answer = None
         for roof in (ceiling, np.full(matrix.columns, np.inf)):
@@ -275,7 +367,7 @@ def _first_plan(state: Search) -> None:
         if answer is None or answer.x is None:
             return
         x[columns] = np.where(sub.integer, np.round(answer.x), answer.x)
-    state.offer(_settled(state, x), "month by month")
+    state.offer(_settled(state, x), what)
 
 
 def _settled(state: Search, x: FloatArray) -> FloatArray | None:
@@ -293,10 +385,10 @@ def _put(x: FloatArray, columns: IntArray, integer: BoolArray, values: FloatArra
 
 
 def _neighbourhoods(whole: Layout) -> Iterator[tuple[str, BoolArray]]:
-    """Columns that are freed together: each LLM over all months with its supply, each month on its commitments."""
+    """Columns that are freed together: each area over all months with its supply, each month on its commitments."""
     supply = ~np.isin(whole.name, OPERATION)
-    for llm in range(int(whole.llm.max()) + 1):
-        yield "one LLM over all months", supply | (whole.llm == llm)
+    for area in range(int(whole.area.max()) + 1):
+        yield "one area over all months", supply | (whole.area == area)
     loose = np.isin(whole.name, ("start", *TAIL))
     for month in range(whole.months):
         yield "one month", ((whole.month == month) & (whole.name != "committed")) | loose

@@ -79,6 +79,7 @@ def corrected_forecast(forecast: Forecast, corrections: Sequence[Correction]) ->
         forecast,
         series=series,
         demand=_demand(forecast.demand, told),
+        fresh=None if forecast.fresh is None else _demand(forecast.fresh, told),
         notes=(*forecast.notes, *(f"{one.kind} correction: {_target(one)}: {_values(one)}" for one in told)),
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 from data.ledger.records import Correction
 from data.records import FloatArray, SeriesKey
 from reconcile.capacity import CapacityScore, more_short_than_stated
-from reconcile.drift import LEAST_DAYS
+from reconcile.drift import LEAST_DAYS, SUP_F_5_PERCENT
 from reconcile.fleet import Reconciliation
 from reconcile.series import SeriesScore
 
@@ -43,7 +43,10 @@ def _level(scenario: str, one: SeriesScore, until: str) -> Correction | None:
         return None
     since = str((one.track_start + np.timedelta64(d.since, "D")).astype("datetime64[h]"))
     direction = "over" if d.ratio < 1 else "under"
-    shift = f"level shift, sup F {d.shift_statistic:.1f} (8.85 is 5 %)" if d.since else "no single break stands out"
+    shift = "no single break stands out"
+    if d.shift_statistic >= SUP_F_5_PERCENT:
+        told = "level shift" if d.since else "a break too small or too fresh to be measured by itself"
+        shift = f"{told}, sup F {d.shift_statistic:.1f} ({SUP_F_5_PERCENT} is 5 %)"
     return Correction(
         scenario,
         "level",

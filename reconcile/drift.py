@@ -13,18 +13,21 @@ TRACKING_LIMIT = 4.0
 """Brown (1963): a tracking signal beyond this many mean absolute deviations is acted upon."""
 SUP_F_5_PERCENT = 8.85
 """Andrews (1993), table 1: 5 % critical value of sup F, one parameter, trimming 15 %."""
+LEAST_SHIFT = 0.02
+"""A break smaller than this changes nothing that is planned, however sure it is."""
 LEAST_DAYS = 7
+"""A level is measured on a week at least: days of the week differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
     """What the daily errors of a track of forecasts say.
 
-    ratio: actual over forecast since `since` (a position among the days: 0, or where the level shifted);
-    tracking_signal: cumulative error over mean absolute deviation, positive where actuals exceed; chance: probability
-    of a tracking signal at least as large without any bias, daily errors being independent; shift_statistic: sup F of
-    one shift in level. severity: none, watch (tracking signal beyond its limit), alarm (that and chance under 5 %, or a
-    level shift at 5 %).
+    ratio: actual over forecast since `since` (a position among the days: 0, or where the level shifted a week ago or
+    earlier); tracking_signal: cumulative error over mean absolute deviation, positive where actuals exceed; chance:
+    probability of a tracking signal at least as large without any bias, daily errors being independent;
+    shift_statistic: sup F of one shift in level. severity: none, watch (tracking signal beyond its limit), alarm (that
+    and chance under 5 %, or a level shift at 5 %).
     """
 
     days: int
@@ -77,15 +80,18 @@ def level_shift(log_ratio: FloatArray) -> tuple[int, float]:
 def drift(actual: FloatArray, forecast: FloatArray) -> Drift:
     """The drift of a track of whole days, both [days]: what happened, and what was last said before it.
 
-    A level shift found at 5 % is where the ratio starts; otherwise the whole track counts.
+    A level shift found at 5 % is where the ratio starts once a week has passed since; otherwise the whole track counts:
+    a break that noise made must not hide a bias of the whole, and one of yesterday cannot be measured yet.
     """
     n = len(actual)
     if n == 0 or forecast.sum() <= 0:
         return Drift(n, 1.0, 0, 0.0, 1.0, 0.0, "none")
     floor = 1e-3 * max(float(actual.mean()), float(forecast.mean()), 1e-9)
-    where, statistic = level_shift(np.log(np.maximum(actual, floor) / np.maximum(forecast, floor)))
-    shifted = statistic >= SUP_F_5_PERCENT
-    since = where if shifted else 0
+    log_ratio = np.log(np.maximum(actual, floor) / np.maximum(forecast, floor))
+    where, statistic = level_shift(log_ratio)
+    size = abs(float(log_ratio[where:].mean() - log_ratio[:where].mean())) if where else 0.0
+    shifted = statistic >= SUP_F_5_PERCENT and size > math.log1p(LEAST_SHIFT)
+    since = where if shifted and n - where >= LEAST_DAYS else 0
     signal, chance = tracking_signal(actual, forecast)
     severity = "none"
     if abs(signal) > TRACKING_LIMIT:

@@ -1,4 +1,4 @@
-"""All series together, and summed by LLM, request class and region."""
+"""All series together, and summed by LLM, request class, region and tenant."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ EVERYTHING = ("all", "everything")
 
 @dataclass(frozen=True, slots=True)
 class GroupScore:
-    """One LLM, class, region, or all of it. members: its series scored one by one, errors added up; total: their sum
-    scored as one series, by grain (hour, day, month), where errors of members cancel."""
+    """One LLM, class, region, tenant, or all of it. members: its series scored one by one, errors added up; total:
+    their sum scored as one series, by grain (hour, day, month), where errors of members cancel."""
 
     dimension: str
     name: str
@@ -63,10 +63,12 @@ def _added(one: FloatArray, other: FloatArray) -> FloatArray:
 def reconcile_fleet(
     source: Iterable[tuple[SeriesKey, tuple[Vintage, ...], Actual | None]],
     corrected_until: Mapping[SeriesKey, np.datetime64] | None = None,
+    tenants: Mapping[str, str] | None = None,
 ) -> Reconciliation:
     """Scores of everything that a source yields, series by series; only sums are kept in memory.
 
-    corrected_until: by series, the last hour behind a correction in force (see reconcile_series).
+    corrected_until: by series, the last hour behind a correction in force (see reconcile_series); tenants: request
+    class to tenant, where it has one.
     """
     in_force = corrected_until or {}
     series: list[SeriesScore] = []
@@ -83,6 +85,8 @@ def reconcile_fleet(
             continue
         until = max(until, str(actual.end - np.timedelta64(1, "h")))
         groups = [*asdict(key).items(), EVERYTHING]
+        if tenants and key.request_class in tenants:
+            groups.append(("tenant", tenants[key.request_class]))
         for group in groups:
             members.setdefault(group, []).append(len(series))
         series.append(found)

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from configs.catalog_schema import Correction
+from configs.schema import Scenario
+from data.cost_records import CostReport
+from data.curve_records import ServiceCurve
 from data.forecast_records import Forecast
 from data.history import TrafficHistory
+from data.memory_records import MemoryBreakdown
 from data.plan_records import FleetPlan, FleetProblem
 from data.records import CapacityTable
 from data.replay_records import Replay
 from data.workload import WorkloadStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a plan says otherwise than the one before it, and why; since is the run before, empty for a first plan."""
+
+    since: str = ""
+    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +43,19 @@ class PlanBundle:
     problem: FleetProblem
     plan: FleetPlan
     replay: Replay
+    costs: CostReport
     volume_multipliers: Mapping[str, float]
     provenance: Mapping[str, Any]
+    scenario: Scenario
+    memory: tuple[MemoryBreakdown, ...] = ()
+    """Of every configuration in the plan, at the mean request."""
+    curves: tuple[ServiceCurve, ...] = ()
+    """Of the configurations with the most GPUs, for the classes mixed as on their largest pool."""
+    calibration: tuple[Correction, ...] = ()
+    """What the scenario's calibration files change about step times."""
+    changes: Changes = field(default_factory=Changes)
+    reconciled: str = ""
+    """When what was planned was last set against what happened; empty: never."""
 
     @property
     def unserved(self) -> tuple[str, ...]:

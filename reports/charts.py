@@ -23,8 +23,14 @@ from reports.machine import usd_per_million_requests
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442",
 )  # fmt: skip
+STEADY = "steady load"
+BANDS = {
+    STEADY: BLUE, "failure (N+k)": ORANGE, "rollout": GREEN, "canary": SKY, "maintenance": PURPLE, "warm": YELLOW,
+    "zone": RED, "region": "#999999",
+}  # fmt: skip
+"""Replicas by purpose."""
 INK, GRID = "#111111", "#dddddd"
-WIDE, NARROW = 760, 300
+WIDE, NARROW = 960, 340
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,11 @@ def _svg(chart: Any, width: int) -> str:
         "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": 12},
     }  # fmt: skip
     svg = str(vl_convert.vegalite_to_svg(spec))
-    svg = svg.replace(f'"{INK}"', '"currentColor"').replace(f'"{GRID}"', '"var(--grid)"')
+    svg = (
+        svg.replace(f'"{INK}"', '"currentColor"')
+        .replace(f'"{GRID}"', '"var(--grid)"')
+        .replace(f'"{BLUE}"', '"var(--blue)"')
+    )
     # The figure around it carries the accessible name; two copies of one would be read twice.
     return re.sub(r"<svg ", '<svg aria-hidden="true" focusable="false" ', svg, count=1)
 
@@ -67,15 +77,21 @@ def picture(title: str, caption: str, build: Callable[[int], Any]) -> Picture:
     return Picture(title, caption, _svg(build(WIDE), WIDE), _svg(build(NARROW), NARROW))
 
 
+def band_scale(shown: set[str]) -> Any:
+    """The colours of the purposes that are shown."""
+    known = [name for name in BANDS if name in shown]
+    return alt.Scale(domain=known, range=[BANDS[name] for name in known])
+
+
 def demand_fans(bundle: PlanBundle, most: int = 4) -> list[Picture]:
     """History and forecast of the largest series, by day, with the 80 % and 98 % bands the levels allow."""
     ranked = sorted(bundle.forecast.series, key=lambda one: -one.monthly_total[0].sum())[:most]
-    return [_fan(bundle, one) for one in ranked]
+    return [fan(bundle.history.frame, one) for one in ranked]
 
 
-def _fan(bundle: PlanBundle, one: SeriesForecast) -> Picture:
+def fan(frame: pd.DataFrame, one: SeriesForecast) -> Picture:
+    """History and forecast of one series by day; frame: the history of all."""
     key, levels = one.key, np.asarray(one.levels)
-    frame = bundle.history.frame
     mine = frame[(frame.llm == key.llm) & (frame.request_class == key.request_class) & (frame.region == key.region)]
     past = (mine.set_index("ts")["requests"].resample("D").mean() / 3600).dropna().reset_index()
     past["ts"] = past["ts"].dt.tz_convert(None)
@@ -116,21 +132,15 @@ def fleet_by_purpose(bundle: PlanBundle) -> Picture | None:
     rows = [
         {"month": p.month, "region": p.region, "purpose": name, "order": order, "GPUs": n * p.configuration.gpus}
         for p in bundle.plan.pools
-        for order, (name, n) in enumerate(
-            (
-                ("steady load", p.steady_replicas),
-                ("failure reserve", p.failure_replicas),
-                ("rollout", p.rollout_replicas),
-            )
-        )
+        for order, (name, n) in enumerate({STEADY: p.steady_replicas, **p.reserve}.items())
         if n
     ]
     if not rows:
         return None
     frame = pd.DataFrame(rows).groupby(["month", "region", "purpose", "order"], as_index=False)["GPUs"].sum()
     total = frame.groupby("month")["GPUs"].sum()
-    reserve = frame[frame.purpose != "steady load"]["GPUs"].sum() / frame["GPUs"].sum()
-    title = f"{total.max():,} GPUs in the largest month, {reserve:.0%} of them in reserve for failures and rollouts"
+    reserve = frame[frame.purpose != STEADY]["GPUs"].sum() / frame["GPUs"].sum()
+    title = f"{total.max():,} GPUs in the largest month, {reserve:.0%} of them in reserve"
 
     def build(width: int) -> Any:
         regions = list(frame.region.unique())
@@ -144,7 +154,7 @@ def fleet_by_purpose(bundle: PlanBundle) -> Picture | None:
                 color=alt.Color(
                     "purpose:N",
                     title=None,
-                    scale=alt.Scale(domain=["steady load", "failure reserve", "rollout"], range=[BLUE, ORANGE, GREEN]),
+                    scale=band_scale(set(frame.purpose)),
                 ),
                 order="order:Q",
             )

@@ -17,6 +17,7 @@ import pandas as pd
 from data.records import Configuration
 from data.units import SECONDS_PER_HOUR
 from reports.bundle import PlanBundle
+from reports.cost_tables import cost_document, cost_frames
 
 SCHEMA_ID = "fleetcast.plan/1"
 SCHEMA_FILE = Path(__file__).parent / "schema" / "plan.schema.json"
@@ -82,6 +83,7 @@ def plan_document(bundle: PlanBundle) -> dict[str, Any]:
             for pool in plan.pools
         ],
         "costs": [asdict(one) | {"cash_usd": one.cash_usd} for one in plan.costs],
+        "full_cost": cost_document(bundle.costs),
         "scenarios": [
             {"probability": float(p), "cash_usd": usd}
             for p, usd in zip(problem.demand.probabilities, plan.scenario_usd, strict=False)
@@ -97,8 +99,16 @@ def plan_document(bundle: PlanBundle) -> dict[str, Any]:
         },
         "baselines": [asdict(one) for one in plan.baselines],
         "rule_prices": [asdict(one) for one in plan.rule_prices],
+        "stochastic": None
+        if plan.stochastic is None
+        else asdict(plan.stochastic) | {"value_usd": plan.stochastic.value_usd},
+        "fresh_scenarios": None if plan.sample is None else asdict(plan.sample),
+        "procurement": asdict(plan.procurement)
+        | {"coverage": [asdict(one) | {"coverage": one.coverage} for one in plan.procurement.coverage]},
         "shortfalls": [asdict(one) for one in plan.shortfalls],
         "binding_constraints": [asdict(one) for one in plan.binding],
+        "marginal_costs": [asdict(one) for one in plan.marginal],
+        "conflicting_rules": list(plan.conflict),
         "rejected": [
             {
                 "configuration": one.configuration.label,
@@ -177,13 +187,44 @@ def frames(bundle: PlanBundle) -> dict[str, pd.DataFrame]:
         }
         for pool in bundle.plan.pools
     ]  # fmt: skip
+    series = [
+        {
+            "llm": one.key.llm, "request_class": one.key.request_class, "region": one.key.region, "month": month,
+            "level": level, "requests": float(one.monthly_total[m, i]), "peak_hour": float(one.monthly_peak_hour[m, i]),
+        }
+        for one in bundle.forecast.series
+        for m, month in enumerate(one.months)
+        for i, level in enumerate(one.levels)
+    ]  # fmt: skip
+    replay = [
+        asdict(row.configuration)
+        | {
+            "region": row.region, "month": row.month, "situation": row.situation, "replicas": row.replicas,
+            "rps": row.rps, "request_class": one.name, "ttft_p50_s": one.ttft.p50_s, "ttft_p95_s": one.ttft.p95_s,
+            "ttft_p99_s": one.ttft.p99_s, "tpot_p50_s": one.tpot.p50_s, "tpot_p95_s": one.tpot.p95_s,
+            "tpot_p99_s": one.tpot.p99_s, "within_slo": one.within_slo, "holds": row.holds, "breaks": row.breaks,
+        }
+        for row in bundle.replay.rows
+        for one in row.classes
+    ]  # fmt: skip
     return {
+        "forecast": pd.DataFrame(series),
+        "replay": pd.DataFrame(replay),
+        "prices": pd.DataFrame([_flat(asdict(one)) for one in bundle.problem.offers]),
         "pools": pd.DataFrame(pools),
         "purchases": pd.DataFrame([asdict(one) for one in bundle.plan.purchases]),
         "costs": pd.DataFrame([asdict(one) | {"cash_usd": one.cash_usd} for one in bundle.plan.costs]),
         "demand": pd.DataFrame(rows),
         "capacity": pd.DataFrame(capacity),
-    }
+    } | cost_frames(bundle.costs)
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without nesting: `source` becomes source_citation and source_as_of."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        flat |= {f"{name}_{inner}": one for inner, one in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def usd_per_million_requests(usd_per_gpu_h: float, gpus: int, operating_rps: float) -> float:

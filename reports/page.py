@@ -5,14 +5,20 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from reports import charts, tables
+from reports import charts, decision, fleet_tables, tables
+from reports.answers import answers
 from reports.bundle import PlanBundle
+from reports.capacity_chart import capacity_against_demand
+from reports.cost_chart import cost_waterfall
+from reports.cost_tables import cost_tables
+from reports.curve_pictures import curve_pictures
 from reports.tables import usd
 
+SHOWN = 8
+"""Lines of the decision on the first screen; the rest is folded."""
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -62,32 +68,54 @@ def banners(bundle: PlanBundle) -> list[str]:
 
 
 def cards(bundle: PlanBundle) -> list[tuple[str, str, str]]:
-    """Label, figure and one line of context."""
-    plan, problem = bundle.plan, bundle.problem
+    """Label, figure and one line of context: what the meeting asks first."""
+    plan = bundle.plan
     if not plan.costs:
         return [("Status", plan.stats.status, plan.stats.termination)]
-    cash = [cost.cash_usd for cost in plan.costs]
-    usds, p = np.asarray(plan.scenario_usd), problem.demand.probabilities
-    order = np.argsort(usds)
-    cumulative = np.cumsum(p[order])
-    p95 = float(usds[order][min(int(np.searchsorted(cumulative, 0.95 - 1e-9)), len(usds) - 1)])
-    lost = sum(s.worst_rps for s in plan.shortfalls)
-    served = f"all protected demand up to the {problem.planning_quantile:.0%} scenario"
-    return [
-        (
-            "Cash a month, expected",
-            f"{usd(float(np.mean(cash)))} USD",
-            f"{min(cash):,.0f} to {max(cash):,.0f} by month",
-        ),
-        ("Cash of the horizon", f"{usd(sum(cash))} USD", f"p95 over demand scenarios {usd(p95)} USD"),
-        (
-            "Served",
-            "yes" if not bundle.unserved else "not all",
-            served if not plan.shortfalls else f"{lost:,.3g} req/s short at worst in {len(plan.shortfalls)} blocks",
-        ),
-        replay_card(bundle),
-        ("Proven gap", f"{plan.stats.gap:.2%}", f"bound {usd(plan.stats.bound_usd)} USD, {plan.stats.status}"),
-    ]
+    return [cost_card(bundle), risk_card(bundle), order_card(bundle), run_out_card(bundle), replay_card(bundle)]
+
+
+def cost_card(bundle: PlanBundle) -> tuple[str, str, str]:
+    """The horizon's cash at P50, with P90 and P95, against the budget."""
+    found, over = decision.cost_quantiles(bundle), decision.over_budget(bundle)
+    budget = bundle.problem.budget_usd_per_month
+    against = "no budget declared"
+    if budget is not None and over is not None:
+        against = f"budget {usd(budget * len(bundle.plan.costs))}, passed with a chance of {over:.0%}"
+    detail = f"P90 {usd(found['P90'])}, P95 {usd(found['P95'])}, expected {usd(found['expected'])}; {against}"
+    return ("Cash of the horizon, P50", f"{usd(found['P50'])} USD", detail)
+
+
+def risk_card(bundle: PlanBundle) -> tuple[str, str, str]:
+    """How likely the peak passes the steady capacity, and the reserves too."""
+    beyond_steady, beyond_all = decision.shortfall_risk(bundle)
+    if bundle.unserved:
+        return ("Risk of shortfall", "certain", f"{', '.join(bundle.unserved)} cannot be served in full")
+    return (
+        "Risk of shortfall",
+        f"{beyond_all:.0%}",
+        f"of the demand scenarios pass all capacity at their peak; {beyond_steady:.0%} need a reserve",
+    )
+
+
+def order_card(bundle: PlanBundle) -> tuple[str, str, str]:
+    """The first deadline."""
+    due = [one for one in decision.decisions(bundle) if one.action == "buy now"]
+    if not due:
+        return ("First order due", "none", "nothing has to be ordered before the next plan")
+    first = min(due, key=lambda one: one.order_by)
+    left = decision.days_left(first.order_by, str(bundle.provenance["begun"]))
+    return ("First order due", first.order_by, f"{left}: {first.gpus:,} {first.gpu} in {first.region}, {first.option}")
+
+
+def run_out_card(bundle: PlanBundle) -> tuple[str, str, str]:
+    """Which commitment or quota runs out first."""
+    outs = sorted(bundle.plan.procurement.run_outs, key=lambda one: one.month)
+    if not outs:
+        return ("Runs out first", "nothing", "no quota or held commitment at this growth")
+    first = outs[0]
+    more = f"; {len(outs) - 1} more below" if len(outs) > 1 else ""
+    return ("Runs out first", first.month, f"{fleet_tables.run_out_words(first)}{more}")
 
 
 def replay_card(bundle: PlanBundle) -> tuple[str, str, str]:
@@ -115,18 +143,27 @@ def render(bundle: PlanBundle) -> str:
         lstrip_blocks=True,
     )
     months = bundle.problem.demand.months
+    begun, decided = str(bundle.provenance["begun"]), tables.decisions(bundle)
     return environment.get_template("report.html.j2").render(
         b=bundle,
         css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         span=f"{months[0]} to {months[-1]}",
+        begun=begun,
         headline=headline(bundle),
         banners=banners(bundle),
         cards=cards(bundle),
+        decisions=tables.without_empty(tables.DECIDE, decided[:SHOWN], (4, 5, 6, 9)),
+        undecided=tables.without_empty(tables.DECIDE, decided[SHOWN:], (4, 5, 6, 9)),
+        answers=answers(bundle),
         residual=f"{bundle.problem.residual_value:.0%}",
         t=tables.everything(bundle),
         fans=charts.demand_fans(bundle),
+        against=capacity_against_demand(bundle),
         fleet=charts.fleet_by_purpose(bundle),
         configurations=charts.configurations(bundle),
+        curves=curve_pictures(bundle.curves),
+        waterfall=cost_waterfall(bundle.costs),
+        cost=cost_tables(bundle.costs),
         spread=charts.cost_by_scenario(bundle),
         notes=notes(bundle),
         version=metadata.version("fleetcast"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from markupsafe import Markup
 
 from reports.charts import BLUE, GREEN, INK, ORANGE, Picture, picture
 from reports.page import TEMPLATES
+
+NUMBER = re.compile(r"(?:[+-]?[\d,.]+(?: ?%)?)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A table with its heading."""
+    """A table with its heading; prose: its last column is text that may wrap."""
 
     heading: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    prose: bool = False
+
+    @property
+    def numeric(self) -> frozenset[int]:
+        """Columns that hold numbers only: they stand right-aligned."""
+        columns = list(zip(*self.rows, strict=True))
+        return frozenset(i for i, cells in enumerate(columns) if any(cells) and all(map(NUMBER.fullmatch, cells)))
 
 
 def waterfall_frame(planned: float, actual: float, steps: Sequence[Step]) -> pd.DataFrame:
@@ -63,8 +73,8 @@ def waterfall(what: str, unit: str, planned: float, actual: float, steps: Sequen
     frame = waterfall_frame(planned, actual, steps)
     told = [step for step in steps if step.measured and step.amount != 0.0]
     largest = max(told, key=lambda step: abs(step.amount), default=None)
-    title = f"{what}: {planned:,.0f} planned, {actual:,.0f} {unit}" + (
-        "" if largest is None else f"; most of it {largest.label} ({largest.amount:+,.0f})"
+    title = f"{what[:1].upper()}{what[1:]}: {actual:,.0f} {unit} against {planned:,.0f} planned" + (
+        "" if largest is None else f"; the largest cause is {largest.label} ({largest.amount:+,.0f})"
     )
     order = frame["label"].tolist()
     unheard = [step.label for step in steps if not step.measured]
@@ -77,13 +87,15 @@ def waterfall(what: str, unit: str, planned: float, actual: float, steps: Sequen
             scale=alt.Scale(domain=["total", "more", "less"], range=[BLUE, ORANGE, GREEN]),
             legend=alt.Legend(title=None),
         )
-        bars = base.mark_bar().encode(x=alt.X("start:Q", title=unit), x2="end:Q", color=colour)
+        bars = base.mark_bar().encode(
+            x=alt.X("start:Q", title=unit, axis=alt.Axis(tickCount=max(width // 150, 2))), x2="end:Q", color=colour
+        )
         labels = (
             base.mark_text(align="left", dx=4, color=INK)
             .encode(x=alt.X("right:Q"), text="text:N")
             .transform_calculate(right="max(datum.start, datum.end)")
         )
-        return (bars + labels).properties(width=width - 200, height=26 * len(frame))
+        return (bars + labels).properties(width=width - 190, height=26 * len(frame))
 
     return picture(title, caption, build)
 

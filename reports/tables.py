@@ -2,18 +2,70 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from data.plan_records import Pool
+from reports import fleet_tables
+from reports.assumptions import STALE_DAYS, age_days, assumptions
 from reports.bundle import PlanBundle
+from reports.decision import days_left
+from reports.decision import decisions as decided
 from reports.machine import requests_in
 
 Rows = list[tuple[str, ...]]
+DECIDE = ("Do", "GPU", "Region", "How", "GPUs", "USD a GPU-hour", "USD", "Order by", "From", "Regret, USD", "Why")
 
 
 def usd(value: float) -> str:
     """Whole dollars with thousands separators."""
     return f"{value:,.0f}"
+
+
+def decisions(bundle: PlanBundle) -> Rows:
+    """What to do, GPU by GPU: the first table of the report."""
+    begun = str(bundle.provenance["begun"])
+    return [
+        (
+            one.action, one.gpu, one.region, one.option.replace("_", " "), f"{one.gpus:,}" if one.gpus else "",
+            f"{one.usd_per_gpu_h:.2f}", usd(one.usd) if one.usd else "",
+            f"{one.order_by} ({days_left(one.order_by, begun)})" if one.order_by else "", one.starts,
+            _regret(one.regret_usd),
+            one.why,
+        )
+        for one in decided(bundle)
+    ]  # fmt: skip
+
+
+def without_empty(head: Sequence[str], rows: Rows, numeric: Sequence[int]) -> tuple[list[str], Rows, list[int]]:
+    """A table without the columns in which no row says anything."""
+    kept = [i for i in range(len(head)) if any(row[i] for row in rows)]
+    return (
+        [head[i] for i in kept],
+        [tuple(row[i] for i in kept) for row in rows],
+        [kept.index(i) for i in numeric if i in kept],
+    )
+
+
+def _regret(value: float | None) -> str:
+    if value is None:
+        return ""
+    return usd(value) if math.isfinite(value) else "no other supply"
+
+
+def assumed(bundle: PlanBundle) -> Rows:
+    """What production can contradict, with source and age."""
+    today = date.fromisoformat(str(bundle.provenance["begun"])[:10])
+    rows: Rows = []
+    for one in assumptions(bundle):
+        if one["kind"] == "price":
+            continue
+        age = age_days(str(one["as_of"]), today)
+        told = "no date" if age is None else f"{age} days" + (", stale" if age > STALE_DAYS[one["kind"]] else "")
+        rows.append((one["kind"], one["name"], f"{one['value']:,.4g} {one['unit']}", one["as_of"], told, one["source"]))
+    return rows
 
 
 def commitments(bundle: PlanBundle) -> Rows:
@@ -136,6 +188,11 @@ def costs(bundle: PlanBundle) -> Rows:
     return rows
 
 
+def _aged(as_of: str, provenance: Mapping[str, Any]) -> str:
+    age = age_days(as_of, date.fromisoformat(str(provenance["begun"])[:10]))
+    return as_of if age is None else f"{as_of} ({age} days)"
+
+
 def everything(bundle: PlanBundle) -> dict[str, Any]:
     """All tables of the page by name."""
     plan, problem = bundle.plan, bundle.problem
@@ -144,6 +201,15 @@ def everything(bundle: PlanBundle) -> dict[str, Any]:
     provenance = bundle.provenance
     return {
         "commitments": commitments(bundle),
+        "assumed": assumed(bundle),
+        "runners_up": fleet_tables.runners_up(bundle),
+        "memory": fleet_tables.memory(bundle),
+        "operating": fleet_tables.operating(bundle),
+        "admission": fleet_tables.admission(bundle),
+        "thresholds": fleet_tables.thresholds(bundle),
+        "run_outs": fleet_tables.run_outs(bundle),
+        "commitments_used": fleet_tables.commitments_used(bundle),
+        "quotas": fleet_tables.quotas(bundle),
         "on_demand": on_demand(bundle),
         "shortfalls": shortfalls(bundle),
         "binding": binding(bundle),
@@ -178,7 +244,7 @@ def everything(bundle: PlanBundle) -> dict[str, Any]:
         "prices": [
             (
                 o.gpu, o.region, o.option, f"{o.usd_per_gpu_h:.4f}", f"{o.provider}/{o.provider_region}",
-                o.source.as_of, o.quality.replace("_", "-"), o.source.citation,
+                _aged(o.source.as_of, provenance), o.quality.replace("_", "-"), o.source.citation,
             )
             for o in problem.offers
         ],

@@ -17,6 +17,7 @@ from data.ledger.tables import HEAD
 T = TypeVar("T")
 Ledger = Engine
 """An open ledger, as the rooms above name it."""
+MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_S = 60.0
 ATTEMPTS = 5
 LOCK = 0x464C4545
@@ -99,7 +100,7 @@ def migrate(engine: Engine) -> None:
         from alembic.util import CommandError
 
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.set_main_option("script_location", str(MIGRATIONS))
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, Table, func, select
 
 from configs.errors import InputError
 from data.ledger import tables
@@ -16,6 +17,9 @@ from data.ledger.content import get, unpack
 from data.ledger.records import Actual, Correction, CorrectionLine, RunLine, Vintage, series_key
 from data.records import SeriesKey
 
+BLOBS_AT_ONCE = 50
+DAMAGE = (InputError, zlib.error, ValueError)
+"""What reading a damaged content can raise."""
 SERIES_AT_ONCE = 20
 """Series read in one go: bounds memory, and a database answers few large questions faster than many small ones."""
 
@@ -160,23 +164,38 @@ def verify(engine: Engine) -> tuple[str, ...]:
 
     def work(connection: Connection) -> tuple[str, ...]:
         faults: list[str] = []
-        for key in connection.execute(select(tables.blob.c.sha256)).scalars().all():
-            try:
-                get(connection, [key])
-            except Exception as error:  # noqa: BLE001 - any damage is what is looked for here
-                faults.append(f"blob {key[:12]}: {error}")
+        keys = connection.execute(select(tables.blob.c.sha256).order_by(tables.blob.c.sha256)).scalars().all()
+        for start in range(0, len(keys), BLOBS_AT_ONCE):
+            faults += _damaged(connection, keys[start : start + BLOBS_AT_ONCE])
+        entries = _by_run(connection, tables.entry, "role", "name", "sha256")
+        vintages = _by_run(connection, tables.vintage, "series", "sha256")
         for row in connection.execute(select(tables.run)).mappings().all():
-            manifest = json.loads(get(connection, [row["manifest"]])[row["manifest"]])
-            entries = connection.execute(
-                select(tables.entry.c.role, tables.entry.c.name, tables.entry.c.sha256).where(
-                    tables.entry.c.run_id == row["id"]
-                )
-            )
-            vintages = connection.execute(
-                select(tables.vintage.c.series, tables.vintage.c.sha256).where(tables.vintage.c.run_id == row["id"])
-            )
-            if sorted(map(list, entries)) != manifest["entries"] or sorted(map(list, vintages)) != manifest["vintages"]:
+            try:
+                manifest = json.loads(get(connection, [row["manifest"]])[row["manifest"]])
+            except DAMAGE as error:
+                faults.append(f"run {row['id']}: {error}")
+                continue
+            there = entries.get(row["id"], []), vintages.get(row["id"], [])
+            if tuple(map(sorted, there)) != (manifest["entries"], manifest["vintages"]):
                 faults.append(f"run {row['id']}: its rows are not those of its manifest")
         return tuple(faults)
 
     return reading(engine, work)
+
+
+def _damaged(connection: Connection, keys: Sequence[str]) -> list[str]:
+    """Faults among these contents: read together, and one by one where something is wrong."""
+    try:
+        get(connection, keys)
+    except DAMAGE as error:
+        if len(keys) == 1:
+            return [f"blob {keys[0][:12]}: {error}"]
+        return [fault for key in keys for fault in _damaged(connection, [key])]
+    return []
+
+
+def _by_run(connection: Connection, table: Table, *names: str) -> dict[str, list[list[str]]]:
+    found: dict[str, list[list[str]]] = {}
+    for run_id, *values in connection.execute(select(table.c.run_id, *(table.c[name] for name in names))):
+        found.setdefault(run_id, []).append(values)
+    return found

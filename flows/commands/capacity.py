@@ -9,11 +9,20 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from flows.commands.options import EXIT_BAD_INPUT, EXIT_INFEASIBLE, ConfigOption, DataOption, JsonOption, terminal
+from flows.commands.options import (
+    EXIT_BAD_INPUT,
+    EXIT_INFEASIBLE,
+    CalibrationOption,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    terminal,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
+    app.command(epilog="Example: `fleetcast replay runs/RUN --trace day.csv --class chat`")(replay)
     app.command(epilog="Example: `fleetcast size --llm Llama-3.1-70B --gpu H100-SXM --precision fp8 --tp 4`")(size)
     app.command(epilog="Example: `fleetcast curve --class chat --gpu H100-SXM --precision fp8 --tp 4 --out curve`")(
         curve
@@ -21,6 +30,42 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: `fleetcast loadtest results/ --gpu H100-SXM --llm Llama-3.1-8B --out calibration`")(
         loadtest
     )
+
+
+def replay(
+    run: Annotated[Path, typer.Argument(help="A run folder that `fleetcast plan` wrote.")],
+    trace: Annotated[
+        Path | None, typer.Option(help="A trace of any known format, or an ingested dataset; else drawn requests.")
+    ] = None,
+    request_class: Annotated[str | None, typer.Option("--class", help="Which class the trace stands for.")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="YAML that names the columns of a request log.")] = None,
+    load: Annotated[float, typer.Option(min=0.01, help="Multiple of the planned peak.")] = 1.0,
+    minutes: Annotated[float, typer.Option(min=1.0, help="How long; the busiest so many of the trace.")] = 60.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same requests.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Play a peak hour against the planned fleet, request by request: whole, with a loss on the way, in a rollout."""
+    from rich.console import Console
+
+    from configs.errors import InputError
+    from flows import replay as replayed
+    from flows.progress import shown_on
+
+    if (trace is None) != (request_class is None):
+        raise InputError("replay", "--trace and --class together", "one of them", "Name the file and its class.")
+    bundle = replayed.open_run(run)
+    recorded = None
+    if trace is not None and request_class is not None:
+        recorded = replayed.read_trace(trace, mapping, request_class, minutes)
+    pools = {(pool.configuration, pool.region) for pool in bundle.plan.pools}
+    with shown_on(Console(stderr=True), total=len(pools)):
+        found = replayed.replay_run(bundle, recorded, load, minutes, seed)
+    if as_json:
+        sys.stdout.write(replayed.replay_json(found))
+    else:
+        replayed.show_replay(terminal(140), found)
+    if not found.holds:
+        raise typer.Exit(EXIT_INFEASIBLE)
 
 
 def size(
@@ -38,12 +83,12 @@ def size(
     adapters: Annotated[int, typer.Option(min=0, help="LoRA adapters of rank 16 resident at once.")] = 0,
     prefix: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the prompt in the prefix cache.")] = 0.0,
     speculate: Annotated[str | None, typer.Option(help="Draft tokens and acceptance, e.g. 3:0.7.")] = None,
-    calibration: Annotated[list[Path] | None, typer.Option(help="File of `fleetcast calibrate`; repeatable.")] = None,
+    calibration: CalibrationOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether one configuration loads, and what it serves at the SLO."""
     from data.records import SloTarget
-    from flows.show import show_size, size_json
+    from flows.show_size import show_size, size_json
     from flows.size import Question, examine, read_speculation
 
     slo = SloTarget(ttft_s, tpot_s, 95.0)
@@ -76,6 +121,7 @@ def curve(
         float, typer.Option("--ready", min=1.0, help="Seconds until a new replica serves.")
     ] = 300,
     out: Annotated[Path | None, typer.Option(help="A new folder for curve.json and curve.svg.")] = None,
+    calibration: CalibrationOption = None,
     data_folder: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -87,7 +133,7 @@ def curve(
     slo = SloTarget(ttft_s, tpot_s, 95.0)
     question = CurveQuestion(
         gpu, precision, tp, engine, config, tuple(request_class or ()), llm, input_tokens, output_tokens, slo, growth,
-        time_to_ready_s, data_folder,
+        time_to_ready_s, data_folder, tuple(calibration or ()),
     )  # fmt: skip
     answer = examine(question)
     if out is not None:
@@ -117,7 +163,7 @@ def loadtest(
     replicas: Annotated[int | None, typer.Option(min=1, help="Replicas behind the endpoint.")] = None,
     cached_tokens: Annotated[int, typer.Option(min=0, help="Prompt tokens that the prefix cache held.")] = 0,
     max_num_seqs: Annotated[int, typer.Option(min=0, help="The engine's limit of running sequences, if set.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder for picture, JSON and calibrated catalog.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for picture, JSON and calibration.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check load-test results, and calibrate the model to them (guidellm, aiperf, inference-perf, vllm bench)."""

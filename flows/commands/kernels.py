@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import EXIT_INFEASIBLE, JsonOption, terminal
+from flows.commands.options import EXIT_INFEASIBLE, CalibrationOption, JsonOption, terminal
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +41,7 @@ def sweep(
     price: Annotated[
         list[str] | None, typer.Option(help="GPU=USD an hour; repeatable.", show_default="cheapest on demand")
     ] = None,
-    calibration: Annotated[list[Path] | None, typer.Option(help="File of `fleetcast calibrate`; repeatable.")] = None,
+    calibration: CalibrationOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Sweep configurations and batches: the Pareto front of cost, TPOT and throughput, and what is out and why."""

@@ -25,6 +25,9 @@ DataOption = Annotated[
         help="A folder that holds public traces by file name, for machines without a network.",
     ),
 ]
+CalibrationOption = Annotated[
+    list[Path] | None, typer.Option(help="File of `fleetcast calibrate` or `loadtest`; repeatable.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on standard output only.")]
 
 

@@ -28,13 +28,13 @@ def plan(
     # Checked before anything heavy is imported: a wrong key is answered in a second.
     load_scenario(config)
     from flows.changes import show_changes
-    from flows.plan import plan_flow
+    from flows.plan import plan as make_plan
     from flows.progress import shown_on
     from flows.show import show_plan
 
     console = Console(stderr=True)
-    with shown_on(console, total=6):
-        done = plan_flow(config=config, out=str(out), data_folder=None if data_folder is None else str(data_folder))
+    with shown_on(console, total=7, key=f"plan {config}"):
+        done = make_plan(config, str(out), None if data_folder is None else str(data_folder))
     if as_json:
         sys.stdout.write((done.folder / "plan.json").read_text(encoding="utf-8"))
     else:

@@ -35,14 +35,17 @@ def trace(
 ) -> None:
     """Lead from a run, or one of its numbers, to the inputs, code and catalog entries that made it."""
     from flows.ledger import open_ledger
-    from flows.trace import show_runs, show_trace, trace_json
+    from flows.trace import runs_json, show_runs, show_trace, trace_json
     from flows.trace import trace as trace_run
 
     console, ledger = terminal(), open_ledger()
     if run is None:
         from data.ledger.read import runs
 
-        show_runs(console, runs(ledger))
+        if as_json:
+            sys.stdout.write(runs_json(runs(ledger)))
+        else:
+            show_runs(console, runs(ledger))
         return
     found = trace_run(ledger, run, number)
     if as_json:
@@ -53,6 +56,7 @@ def trace(
 
 def ledger(
     copy_to: Annotated[str | None, typer.Option(help="Copy everything to another ledger, e.g. a server.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Read the whole ledger against its hashes; copy it elsewhere."""
     from data.ledger.copy import copy
@@ -61,12 +65,19 @@ def ledger(
 
     console, opened = terminal(), open_ledger()
     faults = verify(opened)
+    if as_json:
+        copied = {} if faults or copy_to is None else copy(opened, copy_to)
+        told = {"ledger": opened.url.render_as_string(), "runs": len(runs(opened)), "faults": list(faults)}
+        sys.stdout.write(json.dumps(told | {"copied_rows": dict(copied)}, indent=2) + "\n")
+        if faults:
+            raise typer.Exit(EXIT_BAD_INPUT)
+        return
     for text in faults:
         console.print(f"[bold red]fault[/] {escape(text)}", soft_wrap=True)
     if faults:
         raise typer.Exit(EXIT_BAD_INPUT)
-    told = f"{opened.url.render_as_string()}: {len(runs(opened))} runs, every content as its hash says"
-    console.print(told, soft_wrap=True)
+    sound = f"{opened.url.render_as_string()}: {len(runs(opened))} runs, every content as its hash says"
+    console.print(sound, soft_wrap=True)
     if copy_to is not None:
         copied = copy(opened, copy_to)
         console.print(", ".join(f"{name} {rows}" for name, rows in copied.items()) + " rows copied and verified")
@@ -76,6 +87,12 @@ def backtest(
     config: ConfigOption = None,
     data_folder: DataOption = None,
     weeks: Annotated[int, typer.Option(min=2, help="Weeks of history before the first planned month.")] = 4,
+    every_days: Annotated[
+        int | None, typer.Option(min=7, max=92, help="Plan every so many days instead of every calendar month.")
+    ] = None,
+    equal: Annotated[
+        bool, typer.Option("--equal", help="Also scale every rule to Fleetcast's shortfall, in hindsight.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Walk history, planning each month from what was known; cost and shortfall beside three other rules."""
@@ -85,8 +102,8 @@ def backtest(
     from flows.ledger import open_ledger
     from flows.progress import report, shown_on
 
-    with shown_on(Console(stderr=True), total=2):
-        found = walk_history(loaded, data_folder, open_ledger(), weeks, report)
+    with shown_on(Console(stderr=True), total=2, key=f"backtest {config}"):
+        found = walk_history(loaded, data_folder, open_ledger(), weeks, report, every_days, equal)
     if as_json:
         sys.stdout.write(backtest_json(found))
     else:
@@ -123,11 +140,15 @@ def review(
     accept: Annotated[bool | None, typer.Option("--accept/--reject", help="The verdict.")] = None,
     by: Annotated[str, typer.Option(help="Who decides.")] = "",
     note: Annotated[str, typer.Option(help="Why.")] = "",
+    as_json: JsonOption = False,
 ) -> None:
     """List corrections, or accept or reject one; the next plan uses those accepted."""
     from flows.corrections import decide
     from flows.ledger import open_ledger
-    from flows.show_reconcile import show_corrections
+    from flows.show_reconcile import corrections_json, show_corrections
 
-    ledger = open_ledger()
-    show_corrections(terminal(), decide(ledger, correction, accept, by, note))
+    found = decide(open_ledger(), correction, accept, by, note)
+    if as_json:
+        sys.stdout.write(corrections_json(found))
+    else:
+        show_corrections(terminal(), found)

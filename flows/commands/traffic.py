@@ -85,6 +85,7 @@ def forecast(
     score: Annotated[
         Path | None, typer.Option(help="Score an earlier forecast against the history there is now.")
     ] = None,
+    out: Annotated[Path, typer.Option(help="Where the folder with forecast.html appears.")] = Path("runs"),
     as_json: JsonOption = False,
 ) -> None:
     """Forecast demand: quantiles, why they are what they are, and how good the method was on history."""
@@ -93,15 +94,20 @@ def forecast(
 
     from flows import forecast as made
     from flows.progress import shown_on
+    from flows.write_forecast import write_forecast
 
-    with shown_on(Console(stderr=True), total=2):
+    with shown_on(Console(stderr=True), total=2, key=f"forecast {config}"):
         run = made.make(config, data_folder)
     found = made.chosen(run, series)
     if keep is not None:
         Console(stderr=True).print(f"Kept: {made.keep(run, keep)}", soft_wrap=True)
     if score is not None:
         sys.stdout.write(json.dumps(made.scores(run, score), indent=2) + "\n")
-    elif as_json:
+        return
+    folder = write_forecast(run, found, out)
+    if as_json:
         sys.stdout.write(made.as_json(run, found))
     else:
-        made.show(terminal(), run, found)
+        console = terminal()
+        made.show(console, run, found)
+        console.print(f"Report: {folder / 'forecast.html'}", soft_wrap=True)

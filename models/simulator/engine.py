@@ -11,18 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from data.records import BoolArray, FloatArray, IntArray, StepCost
 from models.simulator.cost import mixed_factor, take, uniform
-from models.simulator.kernel import PHASE, State, advance, start
+from models.simulator.kernel import WINDOW, State, advance, start
 
 TICKS = 2**30
 LANES = 512
 """Lanes that step together: more gain nothing on a core."""
 SMALLEST = 64
 """Fewer lanes cost as much a step as this many."""
+TOTALS = ("clock", "iteration", "pressed", "running_time", "kv_time", "busy")
+"""What is kept of the state of a lane that has ended."""
 MOST_ITERATIONS = 1 << 24
 
 
@@ -80,8 +81,9 @@ def simulate(
     pad: a step costs what the next multiple of GRID_TOKENS tokens costs, as engines that pad batches do. Lanes that
     need more than most_iterations come back unfinished with nan times.
 
-    Lanes run together, at most LANES at a time and one group a core; those that end make room. Memory is 8 KB a lane
-    and what its requests take; cost grows linearly in lanes and in their steps (iterations + granted chunks).
+    Lanes run together, at most LANES at a time and one group a core; those that end make room. Memory a lane is what
+    its requests take and the log of one phase (4 bytes times kernel.PHASE). Cost grows linearly in lanes and in their
+    steps: a granted chunk, or up to kernel.WINDOW iterations in which nobody comes or goes.
     """
     lanes = requests.arrival_s.shape[0]
     cores = max(len(jax.devices()), (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1)
@@ -128,7 +130,7 @@ def _tick_s(cost: StepCost, requests: Requests, limits: Limits) -> FloatArray:
         + mixed * np.asarray(cost.decode_per_kv_token_s) * ((prompt + output) * output).sum(axis=1)
         + attention
     )
-    return np.maximum(requests.arrival_s.max(axis=1) + drain, 1e-3) / TICKS
+    return np.asarray(np.maximum(requests.arrival_s.max(axis=1) + drain, 1e-3) / TICKS)
 
 
 def _together(cost: StepCost, requests: Requests, limits: Limits, most_iterations: int, pad: bool) -> Outcome:
@@ -154,11 +156,10 @@ def _together(cost: StepCost, requests: Requests, limits: Limits, most_iteration
             np.asarray(limits.block_tokens, dtype=np.int32)[here],
         ),
     )
-    state: State = start(np.arange(size) < lanes, requests=count, ring=1 << int(output.max() + 2).bit_length())
+    state: State = start(np.arange(size) < lanes, requests=count, ring=1 << int(output.max() + WINDOW).bit_length())
     here = np.where(np.arange(size) < lanes, here, -1)
     first, end = np.full((lanes, count), np.nan), np.full((lanes, count), np.nan)
-    last: list[State] = []
-    owners: list[IntArray] = []
+    totals = {name: np.zeros(lanes) for name in TOTALS}
     while True:
         begun = np.asarray(state.iteration)
         few = size // 2 if size > SMALLEST else 0
@@ -167,8 +168,8 @@ def _together(cost: StepCost, requests: Requests, limits: Limits, most_iteration
         _note(state, begun, mine, here[mine], output, first, end)
         if not living.any() or 2 * np.count_nonzero(living) <= size > SMALLEST:
             gone = mine[~living[mine]]
-            last.append(_brief(state, gone))
-            owners.append(here[gone])
+            for name, values in totals.items():
+                values[here[gone]] = getattr(state, name)[gone]
             if not living.any():
                 break
             keep = np.flatnonzero(living)
@@ -176,17 +177,16 @@ def _together(cost: StepCost, requests: Requests, limits: Limits, most_iteration
             index = np.concatenate([keep, np.flatnonzero(~living)])[:size]
             state, inputs = jax.tree.map(lambda values, index=index: np.asarray(values)[index], (state, inputs))
             here = np.where(living[index], here[index], -1)
-    whole = State(*(np.concatenate(field)[np.argsort(np.concatenate(owners))] for field in zip(*last, strict=True)))
-    elapsed = np.maximum(whole.clock.astype(np.float64), 1.0)
+    elapsed = np.maximum(totals["clock"], 1.0)
     return Outcome(
         first_token_s=first * tick_s[:, None],
         end_s=end * tick_s[:, None],
-        iterations=whole.iteration.astype(np.int64),
+        iterations=totals["iteration"].astype(np.int64),
         finished=np.isfinite(end).all(axis=1),
-        kv_pressure=whole.pressed / np.maximum(whole.iteration, 1),
-        mean_running=whole.running_time / elapsed,
-        mean_kv_tokens=whole.kv_time / elapsed,
-        busy_s=whole.busy.astype(np.float64) * tick_s,
+        kv_pressure=totals["pressed"] / np.maximum(totals["iteration"], 1),
+        mean_running=totals["running_time"] / elapsed,
+        mean_kv_tokens=totals["kv_time"] / elapsed,
+        busy_s=totals["busy"] * tick_s,
         makespan_s=elapsed * tick_s,
     )
 
@@ -196,14 +196,8 @@ def _note(
 ) -> None:
     """Books, in place, the ticks of the first and last tokens that came in this phase."""
     count = output.shape[1]
-    log, low, high = state.log[rows], begun[rows, None], state.iteration[rows, None]
-    token = log[:, :count].astype(np.int64)
+    low, high = begun[rows, None], np.asarray(state.iteration)[rows, None]
+    token = state.log[rows, :count].astype(np.int64)
     for which, into in ((token, first), (token + output[owner] - 1, end)):
         lane, request = np.nonzero((token >= 0) & (which >= low) & (which < high))
-        into[owner[lane], request] = log[lane, count + which[lane, request] - low[lane, 0]]
-
-
-def _brief(state: State, rows: IntArray) -> State:
-    """The totals of some lanes, without ring and log."""
-    nothing = np.empty((len(rows), 0))
-    return State(*(nothing if values.ndim > 1 else values[rows] for values in state))
+        into[owner[lane], request] = state.log[rows[lane], count + which[lane, request] - low[lane, 0]]

@@ -3,11 +3,13 @@
 A decoding request advances one token an iteration, so the iteration in which it ends is known when its prefill ends:
 no table of running requests is needed, only two rings of "how many end, and how much KV they free" by iteration. A lane
 takes one of two steps at a time: grant prefill tokens to the head of the queue within the current iteration, or close
-the iteration and advance the clock by its cost.
+the iteration and advance the clock by its cost. Iterations that only decode, until a request ends or one comes that can
+be admitted, differ in nothing but the KV cache they read, which grows by one token a sequence: up to WINDOW of them are
+closed in one step.
 
-Lanes need very different numbers of steps. The loop therefore runs in phases: it returns after PHASE steps, or when few
-lanes are left, so that the caller can take what is finished and go on with the living lanes alone. Its log is one phase
-long, however long a lane runs.
+Lanes need very different numbers of steps. The loop therefore runs in phases: it returns when a lane has filled the
+log, or when few lanes are left, so that the caller can take what is finished and go on with the living lanes alone. The
+log is one phase long, however long a lane runs.
 """
 
 from __future__ import annotations
@@ -21,14 +23,18 @@ import numpy as np
 
 from models.simulator.cost import GRID_TOKENS, Cost
 
-PHASE = 8192
-"""Steps of a phase: the length of its log."""
+PHASE = 16384
+"""Iterations that the log of a phase holds."""
+WINDOW = 16
+"""Rows of the ring that are read together: the most iterations that a step closes."""
+LONG = 1e38
+"""Ticks for ever, whose double is still a number."""
 
 
 class State(NamedTuple):
-    """Per lane; ring [lanes, slots, 2] holds how many requests end at an iteration and the KV they free, upcoming its
-    next row; log [lanes, requests + PHASE] the iteration of each first token, then the tick at which each iteration of the
-    phase closed.
+    """Per lane; ring [lanes, slots, 2] holds how many requests end at an iteration and the KV they free; log
+    [lanes, requests + PHASE] the iteration of each first token, then the tick at which each iteration of the phase
+    closed (only the last of those closed in one step: requests come and go at no other).
     """
 
     clock: jax.Array
@@ -42,12 +48,19 @@ class State(NamedTuple):
     joining: jax.Array
     joining_kv: jax.Array
     ring: jax.Array
-    upcoming: jax.Array
     log: jax.Array
     pressed: jax.Array
     running_time: jax.Array
     kv_time: jax.Array
     busy: jax.Array
+
+
+class Ends(NamedTuple):
+    """Per lane: after how many iterations the next requests end, how many, and the KV tokens they free."""
+
+    after: jax.Array
+    requests: jax.Array
+    kv: jax.Array
 
 
 @partial(jax.jit, static_argnames=("requests", "ring"))
@@ -61,7 +74,7 @@ def start(wanted: jax.Array, *, requests: int, ring: int) -> State:
     return State(
         zeros(jnp.int32), zeros(jnp.int32), jnp.where(wanted, 0, requests).astype(jnp.int32), zeros(jnp.int32),
         zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.int32),
-        zeros(jnp.float32), jnp.zeros((lanes, ring, 2), jnp.float32), jnp.zeros((lanes, 2), jnp.float32),
+        zeros(jnp.float32), jnp.zeros((lanes, ring, 2), jnp.float32),
         jnp.full((lanes, requests + PHASE), -1, jnp.int32), zeros(jnp.int32), zeros(jnp.float32),
         zeros(jnp.float32), zeros(jnp.float32),
     )  # fmt: skip
@@ -78,7 +91,7 @@ def advance(
     *,
     pad: bool,
 ) -> tuple[State, jax.Array]:
-    """One phase, and which lanes still live [lanes]: it ends after PHASE steps, or when no more than `few` lanes live.
+    """One phase, and which lanes still live [lanes]; it ends early when no more than `few` lanes live.
 
     table: [lanes, requests, 4] int32 of arrival tick, input, cached and output tokens. A lane lives until it has
     admitted and finished its requests or used its iterations. Every step makes one gather or scatter of a row per
@@ -91,11 +104,23 @@ def advance(
     max_seqs, budget, capacity, block = limits
     never = np.iinfo(np.int32).max
 
+    def upcoming(bookings: jax.Array, iteration: jax.Array) -> Ends:
+        """The next end within the aligned rows of the ring in which the next iteration is, or their last row."""
+        at = (iteration + 1) & (ring - 1)
+        rows, offset = at // WINDOW, at & (WINDOW - 1)
+        held = bookings.reshape(lanes, ring // WINDOW, WINDOW, 2)[lane, rows]
+        place = jnp.full(lanes, WINDOW - 1)
+        for row in reversed(range(WINDOW - 1)):
+            place = jnp.where((held[:, row, 0] > 0) & (row >= offset), row, place)
+        found = bookings[lane, rows * WINDOW + place]
+        return Ends(place - offset + 1, found[:, 0], found[:, 1])
+
     def alive(s: State) -> jax.Array:
         idle = (s.head >= requests) & (s.running + s.joining == 0)
         return ~idle & (s.iteration < most_iterations)
 
-    def body(s: State) -> State:
+    def body(carried: tuple[State, Ends]) -> tuple[State, Ends]:
+        s, ends = carried
         live = alive(s)
         waiting = s.head < requests
         row = table.at[lane, s.head].get(mode="clip")
@@ -139,23 +164,40 @@ def advance(
         seconds = linear + jnp.where(s.running > 0, decode, 0.0)
         prefill = cost.p0 + cost.p1 * s.granted + cost.p2 * s.work
         seconds = seconds + jnp.where(s.granted > 0, prefill, 0.0)
-        duration = jnp.where(close & ~empty, jnp.maximum(jnp.round(seconds).astype(jnp.int32), 1), 0)
-        clock = jnp.where(jump, jnp.maximum(due, s.clock), s.clock + duration)
         ran = close & ~empty
-        iteration = s.iteration + ran
-        running = jnp.where(ran, s.running + s.joining - s.upcoming[:, 0].astype(jnp.int32), s.running)
-        kv = jnp.where(ran, s.kv + n + s.joining_kv - s.upcoming[:, 1], s.kv)
+        # How many iterations alike: up to the one after which a request ends or another can be admitted. One that waits
+        # without being granted anything waits for an end; prefill makes the next iteration another one.
+        gap = jnp.where(due > s.clock, (due - s.clock).astype(jnp.float32), LONG)
+        gap = jnp.where(s.granted > 0, 0.0, gap)
+        # m iterations take m (first + m growth / 2); the root that reaches the gap, in the form without cancellation.
+        growth = cost.d2 * n
+        first = seconds - 0.5 * growth
+        reach = 2.0 * gap / (first + jnp.sqrt(first * first + 2.0 * growth * gap))
+        many = jnp.minimum(ends.after, jnp.clip(jnp.ceil(reach), 1, WINDOW).astype(jnp.int32))
+        ended = jnp.where(many == ends.after, ends.requests, 0.0)
+        freed = jnp.where(many == ends.after, ends.kv, 0.0)
+        many = jnp.where(ran, many, 0)
+        closed = many.astype(jnp.float32)
+        span = closed * seconds + 0.5 * closed * (closed - 1.0) * growth
+        duration = jnp.where(ran, jnp.maximum(jnp.round(span).astype(jnp.int32), many), 0)
+        clock = jnp.where(jump, jnp.maximum(due, s.clock), s.clock + duration)
+        iteration = s.iteration + many
+        running = jnp.where(ran, s.running + s.joining - ended.astype(jnp.int32), s.running)
+        kv = jnp.where(ran, s.kv + closed * n + s.joining_kv - freed, s.kv)
         passed = duration.astype(jnp.float32)
-        pressed = s.pressed + (ran & (held > capacity))
+        over = jnp.ceil((held + closed * n - capacity) / jnp.maximum(n, 1.0)).astype(jnp.int32)
+        over = jnp.where(held > capacity, many, jnp.clip(over, 0, many - 1))
+        pressed = s.pressed + jnp.where(ran, over, 0)
         # One write a step: a completed prefill books its end, a closed iteration clears the slot it has consumed.
-        freed = jnp.stack([jnp.ones_like(n), (p_total + out).astype(jnp.float32)], axis=1)
-        slot = jnp.where(completes, s.iteration + out, iteration) % ring
-        change = jnp.where(completes[:, None], freed, jnp.where(ran[:, None], -s.upcoming, 0.0))
+        books = jnp.stack([jnp.ones_like(n), (p_total + out).astype(jnp.float32)], axis=1)
+        clears = jnp.where(ran[:, None], jnp.stack([-ended, -freed], axis=1), 0.0)
+        slot = jnp.where(completes, s.iteration + out, iteration) & (ring - 1)
+        change = jnp.where(completes[:, None], books, clears)
         bookings = s.ring.at[lane, slot].add(change)
-        place = jnp.where(completes, s.head, requests + s.iteration - begun)
+        place = jnp.where(completes, s.head, requests + iteration - 1 - begun)
         place = jnp.where(completes | ran, place, requests + PHASE)
         log = s.log.at[lane, place].set(jnp.where(completes, s.iteration, clock), mode="drop")
-        return State(
+        after = State(
             clock,
             iteration,
             head,
@@ -167,17 +209,17 @@ def advance(
             jnp.where(ran, 0, joining),
             jnp.where(ran, 0.0, joining_kv),
             bookings,
-            bookings[lane, (iteration + 1) % ring],
             log,
             pressed,
             s.running_time + passed * (n + s.joining),
-            s.kv_time + passed * k,
+            s.kv_time + passed * (k + 0.5 * n * jnp.maximum(closed - 1.0, 0.0)),
             s.busy + passed,
         )
+        return after, upcoming(bookings, iteration)
 
-    def goes_on(at: tuple[jax.Array, State]) -> jax.Array:
-        step, s = at
-        return (step < PHASE) & (alive(s).sum() > few)
+    def goes_on(carried: tuple[State, Ends]) -> jax.Array:
+        s, _ = carried
+        return ((s.iteration - begun).max() <= PHASE - WINDOW) & (alive(s).sum() > few)
 
-    _, end = jax.lax.while_loop(goes_on, lambda at: (at[0] + 1, body(at[1])), (jnp.int32(0), start))
+    end, _ = jax.lax.while_loop(goes_on, body, (start, upcoming(start.ring, start.iteration)))
     return end, alive(end)

@@ -11,6 +11,7 @@ import pytest
 from configs.errors import InputError
 from data.catalog import find_llm
 from data.catalog_config import llm_from_config
+from models.shapes import total_parameters
 
 Json = dict[str, object]
 
@@ -160,3 +161,43 @@ def test_what_is_no_config_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(b"\xff\xfe{")
     with pytest.raises(InputError, match="JSON"):
         llm_from_config(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize(
+    ("config", "billions", "kv_heads"),
+    [
+        # Published sizes of families without a gate in their MLP and with defaults that their configs do not state.
+        ({"model_type": "falcon", "num_hidden_layers": 32, "hidden_size": 4544, "num_attention_heads": 71,
+          "multi_query": True, "new_decoder_architecture": False, "vocab_size": 65024}, 6.92, 1),
+        ({"model_type": "opt", "num_hidden_layers": 64, "hidden_size": 9216, "num_attention_heads": 72,
+          "ffn_dim": 36864, "vocab_size": 50272}, 65.7, 72),
+        ({"model_type": "bloom", "n_layer": 70, "hidden_size": 14336, "n_head": 112, "vocab_size": 250880},
+         176.25, 112),
+        ({"model_type": "starcoder2", "num_hidden_layers": 40, "hidden_size": 6144, "num_attention_heads": 48,
+          "num_key_value_heads": 4, "intermediate_size": 24576, "vocab_size": 49152, "tie_word_embeddings": False},
+         15.96, 4),
+        ({"model_type": "gpt2", "n_layer": 48, "n_embd": 1600, "n_head": 25, "n_inner": None, "vocab_size": 50257},
+         1.557, 25),
+    ],
+)  # fmt: skip
+def test_mlps_without_a_gate(tmp_path: Path, config: Json, billions: float, kv_heads: int) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    llm = llm_from_config(path)
+    assert total_parameters(llm) / 1e9 == pytest.approx(billions, rel=0.005)
+    assert llm.kv_heads == kv_heads
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"compress_ratios": [0, 4, 128]}, {"hybrid_override_pattern": "M-M*"}, {"block_configs": [{}]},
+        {"attn_type_list": [0, 0, 1]}, {"linear_attn_config": {"kda_layers": [1]}}, {"hybrid_layer_pattern": [0, 1]},
+        {"mamba_d_state": 128}, {"cross_attention_layers": [3]},
+    ],
+)  # fmt: skip
+def test_layers_that_are_not_described_are_refused_by_name(tmp_path: Path, field: Json) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**LLAMA, **field}), encoding="utf-8")
+    with pytest.raises(InputError, match=next(iter(field))):
+        llm_from_config(path)

@@ -27,6 +27,7 @@ def small_scenario() -> dict[str, Any]:
         "gpus": ["A100-80GB-SXM", "H100-SXM"],
         "tensor_parallel": [1, 2],
     }
+    raw["report"] = {"service_curves": 0}
     raw["plan"]["regions"] = {"us-east": raw["plan"]["regions"]["us-east"]}
     return raw
 
@@ -39,11 +40,12 @@ def make(loaded: LoadedScenario, data_folder: Path | None = None) -> steps.Made:
     with watch.step("forecast"):
         demand = steps.forecast(loaded.scenario, history)
     with watch.step("evaluate"):
-        capacity = steps.evaluate(loaded.scenario, history)
+        capacity = steps.evaluate(loaded.scenario, history, loaded.base)
     with watch.step("plan"):
         problem, plan = steps.optimize(loaded.scenario, demand, capacity)
     with watch.step("replay"):
-        planned, replayed = steps.check(loaded.scenario, history, demand, steps.Planned(capacity, problem, plan))
+        planned = steps.Planned(capacity, problem, plan)
+        planned, replayed = steps.check(loaded.scenario, history, demand, planned, loaded.base)
     return steps.Made(
         loaded, history, demand, planned.capacity, planned.problem, planned.plan, replayed, watch,
         datetime(2026, 11, 21, tzinfo=UTC),

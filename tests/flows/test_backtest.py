@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from configs.errors import InputError
 from data.frames import checked_history
 from data.history import TrafficHistory
 from data.plan_records import FleetPlan, Purchase
-from flows.backtest import backtest_json, show_backtest, totals, walk
+from flows.backtest import at_equal_shortfall, backtest_json, show_backtest, totals, walk
 from flows.decision import (
     RULES,
     carried,
@@ -26,6 +27,7 @@ from flows.decision import (
     moments,
     naive_with_buffer,
     remaining_usd,
+    scaled,
 )
 from tests.flows.small import small_made
 
@@ -114,3 +116,37 @@ def test_too_little_history_is_named() -> None:
     made = small_made()
     with pytest.raises(InputError, match="20 weeks of history"):
         walk(made.loaded, made.history, made.capacity, least_weeks=20)
+
+
+def test_fortnights_are_planned_from_what_was_known_and_paid_by_the_hour() -> None:
+    made = small_made()
+    policy = made.loaded.scenario.forecast
+    found = moments(made.history, policy, 1, 2, every_days=14)
+    assert all(two.first_hour - one.first_hour == np.timedelta64(14 * 24, "h") for one, two in pairwise(found))
+    for one in found:
+        assert one.history.frame["ts"].max() == pd.Timestamp(one.first_hour, tz="UTC") - pd.Timedelta(hours=1)
+        assert (one.hours, one.paid_hours) == (336, 730.0)
+    last = found[-1]
+    ahead = RULES["fleetcast"](last)
+    assert ahead.months == (last.month,) == (str(last.first_hour)[:10],)
+    assert ahead.rps[0, 0, 0].max() * 3600 >= np.nanmax(next(iter(last.actual.values())))
+
+
+def test_buffers_are_scaled_until_they_are_as_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules whose demand is last month's times 1 and 2: the smaller is as safe as the larger at twice its demand."""
+    made = small_made()
+    rules = {"fleetcast": scaled(flat_peak, 2.0), "flat peak": flat_peak, "clairvoyant": clairvoyant}
+    monkeypatch.setattr("flows.backtest.RULES", rules)
+    monkeypatch.setattr("flows.backtest.BUFFERS", ("flat peak",))
+    history = jumping(1.9)
+    found = walk(made.loaded, history, made.capacity, rules, least_weeks=8)
+    scores = {row[0]: row for row in totals(found)}
+    assert scores["flat peak"][3] + scores["flat peak"][5] > scores["fleetcast"][3] + scores["fleetcast"][5]
+    mine, equal = at_equal_shortfall(made.loaded, history, made.capacity, found, 8, lambda _: None).equal
+    assert (mine.rule, equal.rule) == ("fleetcast", "flat peak")
+    # The one rule is twice the other: at one shortfall they are the same, up to the grid of factors.
+    assert mine.factor <= 1.0
+    assert mine.usd == pytest.approx(equal.usd, rel=0.15)
+    assert 1.0 < equal.factor <= 2.0
+    assert equal.short_hours <= scores["fleetcast"][3]
+    assert scores["flat peak"][1] < equal.usd <= scores["fleetcast"][1] * (1 + 1e-9)

@@ -15,9 +15,9 @@ from data.ledger.connect import Ledger
 from data.ledger.content import sha256
 from data.ledger.records import Vintage
 from flows import steps
-from flows.corrections import InForce
-from flows.ledger import URL, age_days, open_ledger, record_plan
+from flows.ledger import URL, open_ledger, record_plan
 from flows.trace import trace, trace_json
+from reports.assumptions import age_days
 from tests.flows.small import small_made
 
 
@@ -29,7 +29,7 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Ledger, s
     made = small_made()
     bundle = steps.write(made, folder)
     ledger = open_ledger()
-    return ledger, record_plan(ledger, made, bundle, folder, "small-1", made.history, InForce(())), folder
+    return ledger, record_plan(ledger, made, bundle, folder, "small-1", made.history), folder
 
 
 def test_the_ledger_holds_every_file_forecast_and_input_of_a_plan(recorded: tuple[Ledger, str, Path]) -> None:

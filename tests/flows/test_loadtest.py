@@ -1,4 +1,4 @@
-"""`fleetcast loadtest`: result files in, doubts, a calibrated catalog and a picture out."""
+"""`fleetcast loadtest`: result files in, doubts, a calibration and a picture out."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from configs.errors import InputError
-from data.catalog import find_engine, load_coefficients, load_engines
+from data.catalog import find_engine, load_coefficients
 from data.loadtests.read import read_load_tests
 from flows.loadtest import Answer, Question, as_json, curve, examine, headline, write
 from flows.show_loadtest import show_load_tests
-from models.coefficients import coefficients
-from models.loadtest_coefficients import Factors
+from models.loadtest_coefficients import Factors, corrected, correction
+from models.step_cost import step_cost
 from tests.data.loadtests.factory import Truth, truth, vllm, written
 from tests.flows.conftest import Run
 from tests.models.loadtest_factory import GPU, LLM, served
@@ -73,23 +74,27 @@ def test_a_damaged_file_ends_with_2(fleetcast: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_fit_is_written_as_picture_and_catalog(tmp_path: Path) -> None:
+def test_a_fit_is_written_as_picture_and_calibration(tmp_path: Path) -> None:
     answer = ask(*saved(tmp_path), gpu=GPU.name)
     assert answer.fit is not None
     assert answer.setup is not None
     assert answer.fit.errors["after"]["tpot"] < 0.05
     out = tmp_path / "out"
     names = {path.name for path in write([answer], out)}
-    assert names == {"loadtest.json", "service_curve.svg", "service_curve.png", "coefficients.yaml", "engines.yaml"}
+    assert names == {"loadtest.json", "service_curve.svg", "service_curve.png", "calibration.yaml"}
     assert (out / "service_curve.png").read_bytes().startswith(b"\x89PNG")
-    # The files are catalogs: what they hold is the old catalog times the fitted factors.
-    factors = answer.fit.factors
-    old = coefficients(load_coefficients(), GPU, "vllm", "bf16", "bf16", 1)
-    new = coefficients(load_coefficients(out / "coefficients.yaml"), GPU, "vllm", "bf16", "bf16", 1)
-    assert new.gemm_eff_compute == pytest.approx(min(old.gemm_eff_compute * factors.compute, 1.0), rel=1e-4)
-    assert new.decode_eff_memory == pytest.approx(min(old.decode_eff_memory * factors.bandwidth, 1.0), rel=1e-4)
-    host = load_engines(out / "engines.yaml")["vllm"].host_overhead_s
-    assert host == pytest.approx(find_engine("vllm").host_overhead_s * factors.overhead, rel=1e-3)
+    # The file is one that scenarios name: with it the kernels predict what the fit predicts.
+    written_ = load_coefficients(calibration=(out / "calibration.yaml",))
+    (one,) = written_.corrections
+    assert (one.compute, one.overhead) == (answer.fit.factors.compute, answer.fit.factors.overhead)
+    assert (one.points, one.verdict) == (2, answer.fit.verdict)
+    fitted = corrected(load_coefficients(), correction(answer.setup.configuration, answer.fit.factors))
+    costs = [
+        step_cost([answer.setup.configuration], {LLM.name: LLM}, {GPU.name: GPU}, find_engine("vllm"), catalog, [320.0])
+        for catalog in (written_, fitted, load_coefficients())
+    ]
+    np.testing.assert_allclose(costs[0].linear_s, costs[1].linear_s, rtol=1e-6)
+    assert not np.allclose(costs[0].linear_s, costs[2].linear_s, rtol=0.02)
     assert json.loads((out / "loadtest.json").read_text(encoding="utf-8"))[0]["fit"]["verdict"] == answer.fit.verdict
     screen = io.StringIO()
     show_load_tests(Console(file=screen, width=120), [answer], [out / "loadtest.json"])

@@ -15,7 +15,7 @@ from data.ledger.connect import Ledger
 from data.ledger.records import Vintage
 from flows import steps
 from flows.changes import compare
-from flows.corrections import InForce, decide, in_force
+from flows.corrections import decide, in_force
 from flows.ledger import URL, open_ledger, record_plan, vintages
 from flows.reconcile import document, reconcile_files
 from flows.show_reconcile import show_corrections, show_reconciliation, write_reconciliation
@@ -33,7 +33,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     made = small_made()
     bundle = steps.write(made, folder)
     opened = open_ledger()
-    record_plan(opened, made, bundle, folder, "small-1", made.history, InForce(()))
+    record_plan(opened, made, bundle, folder, "small-1", made.history)
     return opened
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from configs.errors import InputError
 from data.records import SloTarget
-from flows.show import size_json
+from flows.show_size import show_size, size_json
 from flows.size import Answer, Question, examine, read_speculation
 
 SLO = SloTarget(2.0, 0.06, 95.0)
@@ -42,6 +44,44 @@ def test_what_does_not_load_says_what_it_needs() -> None:
     assert not answer.memory.loads
     assert answer.capacity.excuse is not None
     assert answer.capacity.excuse.limit == "memory"
+
+
+def screen(answer: Answer, width: int = 120) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    show_size(console, answer)
+    return console.export_text()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_screen_answers_both_questions_and_draws_to_scale(width: int) -> None:
+    answer = ask()
+    text = screen(answer, width)
+    assert "Loads              yes" in text
+    assert f"{answer.capacity.knee_rps:.2f} requests/s" in text
+    m = answer.memory
+    bars = {line.split("  ")[0]: line.count("\u2588") for line in text.splitlines() if "\u2588" in line}
+    drawn = bars["KV cache"] / bars["weights"]
+    assert drawn == pytest.approx(m.kv_pool_bytes / m.weight_bytes, rel=0.2 if width >= 120 else 1.0)
+    for n, tokens in m.largest_context_at_concurrency:
+        assert f"{n:,}" in text
+        assert f"{tokens:,.0f}" in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_the_screen_says_what_would_load() -> None:
+    # 141 GB of weights: 71 GB on each of two A100s leave something, 35 GB on each of four L40S too, 71 GB do not.
+    big, less = (
+        examine(Question("Llama-3.1-70B", gpu, "bf16", 1, "vllm", 500, 100, SLO)) for gpu in ("A100-80GB-SXM", "L40S")
+    )
+    assert (big.loads_from, less.loads_from) == (2, 4)
+    assert "with TP2 it does" in screen(big)
+    assert "GB a GPU too little" in screen(big)
+    huge = examine(Question("Llama-3.1-405B", "L4", "bf16", 8, "vllm", 500, 100, SLO))
+    assert huge.loads_from is None
+    assert "nor with more tensor parallelism" in screen(huge)
+    cannot = ask("A100-80GB-SXM", precision="fp8")
+    assert "cannot compute in fp8" in screen(cannot)
+    assert "Memory of one GPU" not in screen(cannot)
 
 
 def test_two_gpus_serve_more_than_one() -> None:

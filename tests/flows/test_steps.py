@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+
 import pytest
+from prefect.client.schemas.objects import State, StateType
 
 from configs.loading import load_scenario
 from flows import steps
+from flows.changes import pools_in
+from flows.plan import may_pass
 from reports.machine import plan_json
 from tests.flows.small import make, small_made
 
@@ -48,3 +54,17 @@ def test_the_embedded_default_is_planned_and_serves_everything_it_promised() -> 
             assert used <= limit
     assert set(bundle.provenance["versions"]) >= {"jax", "highspy", "pyomo", "statsmodels"}
     assert len(bundle.provenance["fingerprint"]) == 12
+
+
+def test_a_search_can_start_from_a_written_plan() -> None:
+    made = small_made()
+    found = pools_in(json.loads(plan_json(steps.bundle(made))))
+    assert {(one.configuration, one.region, one.month) for one in found} == {
+        (pool.configuration, pool.region, pool.month) for pool in made.plan.pools
+    }
+
+
+@pytest.mark.parametrize(("error", "again"), [(ConnectionResetError("share"), True), (ValueError("wrong"), False)])
+def test_only_what_may_be_there_a_moment_later_is_tried_again(error: Exception, again: bool) -> None:
+    failed = State[None](type=StateType.FAILED, data=error)
+    assert asyncio.run(may_pass(None, None, failed)) is again

@@ -18,6 +18,14 @@ def test_christmas_is_a_holiday_all_day() -> None:
     assert holiday_hours(index, "DE").sum() == 48
 
 
+def test_a_part_of_a_country_has_holidays_of_its_own() -> None:
+    cup_day = pd.date_range("2026-11-03", periods=24, freq="h", tz="UTC")
+    assert holiday_hours(cup_day, "AU-VIC").all()
+    assert not holiday_hours(cup_day, "AU").any()
+    with pytest.raises(InputError, match="ISO 3166"):
+        holiday_hours(cup_day, "AU-XX")
+
+
 def test_a_holiday_is_forecast_as_the_next_sunday() -> None:
     future = pd.date_range("2026-12-21", periods=14 * 24, freq="h", tz="UTC")
     point = future.day_of_week.to_numpy() * 100.0 + future.hour.to_numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from rich.console import Console
 
 from configs.errors import InputError
 from flows import forecast as command
+from flows.write_forecast import write_forecast
 from forecast.explain import in_words
+from reports.forecast_page import decomposition
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,30 @@ def test_words_state_the_grade_and_the_yardsticks(run: command.Run) -> None:
     said = " ".join(in_words(run.forecast.series[0]))
     assert "grade " in said
     assert "four-week mean" in said
+
+
+def test_the_page_holds_charts_parts_scores_and_reasons(run: command.Run, tmp_path: Path) -> None:
+    one = replace(command.chosen(run, "chat/us-east")[0], reason="<b>steep & wide</b>")
+    folder = write_forecast(run, [one], tmp_path)
+    page = (folder / "forecast.html").read_text(encoding="utf-8")
+    assert page.count("<svg ") == 4, "fan and busiest week, wide and narrow"
+    for heading in ("What the median is made of", "Months, requests", "On history", "Coverage on history", "Sums"):
+        assert heading in page
+    assert "&lt;b&gt;steep &amp; wide" in page
+    assert "<b>steep" not in page
+    assert f"{one.monthly_total[-1, one.levels.index(0.5)]:,.0f}" in page
+    assert f"{one.accuracy[0].worst_wape:.3f} from {one.accuracy[0].worst_from}" in page
+    assert f"{one.accuracy[1].value_added:+.0%}" in page
+    assert "documented synthetic workload" in page
+    kept = json.loads((folder / "forecast.json").read_text(encoding="utf-8"))
+    assert [each["series"] for each in kept["series"]] == [str(one.key)]
+
+
+def test_the_parts_on_the_page_add_up_to_the_median(run: command.Run) -> None:
+    for one in run.forecast.series:
+        for j, row in enumerate(decomposition(one).rows):
+            added = sum(float(cell.split(" ")[0].replace(",", "")) for cell in row[1:6])
+            assert added == pytest.approx(one.monthly_total[j, one.levels.index(0.5)], abs=4.0)
 
 
 def test_a_kept_forecast_can_be_scored(run: command.Run, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from data.records import SeriesKey
 from forecast import parallel
 from forecast.hierarchy import Sums, groups_of
 from forecast.portfolio import forecast
-from forecast.scenarios import Month
+from forecast.scenarios import Month, demand_from_summaries, reduction, summarise
 from tests.forecast.test_portfolio import POLICY, history, seasonal
 
 
@@ -58,6 +58,31 @@ def test_the_sum_of_independent_series_is_surer_than_its_parts_and_its_peak_is_l
     assert found.reduction.volume < 0.01, "group means keep the expected volume"
     assert found.reduction.peak < 0.02, "five scenarios have an edge at 95 %"
     assert found.reduction.sum_peak >= -0.01, "peaks planned at once are never less than the peak of the sum"
+
+
+@pytest.mark.parametrize("scenarios", [1, 3, 5, 15, 30, 60])
+def test_what_scenarios_lose_is_stated_and_shrinks_with_their_number(scenarios: int) -> None:
+    """Against the paths themselves: means kept, the spread that is lost stated, the 95 % peak always an edge."""
+    rng = np.random.default_rng(0)
+    months = (Month("2026-12", 0, 744),)
+    level = rng.lognormal(0.0, 0.3, (200, 1))
+    paths = (level * rng.gamma(4.0, 10.0, (200, 744))).astype(np.float32)
+    one = summarise(paths, months)
+    demand = demand_from_summaries((SeriesKey("a", "chat", "us"),), [one], months, scenarios, 1.0)
+    lost = reduction(demand, [one], months, one.peak, 1.0)
+    assert demand.probabilities.sum() == pytest.approx(1.0)
+    assert (demand.probabilities > 0.0).all()
+    assert np.isfinite(demand.rps).all()
+    whole = one.blocks[:, 0, 1:] @ np.array([block.hours for block in demand.blocks[1:]])
+    volumes = 3600.0 * np.einsum("bs,b->s", demand.rps[0, 0, 1:], [block.hours for block in demand.blocks[1:]])
+    assert demand.probabilities @ volumes == pytest.approx(whole.mean(), rel=0.02)
+    left = np.sqrt(demand.probabilities @ np.square(volumes - demand.probabilities @ volumes))
+    assert 1.0 - left / whole.std() == pytest.approx(lost.spread, abs=1e-6)
+    assert lost.spread < {1: 1.01, 3: 0.4}.get(scenarios, 0.15)
+    if scenarios >= 5:
+        assert lost.peak < 1e-6
+        edge = int(np.argmin(np.abs(np.cumsum(demand.probabilities) - 0.95)))
+        assert demand.rps[0, 0, 0, edge] * 3600.0 == pytest.approx(np.quantile(one.peak, 0.95), rel=1e-6)
 
 
 def test_a_new_series_borrows_the_shape_of_its_class() -> None:

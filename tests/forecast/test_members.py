@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from statsmodels.tsa.ar_model import AutoReg
 
 from forecast import members
+from forecast.clean import hour_of_week
 
 INDEX = pd.date_range("2026-08-03", periods=8 * 168, freq="h", tz="UTC")
 FUTURE = pd.date_range(INDEX[-1] + pd.Timedelta(hours=1), periods=400, freq="h")
@@ -87,3 +89,12 @@ def test_a_failing_method_is_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -
     assert method == "median of 3"
     assert degraded == ("bounded ETS left out: singular",)
     assert np.isfinite(point).all()
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_hours_of_the_week_are_those_of_the_calendar(unit: Literal["s", "ms", "us", "ns"]) -> None:
+    index = pd.date_range("1969-12-20", "1970-01-20", freq="h", tz="UTC").append(
+        pd.date_range("2028-02-20", periods=400, freq="h", tz="UTC")
+    )
+    found = hour_of_week(pd.DatetimeIndex(index).as_unit(unit))
+    assert (found == index.day_of_week.to_numpy() * 24 + index.hour.to_numpy()).all()

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from forecast.paths import Calibration, Growth, compound, correlation, move_peaks, simulate
+from forecast.paths import Calibration, Growth, compound, correlation, move_peaks, peak_tail, simulate
 from forecast.single import Task, prepare
 from forecast.windows import quiet_days
 
@@ -85,3 +86,10 @@ def test_paths_of_a_quarter_take_little_memory(model) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak <= 100e6
+
+
+@pytest.mark.parametrize("level", [0.6, 0.9, 0.95, 0.975, 0.99])
+def test_tails_of_peaks_are_those_of_student(level: float) -> None:
+    student = stats.t.ppf(level, 5) / stats.t.ppf(0.9, 5) * stats.norm.ppf(0.9)
+    expected = stats.norm.ppf(level) if level <= 0.9 else student
+    assert float(peak_tail(np.array(stats.norm.ppf(level)))) == pytest.approx(expected, rel=0.04)

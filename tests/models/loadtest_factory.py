@@ -11,7 +11,7 @@ from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.loadtests.fields import of_values
 from data.loadtests.records import NAN, LoadPoint, LoadTest, RequestRows
 from data.records import Configuration, Engine, StepCost
-from models.loadtest_coefficients import Factors, scaled
+from models.loadtest_coefficients import Factors, corrected, correction
 from models.loadtest_fit import Setup
 from models.step_cost import step_cost
 from tests.models.simulator.oracle import Cost, Request, run
@@ -26,8 +26,8 @@ def setup(catalog: CoefficientCatalog | None = None, engine: Engine | None = Non
 
 
 def cost_of(factors: Factors) -> StepCost:
-    catalog, engine = scaled(load_coefficients(), find_engine("vllm"), GPU, ONE, factors)
-    return step_cost([ONE], {LLM.name: LLM}, {GPU.name: GPU}, engine, catalog, [INPUT + OUTPUT / 2])
+    catalog = corrected(load_coefficients(), correction(ONE, factors))
+    return step_cost([ONE], {LLM.name: LLM}, {GPU.name: GPU}, find_engine("vllm"), catalog, [INPUT + OUTPUT / 2])
 
 
 def served(factors: Factors, rate: float, clients: int = 0, n: int = 80, seed: int = 0) -> LoadPoint:

@@ -15,7 +15,7 @@ from data.records import Configuration, Gpu, Llm
 from models.coefficients import coefficients
 from models.memory import kv_bytes, memory
 from models.rows import WEIGHT_BYTES, Rows, build_rows, compute_precision
-from models.step_time import behind_host, expert_load, step_time_s
+from models.step_time import _smooth_max, behind_host, expert_load, step_time_s
 from tests.models.oracle import dense_gqa_step_s
 
 ENGINE = find_engine("vllm")
@@ -194,6 +194,27 @@ def test_fp4_mixtures_quantise_experts_only_and_use_the_cores_there_are(gpu: str
     assert float(rows.flops[0]) == pytest.approx(load_gpus()[gpu].dense_flops["bf16"])
     kind = "fp4" if gpu == "B200-SXM" else "bf16"
     assert float(rows.expert_flops[0]) == pytest.approx(load_gpus()[gpu].dense_flops[kind])
+
+
+@given(st.floats(1e-9, 1e3), st.floats(1e-9, 1e3), st.floats(1.0, 60.0))
+def test_the_smooth_maximum_is_the_p_norm(work: float, memory: float, p: float) -> None:
+    got = float(_smooth_max(jnp.float32(work), jnp.float32(memory), jnp.float32(p)))
+    top, low = max(work, memory), min(work, memory)
+    assert got == pytest.approx(top * (1.0 + (low / top) ** p) ** (1.0 / p), rel=5e-6)
+    assert max(work, memory) * (1 - 1e-6) <= got <= (work + memory) * (1 + 2e-6)
+
+
+def test_unpacking_costs_compute_where_plain_gemms_use_wider_instructions() -> None:
+    for gpu, share in (("H100-SXM", 0.6), ("H20", 0.6), ("A100-80GB-SXM", 0.9), ("L4", 0.9), ("RTX4090", 0.9)):
+        plain, packed = rows_of(*(configuration("Llama-3.1-8B", gpu, p) for p in ("bf16", "int4"))).gemm_eff_compute
+        assert float(packed / plain) == pytest.approx(share)
+
+
+def test_nvfp4_keeps_latent_attention_in_bf16_and_quantises_any_other() -> None:
+    latent, plain, dense = rows_of(
+        *(configuration(llm, "B200-SXM", "fp4", 8) for llm in ("DeepSeek-R1", "Qwen3-235B-A22B", "Qwen3-32B"))
+    ).weight_bytes
+    assert (float(latent), float(plain), float(dense)) == (2.0, 0.5625, 0.5625)
 
 
 def test_int8_runs_where_its_cores_are() -> None:

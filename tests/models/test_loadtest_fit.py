@@ -11,15 +11,15 @@ import pytest
 
 from configs.catalog_schema import CoefficientCatalog
 from configs.validation import validated
-from data.catalog import find_engine, find_gpu, load_coefficients
+from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
 from data.loadtests.fields import of_values
 from data.loadtests.records import LoadPoint, Spread
 from data.records import Configuration
-from models.coefficients import coefficients
-from models.loadtest_coefficients import Factors, scaled
+from models.loadtest_coefficients import Factors, corrected, correction
 from models.loadtest_fit import COEFFICIENTS, LoadTestFit, fit_load_tests
 from models.loadtest_simulate import METRICS, STATISTICS, load_of
-from tests.models.loadtest_factory import GPU, ONE, served, setup
+from models.rows import Rows, build_rows
+from tests.models.loadtest_factory import ONE, served, setup
 
 TRUE = Factors(0.8, 0.93, 2.0, 0.012)
 
@@ -84,53 +84,57 @@ def test_no_points_are_refused() -> None:
         fit_load_tests(setup(), [])
 
 
-def test_the_written_catalog_predicts_what_was_fitted() -> None:
-    catalog, engine = scaled(load_coefficients(), find_engine("vllm"), GPU, ONE, TRUE, "made here")
-    again = validated(CoefficientCatalog, catalog.model_dump(), "round trip")
-    before = coefficients(load_coefficients(), GPU, "vllm", "bf16", "bf16", 1)
-    after = coefficients(again, GPU, "vllm", "bf16", "bf16", 1)
-    assert after.gemm_eff_compute == pytest.approx(before.gemm_eff_compute * TRUE.compute)
-    assert after.prefill_eff_max == pytest.approx(before.prefill_eff_max * TRUE.compute)
-    assert after.decode_eff_memory == pytest.approx(before.decode_eff_memory * TRUE.bandwidth)
-    assert after.gemm_t0_s == pytest.approx(before.gemm_t0_s * TRUE.overhead)
-    assert engine.host_overhead_s == pytest.approx(find_engine("vllm").host_overhead_s * TRUE.overhead)
-    assert len(again.gemm) == len(load_coefficients().gemm)
-    assert "made here" in again.source.citation
-    for gpu, engine_name in (("H200-SXM", "vllm"), ("H100-SXM", "trtllm")):
-        other = coefficients(again, find_gpu(gpu), engine_name, "bf16", "bf16", 1)
-        assert other == coefficients(load_coefficients(), find_gpu(gpu), engine_name, "bf16", "bf16", 1)
+def rows_of(one: Configuration, factors: Factors | None) -> tuple[Rows, str]:
+    """The row of one configuration, uncorrected or with the factors, and its provenance."""
+    catalog = load_coefficients()
+    if factors is not None:
+        catalog = corrected(catalog, correction(one, factors))
+        # What is written and read again is the same.
+        catalog = validated(CoefficientCatalog, catalog.model_dump(mode="json"), "round trip")
+    rows, (provenance,) = build_rows([one], load_llms(), load_gpus(), find_engine(one.engine), catalog)
+    return rows, provenance
 
 
-@pytest.mark.parametrize(("gpu", "engine", "precision"), [("A30", "vllm", "bf16"), ("H200-SXM", "trtllm", "fp8")])
-def test_medians_and_borrowed_launch_costs_are_scaled_as_they_are_looked_up(
-    gpu: str, engine: str, precision: str
-) -> None:
-    one = Configuration("Llama-3.1-8B", gpu, precision, "bf16", 1, engine)
-    catalog, _ = scaled(load_coefficients(), find_engine(engine), find_gpu(gpu), one, Factors(0.9, 0.9, 3.0, 0.0))
-    before = coefficients(load_coefficients(), find_gpu(gpu), engine, precision, "bf16", 1)
-    after = coefficients(catalog, find_gpu(gpu), engine, precision, "bf16", 1)
-    assert after.gemm_t0_s == pytest.approx(3.0 * before.gemm_t0_s)
-    assert after.gemm_eff_compute == pytest.approx(0.9 * before.gemm_eff_compute)
-    assert after.prefill_eff_max == pytest.approx(0.9 * before.prefill_eff_max)
+@pytest.mark.parametrize(
+    "one",
+    [
+        ONE,
+        Configuration("Llama-3.1-8B", "A30", "bf16", "bf16", 1, "vllm"),
+        Configuration("Llama-3.1-8B", "H200-SXM", "fp8", "bf16", 1, "trtllm"),
+        Configuration("gpt-oss-120b", "H100-SXM", "fp4", "bf16", 2, "vllm"),
+    ],
+)
+def test_factors_move_what_they_are_named_after(one: Configuration) -> None:
+    before, _ = rows_of(one, None)
+    after, provenance = rows_of(one, Factors(0.8, 0.9, 3.0, 0.012))
+    assert provenance == "calibrated"
+    moved = {
+        name: float(np.asarray(getattr(after, name) / getattr(before, name)).ravel()[0])
+        for name in Rows._fields
+        if not np.array_equal(np.asarray(getattr(after, name)), np.asarray(getattr(before, name)))
+    }
+    ring = {"all_reduce_t0_s": 3.0} if one.tensor_parallel > 1 else {}
+    assert moved == pytest.approx(
+        {"gemm_eff_compute": 0.8, "expert_eff_compute": 0.8, "prefill_eff_max": 0.8}
+        | {"gemm_eff_memory": 0.9, "expert_eff_memory": 0.9, "decode_eff_memory": 0.9}
+        | {"gemm_t0_s": 3.0, "expert_t0_s": 3.0, "decode_t0_s": 3.0, "host_overhead_s": 3.0} | ring
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize("gpu", ["H100-SXM", "L4"])
-def test_the_ring_of_tensor_parallelism_pays_the_overhead_too(gpu: str) -> None:
-    one = Configuration("Llama-3.1-8B", gpu, "bf16", "bf16", 2, "vllm")
-    catalog, _ = scaled(load_coefficients(), find_engine("vllm"), find_gpu(gpu), one, Factors(overhead=2.0))
-    before = coefficients(load_coefficients(), find_gpu(gpu), "vllm", "bf16", "bf16", 2)
-    after = coefficients(catalog, find_gpu(gpu), "vllm", "bf16", "bf16", 2)
-    assert after.all_reduce_t0_s == pytest.approx(2.0 * before.all_reduce_t0_s)
-    assert after.all_reduce_bytes_per_s == pytest.approx(before.all_reduce_bytes_per_s)
-    kept = {r.tensor_parallel for r in catalog.all_reduce if (r.gpu, r.engine) == (gpu, "vllm")}
-    old = {r.tensor_parallel for r in load_coefficients().all_reduce if (r.gpu, r.engine) == (gpu, "vllm")}
-    assert kept == old | {2}
+def test_other_llms_gpus_and_engines_stay_as_they_were() -> None:
+    catalog = corrected(load_coefficients(), correction(ONE, TRUE))
+    others = (replace(ONE, llm="Qwen3-8B"), replace(ONE, gpu="H200-SXM"), replace(ONE, precision="fp8"))
+    for one in others:
+        _, (provenance,) = build_rows([one], load_llms(), load_gpus(), find_engine("vllm"), catalog)
+        assert provenance == "fitted"
+    again = corrected(catalog, correction(ONE, Factors()))
+    assert len(again.corrections) == 1
 
 
 def test_shares_stay_shares() -> None:
-    catalog, _ = scaled(load_coefficients(), find_engine("vllm"), GPU, ONE, Factors(5.0, 5.0, 1.0, 0.0))
-    found = coefficients(catalog, GPU, "vllm", "bf16", "bf16", 1)
-    assert found.gemm_eff_compute == found.gemm_eff_memory == found.prefill_eff_max == found.decode_eff_memory == 1.0
+    rows, _ = rows_of(ONE, Factors(5.0, 5.0, 1.0, 0.0))
+    for name in ("gemm_eff_compute", "gemm_eff_memory", "prefill_eff_max", "decode_eff_memory"):
+        assert float(getattr(rows, name)[0]) == 1.0
 
 
 def test_loads_are_those_of_the_points() -> None:

@@ -35,3 +35,10 @@ def test_known_figures_are_on_it() -> None:
     assert re.search(r"H100-SXM, Llama-2-7B bf16 \| 239 \|", text)
     assert re.search(r"H100-SXM, Llama-3.1-70B int4 \| 96 \|", text)
     assert re.search(r"RTX4090, Llama-3.1-70B int4 \| 29 \| does not load", text)
+    # 1,008, 2,039 and 3,350 GB/s over 3.5 GB.
+    for gpu, ceiling in (("RTX4090", 288), ("A100-80GB-SXM", 583), ("H100-SXM", 957)):
+        assert re.search(rf"{gpu}, Llama-2-7B int4 \| {ceiling} \|", text)
+    # 200 tokens in 10 s for each user, over 96 and 58 tokens/s.
+    for users, tokens, h100, a100 in ((10, 200, 3, 4), (50, 1000, 11, 18), (100, 2000, 21, 35), (200, 4000, 42, 69)):
+        assert f"| H100-SXM, {users} users | {tokens:,} | {h100} |" in text
+        assert f"| A100-80GB-SXM, {users} users | {tokens:,} | {a100} |" in text

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
+from data.memory_records import MemoryBreakdown
 from data.records import Configuration
-from models.size import MemoryBreakdown, size
+from models.size import size
 
 
 def breakdown(llm: str, gpu: str, precision: str, tp: int, context: float = 8192.0) -> MemoryBreakdown:

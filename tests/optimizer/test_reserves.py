@@ -7,6 +7,7 @@ from math import ceil
 
 import pytest
 
+from benchmarks.fleet_instances import Size, instance
 from data.plan_records import FleetProblem, Reserves
 from data.records import SeriesKey
 from optimizer.replay import replay
@@ -87,3 +88,23 @@ def test_growth_is_carried_on_top_of_the_load(share: dict[str, object]) -> None:
     plan = solve(two_regions(failures_per_pool=0, **share))
     for pool in plan.pools:
         assert pool.replicas * pool.operating_rps_per_replica >= 1.4 * pool.peak_rps - 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("held", "zones", "regions"),
+    [(Reserves(), 1, False), (Reserves(zones=3, zone_loss=True), 3, False), (Reserves(region_loss=True), 1, True)],
+)
+def test_every_single_loss_on_a_plan_of_catalog_prices_and_rates(held: Reserves, zones: int, regions: bool) -> None:
+    """Three regions, three LLMs, two classes each, all protected; real prices and kernels."""
+    kept = replace(instance(Size(1, 1), mip_gap=0.02, time_limit_s=20.0), reserves=held)
+    kept = replace(kept, protected=dict.fromkeys(kept.protected, True))
+    if regions:
+        kept = replace(kept, may_serve=dict.fromkeys(kept.may_serve, tuple(kept.regions)), quotas={})
+    plan = solve(kept)
+    assert plan.shortfalls == ()
+    losses = replay(kept, plan, kept.failures_per_pool, zones, regions)
+    assert len(losses) > 3
+    assert [loss for loss in losses if loss.unserved_rps > 1e-4] == []
+    bare = solve(replace(kept, reserves=Reserves(), failures_per_pool=0))
+    assert any(loss.unserved_rps > 1e-4 for loss in replay(kept, bare, 1, zones, regions))

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.plan_records import FleetPlan, FleetProblem, HeldCommitment
+from data.plan_records import FleetPlan, FleetProblem, HeldCommitment, PlanStatus
 from data.records import SeriesKey
+from optimizer.matrix import Solved
 from optimizer.solve import solve
 from tests.optimizer.factory import capacity, demand, offer, problem
 
@@ -249,3 +250,15 @@ def test_pruning_never_changes_the_cost(seed: int) -> None:
     pruned, whole = solve(base), solve(replace(base, budget_usd_per_month=1e9))
     assert pruned.stats.objective_usd == pytest.approx(whole.stats.objective_usd, rel=1e-5)
     assert pruned.stats.columns <= whole.stats.columns
+
+
+@pytest.mark.parametrize(("status", "says"), [("error", "Solve error"), ("infeasible", "Infeasible")])
+def test_a_solver_that_fails_is_said_in_its_own_words(
+    status: PlanStatus, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = Solved(status, says, float("nan"), float("nan"), None, None)
+    monkeypatch.setattr("optimizer.solve.run", lambda *_, **__: failed)
+    plan = solve(standard())
+    assert (plan.stats.status, plan.stats.termination) == (status, says)
+    assert not plan.pools
+    assert not plan.purchases

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.plan_records import FleetProblem, Reserves
-from data.records import SeriesKey
+from data.plan_records import FleetPlan, FleetProblem, LastPool, Reserves
+from data.records import Configuration, SeriesKey
 from optimizer import strategy
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, compiled, run
@@ -48,11 +48,36 @@ def test_the_parts_bound_is_between_the_relaxation_and_the_optimum(seed: int, to
     relaxed = run(matrix, relax=True)
     best = run(matrix, gap=1e-7)
     assert relaxed.duals is not None
-    whole = layout(frame, matrix, declared.variables, together)
-    prices = price(whole, relaxed.duals)
-    names = [(m, g) for m in range(whole.months) for g in range(whole.scenarios)]
-    found = prices.rest + sum(run(part(whole, prices, *name)[0], gap=1e-7).bound for name in names)
-    assert relaxed.objective - 1e-5 <= found <= best.objective + 1e-5
+    bounds = []
+    for cut in layout(frame, matrix, declared.variables, together):
+        prices = price(cut, relaxed.duals)
+        names = [(m, g) for m in range(cut.months) for g in range(cut.scenarios)]
+        bounds.append(prices.rest + sum(run(part(cut, prices, *name)[0], gap=1e-7).bound for name in names))
+    coarse, fine = bounds
+    assert relaxed.objective - 1e-5 <= fine <= coarse + 1e-5
+    assert coarse <= best.objective + 1e-5
+
+
+def test_areas_together_are_worth_no_more_than_their_month() -> None:
+    """Part by part: what lifts a month's bound is never above the month's own optimum."""
+    frame, declared = declare(drawn(4, 3, 4, reserves=Reserves(canary_share=0.1)))
+    matrix = declared.matrix
+    relaxed = run(matrix, relax=True)
+    assert relaxed.duals is not None
+    whole, fine = layout(frame, matrix, declared.variables, 2)
+    assert fine.months == 3 * (max(frame.areas[0]) + 2)
+    coarse, finer = price(whole, relaxed.duals), price(fine, relaxed.duals)
+    state = strategy.Search(whole, fine, coarse, finer, 1e-6, 0, 0.0, np.inf, lambda _: None, relaxed.objective)
+    for cut, prices, parts in ((whole, coarse, state.parts), (fine, finer, state.fine_parts)):
+        for month in range(cut.months):
+            for group in range(cut.scenarios):
+                parts[month, group] = (run(part(cut, prices, month, group)[0], gap=1e-9).bound, None)
+    own = {name: value for name, (value, _) in state.parts.items()}
+    state.parts = dict.fromkeys(own, (-np.inf, None))
+    strategy._lift(state)
+    for name, (lifted, _) in state.parts.items():
+        assert lifted <= own[name] + 1e-6
+    assert coarse.rest + sum(value for value, _ in state.parts.values()) >= relaxed.objective - 1e-6
 
 
 def _feasible(declared: Declared, x: np.ndarray) -> bool:
@@ -75,7 +100,7 @@ def test_a_search_in_parts_proves_what_a_whole_one_finds(
     given = replace(given, whole_nodes=nodes, offers=tuple(replace(one, gpus_per_node=4) for one in given.offers))
     frame, declared = declare(given)
     said: list[str] = []
-    found = strategy.search(frame, declared, 1e-4, 8.0, 0, said.append)
+    found = strategy.search(frame, declared, run(declared.matrix, relax=True), 1e-4, 8.0, 0, said.append)
     assert found.x is not None
     assert _feasible(declared, found.x)
     best = run(declared.matrix, gap=1e-7, time_limit_s=60.0)
@@ -90,7 +115,7 @@ def test_a_search_ends_by_its_deadline_with_a_plan() -> None:
     """Simple rules give a plan before the first relaxation has been made whole."""
     frame, declared = declare(drawn(5, 6, 4, reserves=Reserves(canary_share=0.1)))
     begun = time.perf_counter()
-    found = strategy.search(frame, declared, 1e-9, 1.0, 0, lambda _: None)
+    found = strategy.search(frame, declared, run(declared.matrix, relax=True), 1e-9, 1.0, 0, lambda _: None)
     assert time.perf_counter() - begun < 20.0
     assert found.x is not None
     assert _feasible(declared, found.x)
@@ -109,3 +134,32 @@ def test_alike_series_are_planned_as_one_and_reported_apart() -> None:
     assert sum(short.worst_rps for short in plan.shortfalls) == pytest.approx(12.0 - 8.0)
     apart = solve(replace(base, may_serve={"eu": ("eu",), "us": ("us",)}))
     assert sum(short.worst_rps for short in apart.shortfalls) == pytest.approx(4.0)
+
+
+def pools_of(plan: FleetPlan) -> tuple[LastPool, ...]:
+    return tuple(LastPool(pool.configuration, pool.region, pool.month) for pool in plan.pools)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_search_that_starts_from_the_last_plan_is_never_worse_for_it(
+    whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not whole:
+        monkeypatch.setattr(strategy, "WHOLE_INTEGERS", 0)
+        monkeypatch.setattr(strategy, "ALONGSIDE_INTEGERS", 0)
+    given = replace(drawn(2), mip_gap=0.02, time_limit_s=5.0)
+    cold = solve(given)
+    # A month on: the last plan knows other months, and pools that are gone.
+    gone = LastPool(Configuration("m", "gone", "", "", 1, ""), "r", "2026-12")
+    said: list[str] = []
+    warm = solve(replace(given, last=(*pools_of(cold), gone)), said.append)
+    assert warm.stats.objective_usd <= cold.stats.objective_usd * 1.03
+    assert any("last plan" in line for line in said)
+    assert any("last plan" in note for note in warm.notes)
+
+
+def test_a_last_plan_that_cannot_run_any_more_is_no_harm() -> None:
+    given = drawn(3)
+    gone = LastPool(Configuration("m", "gone", "", "", 1, ""), "r", "2026-12")
+    cold, warm = solve(given), solve(replace(given, last=(gone,)))
+    assert (warm.pools, warm.purchases) == (cold.pools, cold.purchases)

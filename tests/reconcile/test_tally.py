@@ -106,12 +106,14 @@ def test_totals_of_a_group_cancel_where_members_do_not() -> None:
         (other, (said(actual, 4 * WEEK, WEEK, 0.8, other),), mirrored),
         (SeriesKey("llm", "none", "us-east"), (said(actual, 4 * WEEK, WEEK),), None),
     ]
-    found = reconcile_fleet(source)
+    found = reconcile_fleet(source, tenants={"chat": "acme", "none": "acme"})
     assert [str(one) for one in found.without] == ["llm/none/us-east"]
     by_name = {(one.dimension, one.name): one for one in found.groups}
     whole = by_name["llm", "llm"]
     assert whole.series == 2
     assert by_name["request_class", "code"].series == 1
+    assert by_name["tenant", "acme"].members == by_name["request_class", "chat"].members
+    assert {name for dimension, name in by_name if dimension == "tenant"} == {"acme"}, "code has no tenant"
     assert abs(whole.total[0].bias) < 0.05
     assert whole.members.wape > 2 * whole.total[1].wape
     assert whole.members.bias == pytest.approx(whole.total[0].bias)

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
-from configs.catalog_schema import CoefficientCatalog
-from configs.validation import validated
-from configs.yaml_files import load_yaml
-from data.catalog import load_coefficients
 from reports.loadtest_chart import CurvePoint, chart, svg
-from reports.loadtest_files import coefficients_yaml
 
 POINTS = [
     CurvePoint(rate, metric, statistic, 10.0 * rate, 8.0 * rate, 9.5 * rate, 9.0 * rate)
@@ -33,9 +27,3 @@ def test_what_is_not_known_is_not_drawn() -> None:
     text = svg(chart(nothing, "A finding", ""))
     assert "measured" in text
     assert "calibrated" not in text
-
-
-def test_a_catalog_written_and_read_is_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "coefficients.yaml"
-    path.write_text(coefficients_yaml(load_coefficients()), encoding="utf-8")
-    assert validated(CoefficientCatalog, load_yaml(path), str(path)) == load_coefficients()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from configs.errors import InputError
+from data.ledger import connect as connecting
 from data.ledger import read, tables
 from data.ledger.connect import connect, reading, sqlite_url, writing
 from data.ledger.content import canonical, get, pack, sha256, unpack
@@ -93,6 +95,52 @@ def test_the_tables_are_those_of_the_newest_migration(url: str) -> None:
     assert differences == []
     script = ScriptDirectory(str(Path(tables.__file__).parent / "migrations"))
     assert script.get_current_head() == tables.HEAD
+
+
+LATER = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade():
+    op.add_column("run", sa.Column("asked_by", sa.String(100)))
+    op.create_table("extra", sa.Column("id", sa.Integer(), primary_key=True))
+    {last}
+"""
+
+
+def test_a_ledger_of_the_first_version_is_migrated_whole_or_not_at_all(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = connect(url)
+    for number in range(3):
+        record(ledger, sample_run(number))
+    review(ledger, read.corrections(ledger)[0].id, "accepted", "ada", "")
+    before, counts = (read.runs(ledger), read.corrections(ledger)), rows(url)
+    versions = tmp_path / "migrations" / "versions"
+    shutil.copytree(connecting.MIGRATIONS, tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(connecting, "MIGRATIONS", tmp_path / "migrations")
+    monkeypatch.setattr(connecting, "HEAD", "0002")
+    (versions / "v0002_broken.py").write_text(LATER.format(last="raise RuntimeError('power cut')"), encoding="utf-8")
+    with pytest.raises(RuntimeError, match="power cut"):
+        connect(url)
+    (versions / "v0002_broken.py").unlink()
+    assert "asked_by" not in {column["name"] for column in inspect(ledger).get_columns("run")}
+    assert not inspect(ledger).has_table("extra")
+    assert read.verify(ledger) == ()
+    (versions / "v0002_whole.py").write_text(LATER.format(last="pass"), encoding="utf-8")
+    migrated = connect(url)
+    assert inspect(migrated).has_table("extra")
+    assert (read.runs(migrated), read.corrections(migrated)) == before
+    assert rows(url) == counts
+    assert read.verify(migrated) == ()
+    with pytest.raises(DBAPIError, match="append-only"):
+        writing(migrated, lambda c: c.execute(text("DELETE FROM run")))
+    record(migrated, sample_run(3))
+    assert len(read.runs(migrated)) == 4
 
 
 def test_a_ledger_from_the_future_is_left_alone(url: str) -> None:

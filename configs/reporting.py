@@ -1,0 +1,17 @@
+"""What the report draws beyond the plan."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from configs.base import Section
+
+
+class ReportPolicy(Section):
+    """What the report takes extra time for."""
+
+    service_curves: Annotated[int, Field(ge=0, le=20)] = Field(
+        default=2, description="configurations, largest first, whose service curve is simulated (some 10 s each)"
+    )

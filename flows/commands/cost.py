@@ -1,0 +1,103 @@
+"""`fleetcast breakeven` and `sensitivity`: arguments and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.commands.options import ConfigOption, DataOption, JsonOption, terminal
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command(
+        epilog="Example: `fleetcast breakeven --llm Llama-3.3-70B --gpu H100-SXM --precision fp8 --tp 2 --daily 200000`"
+    )(breakeven)
+    app.command(epilog="Example: `fleetcast sensitivity runs/default-20261121T101500Z-1a2b3c4d --out sensitivity`")(
+        sensitivity
+    )
+
+
+def breakeven(
+    llm: Annotated[str, typer.Option(help="Catalog name, Hugging Face id, or a config.json.")],
+    gpu: Annotated[str, typer.Option(help="Catalog name, e.g. H100-SXM.")],
+    precision: Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")] = "bf16",
+    tp: Annotated[int, typer.Option(help="Tensor parallelism: GPUs a replica.")] = 1,
+    engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
+    input_tokens: Annotated[int, typer.Option("--input", min=1, help="Prompt tokens of a request.")] = 1000,
+    output_tokens: Annotated[int, typer.Option("--output", min=1, help="Output tokens of a request.")] = 200,
+    prefix: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the prompt in the prefix cache.")] = 0.0,
+    ttft_s: Annotated[float, typer.Option("--ttft", min=1e-3, help="TTFT limit, seconds, p95.")] = 2.0,
+    tpot_s: Annotated[float, typer.Option("--tpot", min=1e-4, help="TPOT limit, seconds, p95.")] = 0.06,
+    market: Annotated[
+        str | None, typer.Option(help="provider/region of the price catalog; default: the cheapest.")
+    ] = None,
+    option: Annotated[
+        str, typer.Option(help="on_demand, spot, capacity_block, reserved_1y or reserved_3y.")
+    ] = "on_demand",
+    usd_per_gpu_h: Annotated[float | None, typer.Option(min=1e-6, help="Your own price of a GPU-hour.")] = None,
+    api: Annotated[
+        list[str] | None, typer.Option(help="Key of an API price; repeatable; default: all of the LLM.")
+    ] = None,
+    litellm: Annotated[Path | None, typer.Option(help="LiteLLM's model_prices_and_context_window.json.")] = None,
+    litellm_date: Annotated[str, typer.Option(help="The day that file was true, YYYY-MM-DD.")] = "undated",
+    daily: Annotated[float | None, typer.Option(min=0.0, help="Requests a day, for the best mix.")] = None,
+    peak_to_mean: Annotated[float, typer.Option(min=1.0, max=23.0, help="The day's busiest hour over its mean.")] = 2.0,
+    spares: Annotated[int, typer.Option(min=0, help="Replicas kept beyond the load.")] = 1,
+    bare: Annotated[bool, typer.Option(help="GPUs alone, without people and services.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say from which volume and utilisation self-hosting an LLM is cheaper than an API, and the best mix of both."""
+    from data.api_prices import load_api_prices, read_litellm
+    from data.catalog import find_llm
+    from data.records import SloTarget
+    from flows.breakeven import choose, compare, find_price
+    from flows.show_breakeven import breakeven_json, show_breakeven
+    from flows.size import Question
+
+    prices = load_api_prices() + (() if litellm is None else read_litellm(litellm, litellm_date))
+    chosen = choose(prices, find_llm(llm).name, api or ())
+    price = find_price(gpu, market, option, usd_per_gpu_h)
+    slo = SloTarget(ttft_s, tpot_s, 95.0)
+    question = Question(llm, gpu, precision, tp, engine, input_tokens, output_tokens, slo, prefix_share=prefix)
+    found = compare(question, price, chosen, daily, peak_to_mean, spares, bare=bare)
+    if as_json:
+        sys.stdout.write(breakeven_json(found))
+    else:
+        show_breakeven(terminal(), found)
+
+
+def sensitivity(
+    run: Annotated[Path | None, typer.Argument(help="A run folder of `fleetcast plan`.")] = None,
+    config: ConfigOption = None,
+    data_folder: DataOption = None,
+    samples: Annotated[int | None, typer.Option(min=10, help="Joint draws; default: the scenario's own.")] = None,
+    resolves: Annotated[int, typer.Option(min=0, help="Draws that are planned anew in full.")] = 0,
+    processes: Annotated[int, typer.Option(min=1, help="Processes for these.")] = 2,
+    out: Annotated[Path | None, typer.Option(help="Folder for sensitivity.json and the pictures as SVG.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what can change a plan's cost, its risk and the decision itself."""
+    from datetime import UTC, datetime
+
+    from configs.errors import InputError
+    from flows.sensitivity import examine_run, load, sensitivity_json, write_pictures
+    from flows.show_sensitivity import show_sensitivity
+
+    if run is not None and config is not None:
+        raise InputError("fleetcast sensitivity", "a run folder or --config", "both", "Leave one out.")
+    note = Console(stderr=True)
+    planned = load(run, config, data_folder)
+    found = examine_run(
+        planned, datetime.now(UTC).date(), samples, resolves, processes, lambda text: note.print(f"[dim]{text}[/]")
+    )
+    if out is not None:
+        write_pictures(found.answer, out)
+    if as_json:
+        sys.stdout.write(sensitivity_json(found.answer))
+    else:
+        show_sensitivity(terminal(), found.answer)

@@ -1,0 +1,152 @@
+"""`fleetcast emit`: the pools of a run folder, and their scaling, as files for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from configs.errors import InputError
+from configs.loading import load_scenario
+from configs.schema import Scenario
+from data.catalog import driver_name, find_engine, find_gpu, find_llm, llm_aliases
+from data.records import Configuration
+from data.scaling_file import read_scaling
+from data.scaling_records import PoolScaling
+from data.units import GB
+from flows.run_folder import whole_folder
+from flows.scaling_pools import configuration_of, read_plan
+from reports.manifests.engines import FACES, Serving
+from reports.manifests.nodes import resource
+from reports.manifests.pool import PoolManifest
+from reports.manifests.render import render
+
+HINTS = {"fp8": ("fp8",), "int8": ("int8", "w8a8"), "int4": ("awq", "gptq", "int4", "w4a16"), "fp4": ("fp4",)}
+"""How published checkpoints name their precision."""
+
+
+def emit_run(run: Path, scaling: Path | None, out: Path) -> tuple[str, ...]:
+    """Writes the manifests of a run into the new folder `out`; returns what was written.
+
+    scaling: what `fleetcast autoscale --out` wrote; without it no scaler is emitted and replicas stand as planned.
+    Raises InputError for files that cannot be read, and for scaling of another plan's pools.
+    """
+    files = manifests(run, scaling)
+    with whole_folder(out) as scratch:
+        for name, text in files.items():
+            path = scratch / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    return tuple(files)
+
+
+def manifests(run: Path, scaling: Path | None) -> dict[str, str]:
+    """Relative path -> text."""
+    plan = read_plan(run)
+    scenario = load_scenario(run / "scenario.yaml").scenario
+    capacity = pd.read_parquet(run / "capacity.parquet")
+    known = () if scaling is None else read_scaling(scaling)
+    scaled = {(one.configuration.label, one.region): one for one in known}
+    largest: dict[tuple[Configuration, str], Mapping[str, Any]] = {}
+    for pool in plan["pools"]:
+        key = (configuration_of(pool["configuration"]), str(pool["region"]))
+        if pool["replicas"] > largest.get(key, {"replicas": 0})["replicas"]:
+            largest[key] = pool
+    pools = []
+    for (one, region), pool in sorted(largest.items()):
+        found = scaled.pop((one.label, region), None)
+        pools.append(_pool(plan, scenario, capacity, one, region, pool, found))
+    if scaled:
+        other = ", ".join(f"{label} in {region}" for label, region in sorted(scaled))
+        fix = "Run `fleetcast autoscale` on this run folder."
+        raise InputError(str(scaling), "scaling of this plan's pools", f"also {other}", fix)
+    quotas = {name: dict(region.gpu_quota) for name, region in scenario.plan.regions.items()}
+    return render(plan, pools, quotas)
+
+
+def _pool(
+    plan: Mapping[str, Any],
+    scenario: Scenario,
+    capacity: pd.DataFrame,
+    one: Configuration,
+    region: str,
+    pool: Mapping[str, Any],
+    scaled: PoolScaling | None,
+) -> PoolManifest:
+    policy = scenario.autoscaling
+    same = capacity["llm"] == one.llm
+    for name in ("gpu", "precision", "kv_precision", "tensor_parallel", "pipeline_parallel", "engine"):
+        same &= capacity[name] == getattr(one, name)
+    rows = capacity[same & capacity["excuse"].isna()]
+    if rows.empty:
+        raise InputError("capacity.parquet", f"a row of {one.label}", "none", "Plan again.")
+    kv_tokens = float(rows["kv_capacity_tokens"].min())
+    weights_s = float(rows["weight_bytes_per_gpu"].max()) * one.gpus / (policy.start_up.weights_gb_per_s * GB)
+    llm, engine = find_llm(one.llm), find_engine(one.engine)
+    images = {str(name): image for name, image in policy.images.items()}
+    model, quantize, checkpoint = _checkpoint(one, policy.models.get(one.llm), llm.native_precision)
+    utilisation = scenario.evaluate.gpu_memory_utilization or engine.gpu_memory_utilization
+    # The planned headroom is memory that the engine must not take.
+    utilisation = round(max(utilisation - scenario.evaluate.headroom, 0.1), 3)
+    classes = sorted(
+        {
+            str(row["series"]["request_class"])
+            for row in plan["forecast"]
+            if find_llm(row["series"]["llm"]).name == one.llm
+        }
+    )
+    return PoolManifest(
+        scenario=str(plan["scenario"]),
+        llm=one.llm,
+        request_classes=tuple(classes),
+        region=region,
+        gpu=one.gpu,
+        precision=one.precision if one.kv_precision == "bf16" else f"{one.precision}-kv-{one.kv_precision}",
+        gpus=one.gpus,
+        driver_name=driver_name(one.gpu),
+        gpu_resource=resource(find_gpu(one.gpu).vendor),
+        replicas=int(pool["replicas"]),
+        disrupted_max=int(pool["failure_replicas"]),
+        surge=int(pool["rollout_replicas"]),
+        zones=scenario.plan.reserves.zones,
+        serving=Serving(
+            engine=one.engine,
+            model=model,
+            served_name=one.llm,
+            tensor_parallel=one.tensor_parallel,
+            pipeline_parallel=one.pipeline_parallel,
+            expert_parallel=one.expert_parallel,
+            max_num_seqs=one.max_num_seqs,
+            max_num_batched_tokens=one.max_num_batched_tokens,
+            max_model_len=int(min(llm.max_positions or kv_tokens, kv_tokens)),
+            gpu_memory_utilization=utilisation,
+            kv_precision=one.kv_precision,
+            quantize=quantize,
+        ),
+        image=images.get(one.engine, FACES[one.engine].image),
+        namespace=policy.namespace,
+        prometheus=policy.prometheus,
+        kv_tokens=kv_tokens,
+        start_s=weights_s + policy.start_up.warm_up_s,
+        drain_s=policy.start_up.drain_s,
+        policy=None if scaled is None else scaled.chosen.policy,
+        schedule=() if scaled is None else scaled.schedule,
+        checkpoint=checkpoint,
+    )
+
+
+def _checkpoint(one: Configuration, named: str | None, native: str) -> tuple[str, bool, str]:
+    """What the engine loads, whether it quantises that to fp8 itself, and what is left to do."""
+    if named is not None:
+        return named, False, ""
+    ids = [alias for alias, name in llm_aliases().items() if name == one.llm]
+    if native.startswith(one.precision):
+        return ids[0], False, ""
+    for alias in ids:
+        if any(hint in alias.lower() for hint in HINTS.get(one.precision, ())):
+            return alias, False, ""
+    if one.precision == "fp8" and native == "bf16" and one.engine in ("vllm", "sglang"):
+        return ids[0], True, ""
+    return ids[0], False, f"needs a checkpoint in {one.precision}: name it under autoscaling.models"

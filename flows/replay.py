@@ -1,0 +1,254 @@
+"""`fleetcast replay`: a planned fleet, pool by pool, against a recorded or drawn peak at full resolution, with a
+replica, a zone or a region lost on the way, and during a rollout."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from configs.errors import InputError
+from configs.mapping import load_mapping
+from data import archive
+from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
+from data.dataset import MANIFEST, opened
+from data.ingestion import ingest_files
+from data.plan_records import Pool
+from data.records import FloatArray, IntArray
+from data.replay_records import PoolRun, Situation
+from data.statistics.lengths import SERVED
+from flows.check_plan import pool_mix
+from flows.progress import report
+from models.fleet_replay import BEGINS, Stream, answer, judge, merged, surged
+from models.replay import mean_context
+from models.simulator.engine import Limits
+from models.simulator.load import Mix, draw
+from models.step_cost import step_cost
+from reports.bundle import PlanBundle
+from reports.write import ARCHIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The busiest part of a trace: seconds from its start (rising) and tokens, [requests]; source says what it is."""
+
+    request_class: str
+    arrival_s: FloatArray
+    input_tokens: IntArray
+    cached_tokens: IntArray
+    output_tokens: IntArray
+    source: str
+
+
+def read_trace(path: Path, mapping: Path | None, request_class: str, minutes: float) -> Recorded:
+    """The busiest `minutes` of a trace or of a dataset that `fleetcast ingest` made. Raises InputError for a file that
+    cannot be read, or has no requests one by one."""
+    if (path / MANIFEST).exists():
+        return _busiest(path, path.name, request_class, minutes)
+    with tempfile.TemporaryDirectory(prefix="fleetcast-") as scratch:
+        folder = Path(scratch) / "trace"
+        (answer_,) = ingest_files([path], folder, None if mapping is None else load_mapping(mapping))
+        if answer_.source is None:
+            raise InputError(str(path), "a trace that can be read", answer_.error or "", "See `fleetcast ingest`.")
+        return _busiest(folder, path.name, request_class, minutes)
+
+
+def _busiest(folder: Path, name: str, request_class: str, minutes: float) -> Recorded:
+    with opened(folder) as (_, connection):
+        found = connection.execute(
+            "SELECT epoch_us(ts) / 1e6 AS at, input_tokens, coalesce(cached_tokens, 0) AS cached, output_tokens "
+            f"FROM requests WHERE {SERVED} AND input_tokens > 0 AND output_tokens > 0 ORDER BY ts"
+        ).fetchnumpy()
+    at = np.asarray(found["at"], dtype=np.float64)
+    if len(at) < 2:
+        raise InputError(name, "at least two requests with token counts", str(len(at)), "Name a request-level trace.")
+    at -= at[0]
+    begins = int(np.argmax(np.searchsorted(at, at + 60.0 * minutes, side="right") - np.arange(len(at))))
+    window = slice(begins, int(np.searchsorted(at, at[begins] + 60.0 * minutes, side="right")))
+    tokens = [np.asarray(found[key][window], dtype=np.int64) for key in ("input_tokens", "cached", "output_tokens")]
+    span = at[window][-1] - at[begins]
+    source = (
+        f"{name}, its busiest {span / 60:.0f} min: {len(tokens[0]):,} requests from minute {at[begins] / 60:.0f} on"
+    )
+    return Recorded(request_class, at[window] - at[begins], tokens[0], tokens[1], tokens[2], source)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """Every pool through every situation, and what it was played with."""
+
+    runs: tuple[PoolRun, ...]
+    traffic: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing misses that the plan keeps a reserve for."""
+        return not any(run.breaks and run.situation.kept for run in self.runs)
+
+
+def open_run(folder: Path) -> PlanBundle:
+    """The plan of a run folder. Raises InputError where there is none."""
+    return archive.load(PlanBundle, folder / ARCHIVE)
+
+
+def replay_run(bundle: PlanBundle, recorded: Recorded | None, load: float, minutes: float, seed: int = 0) -> Replayed:
+    """Every pool at its highest load a replica of all months, times `load`, for `minutes` or as long as the trace has
+    requests at that rate. Raises InputError where the trace is of a class that no pool serves."""
+    if recorded is not None:
+        known = sorted({row.request_class for row in bundle.capacity.rows})
+        if recorded.request_class not in known:
+            raise InputError("--class", f"one of {', '.join(known)}", recorded.request_class, "Name a planned class.")
+    busiest: dict[tuple[object, str], Pool] = {}
+    for pool in bundle.plan.pools:
+        other = busiest.get((pool.configuration, pool.region))
+        if other is None or pool.peak_rps / pool.replicas > other.peak_rps / other.replicas:
+            busiest[pool.configuration, pool.region] = pool
+    pools = [pool for pool in busiest.values() if pool.peak_rps > 0]
+    burst = bundle.scenario.forecast.burst_factor
+    runs: list[PoolRun] = []
+    for number, pool in enumerate(pools):
+        report(f"replaying {pool.configuration.label} in {pool.region}")
+        mix = pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, pool)
+        stream = pool_stream(mix, pool.peak_rps * load, recorded, burst, 60.0 * minutes, seed + number)
+        runs += _through(bundle, pool, mix, stream, situations(bundle, pool, pools))
+    drawn = "random arrivals at the planned peak, lengths of every class as planned"
+    told = drawn
+    if recorded is not None:
+        mean = f"its mean set to that of the planned peak hour (the peak without the burst factor of {burst:g})"
+        told = f"{recorded.request_class} from {recorded.source}, {mean}; other classes: {drawn}"
+    return Replayed(tuple(runs), told if load == 1.0 else f"{told}; {load:g} times the planned peak")
+
+
+def situations(bundle: PlanBundle, pool: Pool, pools: Sequence[Pool]) -> Iterator[Situation]:
+    """What a pool goes through; a situation that would leave no replica is named all the same."""
+    policy = bundle.scenario.plan
+    yield Situation("all replicas")
+    failures = max(policy.failures_per_pool, 1)
+    yield Situation(f"{failures} lost", lost=failures, kept=pool.failure_replicas > 0)
+    if pool.rollout_replicas:
+        yield Situation("rollout", away=pool.rollout_replicas)
+    if policy.reserves.zones > 1:
+        lost = math.ceil(pool.replicas / policy.reserves.zones)
+        yield Situation("zone lost", lost=lost, kept=policy.reserves.zone_loss)
+    for region in dict.fromkeys(other.region for other in pools if other.region != pool.region):
+        factor = _failover(bundle, pool, region, pools)
+        if factor > 1.0:
+            yield Situation(f"{region} lost", load=factor, kept=policy.reserves.region_loss)
+
+
+def _failover(bundle: PlanBundle, pool: Pool, lost: str, pools: Sequence[Pool]) -> float:
+    """Load of a pool as a multiple of its own when a region is lost whose protected demand may come here: shared by
+    the pools of the LLM that are left, in proportion to what they carry."""
+    if pool.region not in bundle.problem.may_serve.get(lost, ()):
+        return 1.0
+    mine = [one for one in pools if one.configuration.llm == pool.configuration.llm]
+    left = sum(one.peak_rps for one in mine if one.region != lost)
+    moved = 0.0
+    for one in mine:
+        if one.region == lost:
+            mix = pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, one)
+            total = sum(part.share for part in mix)
+            moved += one.peak_rps * sum(p.share for p in mix if bundle.problem.protected[p.name]) / total
+    return 1.0 + moved / left
+
+
+def pool_stream(
+    mix: Mix, rps: float, recorded: Recorded | None, burst_factor: float, most_s: float, seed: int
+) -> Stream:
+    """Requests of a pool whose planned peak is rps: the recorded class at its own rhythm, the others drawn at random.
+
+    The planned peak is the peak hour's mean times burst_factor. A recorded hour has bursts of its own: its clock is set
+    so that its mean is the hour's.
+    """
+    total = sum(one.share for one in mix)
+    span, parts = most_s, []
+    for number, one in enumerate(mix):
+        if recorded is not None and one.name == recorded.request_class:
+            rate = rps * one.share / total / burst_factor
+            clock = recorded.arrival_s * (len(recorded.arrival_s) / rate / recorded.arrival_s[-1])
+            span = min(most_s, float(clock[-1]))
+            kept = np.flatnonzero(clock <= span)
+            tokens = (recorded.input_tokens[kept], recorded.cached_tokens[kept], recorded.output_tokens[kept])
+            parts.append(Stream(clock[kept], *tokens, np.full(len(kept), number)))
+    for number, one in enumerate(mix):
+        if recorded is None or one.name != recorded.request_class:
+            rate = rps * one.share / total
+            count = max(int(np.ceil(span * rate)), 2)
+            drawn = draw([(one,)], count, 1, seed * len(mix) + number)
+            tokens = (drawn.input_tokens[0], drawn.cached_tokens[0], drawn.output_tokens[0])
+            parts.append(Stream(drawn.unit_s[0] / rate, *tokens, np.full(count, number)))
+    return merged(parts)
+
+
+def _through(bundle: PlanBundle, pool: Pool, mix: Mix, stream: Stream, each: Iterator[Situation]) -> Iterator[PoolRun]:
+    one = pool.configuration
+    engine = find_engine(bundle.scenario.evaluate.engine)
+    llms, gpus = {one.llm: find_llm(one.llm)}, {one.gpu: find_gpu(one.gpu)}
+    catalog = load_coefficients().model_copy(update={"corrections": bundle.calibration})
+    cost = step_cost([one], llms, gpus, engine, catalog, [mean_context(mix)])
+    row = next(row for row in bundle.capacity.rows if row.configuration == one and row.excuse is None)
+    limits = Limits(
+        np.array([one.max_num_seqs]),
+        np.array([one.max_num_batched_tokens]),
+        np.array([row.kv_capacity_tokens]),
+        np.array([engine.kv_block_tokens]),
+    )
+    begins = float(stream.arrival_s[-1]) * BEGINS
+    for situation in each:
+        asked = surged(stream, situation.load, begins)
+        here = pool.replicas - situation.away
+        known = (one, pool.region, pool.month, situation, here)
+        rps = float(len(asked.arrival_s) / asked.arrival_s[-1])
+        told = (rps, len(asked.arrival_s), float(asked.arrival_s[-1]))
+        if here - situation.lost < 1:
+            yield PoolRun(*known, *told, 0, (), 0.0, "no replica is left")
+            continue
+        found = answer(cost, limits, asked, here, situation.lost, begins)
+        yield PoolRun(*known, *told, found.retried, *judge(asked, found, mix, situation, begins))
+
+
+def replay_json(found: Replayed) -> str:
+    """Every run with every figure, as JSON."""
+    rows = [
+        asdict(run) | {"configuration": run.configuration.label, "verdict": run.verdict, "llm": run.configuration.llm}
+        for run in found.runs
+    ]
+    return json.dumps({"holds": found.holds, "traffic": found.traffic, "runs": rows}, indent=2) + "\n"
+
+
+COLOURS: Mapping[str, str] = {"holds": "green", "misses": "bold red"}
+
+
+def show_replay(console: Console, found: Replayed) -> None:
+    """A row a pool and situation, then what breaks, then the verdict."""
+    table = Table(title="Replay, request by request", title_justify="left", title_style="bold", box=None)
+    for name in ("pool", "situation"):
+        table.add_column(name)
+    for name in ("replicas", "req/s", "requests", "min", "within SLO", "worst minute"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for run in found.runs:
+        one = run.configuration
+        left = f"{run.replicas} -> {run.replicas - run.situation.lost}" if run.situation.lost else str(run.replicas)
+        within = ", ".join(f"{part.name} {part.within_slo:.1%}" for part in run.classes)
+        table.add_row(
+            f"{one.label} {run.region}", run.situation.name, left, f"{run.rps:.3g}", f"{run.requests:,}",
+            f"{run.seconds / 60:.0f}", within, f"{run.worst_minute:.1%}",
+            f"[{COLOURS.get(run.verdict, 'yellow')}]{run.verdict}[/]",
+        )  # fmt: skip
+    console.print(table)
+    for run in found.runs:
+        if run.breaks:
+            where = f"{run.configuration.label} {run.region}, {run.situation.name}"
+            console.print(f"  {escape(where)}: {escape(run.breaks)}", soft_wrap=True)
+    console.print(f"Traffic: {escape(found.traffic)}", soft_wrap=True)
+    verdict = "[green]holds[/]" if found.holds else "[bold red]does not hold[/]"
+    console.print(f"The plan {verdict} in what it keeps reserves for.")

@@ -1,0 +1,153 @@
+"""The pools that are scaled: those of a run, or one configuration that no plan holds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from configs.errors import InputError
+from configs.loading import load_scenario
+from configs.schema import Scenario
+from data.catalog import find_llm
+from data.prices import CATALOG, load_prices, offers
+from data.records import Configuration
+
+PLAN_SCHEMA = "fleetcast.plan/1"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolAsk:
+    """A pool to be scaled: what runs where for whom, its design peak (sub-hour), most replicas, a replica-hour's price,
+    its median peak over its design peak, and the demand scenarios up to the design as (name, peak over design peak,
+    probability)."""
+
+    configuration: Configuration
+    region: str
+    request_classes: tuple[str, ...]
+    peak_rps: float
+    max_replicas: int
+    usd_per_replica_h: float
+    median_share: float = 1.0
+    scenarios: tuple[tuple[str, float, float], ...] = (("design day", 1.0, 1.0),)
+
+
+def read_plan(run: Path) -> dict[str, Any]:
+    """plan.json of a run folder. Raises InputError where there is none or it is another version's."""
+    path = run / "plan.json"
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        fix = "Name a folder that `fleetcast plan` wrote."
+        raise InputError(str(run), "a run folder with plan.json", "none there", fix) from None
+    except json.JSONDecodeError as error:
+        raise InputError(str(path), "JSON", str(error), "Plan again: `fleetcast plan`.") from None
+    if not isinstance(plan, dict) or plan.get("schema") != PLAN_SCHEMA:
+        got = plan.get("schema") if isinstance(plan, dict) else type(plan).__name__
+        raise InputError(str(path), f"schema {PLAN_SCHEMA}", repr(got), "Plan again with this version.")
+    return plan
+
+
+def configuration_of(raw: Mapping[str, Any]) -> Configuration:
+    """A configuration as plan.json writes it."""
+    return Configuration(**{one.name: raw[one.name] for one in fields(Configuration)})
+
+
+def pools_of(plan: Mapping[str, Any], most: int | None, demand: pd.DataFrame | None = None) -> list[PoolAsk]:
+    """Every configuration and region of the plan once, as in the month in which it has most replicas; demand: the
+    run's demand table, for its scenarios."""
+    largest: dict[tuple[Configuration, str], Mapping[str, Any]] = {}
+    for pool in plan["pools"]:
+        key = (configuration_of(pool["configuration"]), str(pool["region"]))
+        if pool["replicas"] > largest.get(key, {"replicas": 0})["replicas"]:
+            largest[key] = pool
+    found = []
+    for (one, region), pool in sorted(largest.items(), key=lambda item: (item[0][0].label, item[0][1])):
+        series = [row for row in plan["forecast"] if find_llm(row["series"]["llm"]).name == one.llm]
+        classes = tuple(sorted({str(row["series"]["request_class"]) for row in series}))
+        price = _price(plan["prices"], region, one.gpu)
+        replicas = int(pool["replicas"]) if most is None else most
+        median = _median_share(series, str(pool["month"]), float(plan["planning_quantile"]))
+        ask = PoolAsk(one, region, classes, float(pool["peak_rps"]), replicas, price * one.gpus, median)
+        if demand is not None:
+            days = _scenarios(demand, one.llm, str(pool["month"]), int(plan["design_scenario"]))
+            ask = replace(ask, scenarios=days or ask.scenarios)
+        found.append(ask)
+    return found
+
+
+def _scenarios(demand: pd.DataFrame, llm: str, month: str, design: int) -> tuple[tuple[str, float, float], ...]:
+    """Scenarios of the LLM's peak block by load over the design scenario's; those beyond it are not promised and left
+    out, the others' probabilities add up to 1."""
+    names = {name: find_llm(name).name for name in demand["llm"].unique()}
+    mine = demand[(demand["llm"].map(names) == llm) & (demand["month"] == month)]
+    peak = mine[mine["block"] == mine["block"].iloc[0]] if len(mine) else mine
+    rps = peak.groupby("scenario")["rps"].sum()
+    if design not in rps.index or rps[design] <= 0.0:
+        return ()
+    share = rps / rps[design]
+    probability = peak.groupby("scenario")["probability"].first()
+    kept = [s for s in share.index if share[s] <= 1.0 + 1e-9]
+    total = float(probability[kept].sum())
+    return tuple(
+        (f"scenario {int(s) + 1} of {len(share)}", float(share[s]), float(probability[s]) / total) for s in kept
+    )
+
+
+def _price(rows: Sequence[Mapping[str, Any]], region: str, gpu: str) -> float:
+    """What an hour of a GPU costs there when it can be given back: on demand, else the cheapest way to have it."""
+    mine = [row for row in rows if row["gpu"] == gpu and row["region"] == region]
+    free = [row["usd_per_gpu_h"] for row in mine if row["option"] == "on_demand"]
+    every = free or [row["usd_per_gpu_h"] for row in mine or rows]
+    return float(min(every))
+
+
+def _median_share(series: Sequence[Mapping[str, Any]], month: str, quantile: float) -> float:
+    """Median over high peak hour of the month, by the forecast; 1 where it does not say."""
+    low = high = 0.0
+    for row in series:
+        levels = [float(one) for one in row["levels"]]
+        if month not in row["months"]:
+            continue
+        peaks = [float(one) for one in row["monthly_peak_hour_requests"][row["months"].index(month)]]
+        low += float(np.interp(0.5, levels, peaks))
+        high += float(np.interp(quantile, levels, peaks))
+    return low / high if high > 0 else 1.0
+
+
+def one_pool(
+    scenario: Scenario, asked: Configuration, classes: Sequence[str], peak_rps: float, operating_rps: float
+) -> PoolAsk:
+    """A pool that no plan holds: as many replicas as its burst needs, at the price of the scenario's first region that
+    sells the GPU. Raises InputError where none does."""
+    policy = scenario.autoscaling
+    found = offers(scenario.plan.regions, {asked.gpu}, ("on_demand",), load_prices(CATALOG))
+    price = found[0].usd_per_gpu_h
+    most = policy.max_replicas or math.ceil(policy.burst.factor * peak_rps / operating_rps) + 1
+    return PoolAsk(asked, found[0].region, tuple(classes), peak_rps, most, price * asked.gpus)
+
+
+def asked_configuration(
+    config: str | None, gpu: str, precision: str, tp: int, classes: Sequence[str]
+) -> tuple[Configuration, tuple[str, ...]]:
+    """The configuration of the command line for classes of a scenario (the first by default). Raises InputError for
+    classes without traffic, and for classes of more than one LLM."""
+    scenario = load_scenario(config).scenario
+    known = {one.request_class: find_llm(one.llm).name for one in scenario.traffic.series}
+    names = tuple(classes) or (next(iter(known)),)
+    for name in names:
+        if name not in known:
+            raise InputError(f"class {name!r}", f"one of {', '.join(known)}", "an unknown one", "Name a class there.")
+    llms = {known[name] for name in names}
+    if len(llms) > 1:
+        got = f"classes of {', '.join(sorted(llms))}"
+        raise InputError("--class", "classes of one LLM", got, "A replica holds one LLM.")
+    policy = scenario.evaluate
+    one = Configuration(llms.pop(), gpu, precision, policy.kv_precision, tp, policy.engine)
+    return one, names

@@ -1,0 +1,101 @@
+"""The sensitivity of a run: re-priced by `cost`, planned anew by the optimizer where asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from configs.loading import load_scenario
+from cost.draws import Draws
+from cost.fixed_fleet import FixedFleet, fixed_fleet, heaviest_and_lightest
+from cost.reprice import reprice
+from cost.sensitivity import PLAN, examine
+from data.sensitivity_records import Sensitivity
+from data.spreads import spreads
+from flows.rebuilt import Rebuilt, read_run
+from flows.resolve import mean_value, resolve
+from reports.sensitivity_charts import sensitivity_pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """An answer with what it was found on."""
+
+    answer: Sensitivity
+    fleet: FixedFleet
+    draws: Draws
+
+
+def of_scenario(config: str | None, data_folder: Path | None) -> Rebuilt:
+    """A scenario planned now, without a run folder."""
+    from flows import steps
+    from flows.costs import full_cost
+    from flows.lengths import at_forecast_lengths
+
+    loaded = load_scenario(config)
+    history = steps.ingest(loaded, data_folder)
+    demand = steps.forecast(loaded.scenario, history)
+    ahead = at_forecast_lengths(history, demand)
+    capacity = steps.evaluate(loaded.scenario, ahead, loaded.base)
+    problem, plan = steps.optimize(loaded.scenario, demand, capacity)
+    mixes = full_cost(loaded.scenario, problem, plan, capacity, ahead.lengths).mixes
+    return Rebuilt(loaded.scenario, problem, plan, dict(mixes))
+
+
+def examine_run(
+    run: Rebuilt,
+    today: date,
+    samples: int | None = None,
+    resolves: int = 0,
+    processes: int = 2,
+    say: Callable[[str], None] = lambda _: None,
+) -> Examined:
+    """The whole answer for a plan: re-pricing always, the value of the stochastic solution and full re-solves where
+    `resolves` asks for some."""
+    policy = run.scenario.sensitivity
+    if samples is not None:
+        policy = policy.model_copy(update={"samples": samples})
+    move = heaviest_and_lightest(run.problem, run.plan)
+    if policy.route_from and policy.route_to:
+        move = (policy.route_from, policy.route_to)
+    fleet = fixed_fleet(run.problem, run.plan, run.mixes, move)
+    say(f"re-pricing {policy.samples:,} draws")
+    ranges = spreads(policy)
+    answer, draws = examine(run.scenario.name, fleet, ranges, policy, run.scenario.seed, today)
+    if resolves:
+        say("planning for the mean demand alone")
+        blind = mean_value(run.problem, run.problem.time_limit_s)
+        if blind.pools:
+            other = fixed_fleet(run.problem, blind, run.mixes, move)
+            worth = float((reprice(other, PLAN, draws).usd - reprice(fleet, PLAN, draws).usd).mean())
+            answer = replace(answer, stochastic_usd=worth)
+        say(f"planning {resolves} draws anew")
+        answer = replace(answer, resolved=resolve(fleet, run.plan, draws, resolves, processes=processes))
+    return Examined(answer, fleet, draws)
+
+
+def load(run: Path | None, config: str | None, data_folder: Path | None) -> Rebuilt:
+    """A run folder read back, or a scenario planned now."""
+    return of_scenario(config, data_folder) if run is None else read_run(run)
+
+
+def sensitivity_json(answer: Sensitivity) -> str:
+    """The answer for machines."""
+    return json.dumps(asdict(answer), indent=2, ensure_ascii=False, default=str) + "\n"
+
+
+def write_pictures(answer: Sensitivity, folder: Path) -> None:
+    """sensitivity.json, and tornado, frontier, run-out dates and a fan for each place as SVG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sensitivity.json").write_text(sensitivity_json(answer), encoding="utf-8")
+    made = sensitivity_pictures(answer)
+    named = {"tornado": made["tornado"], "frontier": made["frontier"], "run_out": made["run_out"]}
+    named |= {f"fan_{i + 1}": one for i, one in enumerate(made["fans"])}
+    for name, one in named.items():
+        if one is not None:
+            # On its own a picture has no page whose ink and grid it could take.
+            svg = one.wide.replace("currentColor", "#111111").replace("var(--grid)", "#dddddd")
+            (folder / f"{name}.svg").write_text(svg, encoding="utf-8")

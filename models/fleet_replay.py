@@ -1,0 +1,168 @@
+"""A pool replayed at full resolution: every replica is a lane of the plain simulator, and every request is followed.
+
+Requests are dealt out in turn to the replicas that are there, which a balancer that looks at queues betters a little. A
+replica that dies takes nothing with it for good: what it held comes again to the others, and its clients have waited
+since they first asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.curve_records import ClassTimes, Percentile3
+from data.records import FloatArray, IntArray, StepCost
+from data.replay_records import Situation
+from models.simulator.cost import take
+from models.simulator.engine import Limits, Requests, simulate
+from models.simulator.load import Mix
+
+RETRY_S = 1.0
+"""After which a client whose replica died asks again."""
+BEGINS = 1 / 3
+"""Share of the span after which a situation sets in."""
+WARM_UP_S = 60.0
+"""Not scored: the pool starts empty. At most a tenth of the span."""
+MINUTE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Requests of a pool in order of arrival, [requests]; which is the class's place in the mix."""
+
+    arrival_s: FloatArray
+    input_tokens: IntArray
+    cached_tokens: IntArray
+    output_tokens: IntArray
+    which: IntArray
+
+    def some(self, index: IntArray) -> Stream:
+        """Some of them."""
+        return Stream(
+            self.arrival_s[index], self.input_tokens[index], self.cached_tokens[index], self.output_tokens[index],
+            self.which[index],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What became of a stream, [requests]: seconds of first token and end, and how many came twice."""
+
+    first_token_s: FloatArray
+    end_s: FloatArray
+    retried: int
+
+
+def surged(stream: Stream, factor: float, begins_s: float) -> Stream:
+    """The stream with its rate multiplied by factor from begins_s on: the same requests, closer together."""
+    late = stream.arrival_s > begins_s
+    arrival = np.where(late, begins_s + (stream.arrival_s - begins_s) / factor, stream.arrival_s)
+    return Stream(arrival, stream.input_tokens, stream.cached_tokens, stream.output_tokens, stream.which)
+
+
+def answer(cost: StepCost, limits: Limits, stream: Stream, replicas: int, lost: int, dies_s: float) -> Answered:
+    """A pool of like replicas, `lost` of which die at dies_s. cost and limits have one lane.
+
+    Raises ValueError where no replica is left.
+    """
+    if replicas - lost < 1:
+        raise ValueError(f"{replicas} replicas of which {lost} die answer nobody")
+    count = len(stream.arrival_s)
+    turn = np.arange(count)
+    before = stream.arrival_s < dies_s if lost else np.ones(count, dtype=bool)
+    # The dead are the first `lost` replicas; the others share what comes afterwards.
+    owner = np.where(before, turn % replicas, lost + turn % (replicas - lost))
+    first, end = np.full(count, np.nan), np.full(count, np.nan)
+    asked = stream.arrival_s.copy()
+    retried = 0
+    if lost:
+        dying = [np.flatnonzero(owner == replica) for replica in range(lost)]
+        _run(cost, limits, stream, asked, dying, first, end)
+        taken = np.concatenate(dying)
+        held = np.sort(taken[~(end[taken] <= dies_s)])
+        first[held], end[held] = np.nan, np.nan
+        asked[held] = dies_s + RETRY_S
+        owner[held] = lost + np.arange(len(held)) % (replicas - lost)
+        retried = len(held)
+    _run(cost, limits, stream, asked, [np.flatnonzero(owner == r) for r in range(lost, replicas)], first, end)
+    return Answered(first, end, retried)
+
+
+def _run(
+    cost: StepCost, limits: Limits, stream: Stream, asked: FloatArray, lanes: list[IntArray], first: FloatArray,
+    end: FloatArray,
+) -> None:  # fmt: skip
+    """Simulates the requests of every lane, and books their times in place."""
+    lanes = [mine[np.argsort(asked[mine], kind="stable")] for mine in lanes]
+    # Lengths in powers of two, so that few shapes are compiled: one-token requests after all others fill up.
+    longest = max(len(mine) for mine in lanes)
+    size = 1 << max(longest - 1, 63).bit_length()
+    shape = (len(lanes), size)
+    after = float(asked.max()) + 1.0
+    table = Requests(np.full(shape, after), np.ones(shape, int), np.zeros(shape, int), np.ones(shape, int))
+    for row, mine in enumerate(lanes):
+        n = len(mine)
+        table.arrival_s[row, :n] = asked[mine]
+        table.input_tokens[row, :n] = stream.input_tokens[mine]
+        table.cached_tokens[row, :n] = stream.cached_tokens[mine]
+        table.output_tokens[row, :n] = stream.output_tokens[mine]
+    one = np.zeros(len(lanes), dtype=np.int64)
+    found = simulate(take(cost, one), table, limits.lanes(one))
+    for row, mine in enumerate(lanes):
+        first[mine], end[mine] = found.first_token_s[row, : len(mine)], found.end_s[row, : len(mine)]
+
+
+def judge(
+    stream: Stream, answered: Answered, mix: Mix, situation: Situation, begins_s: float
+) -> tuple[tuple[ClassTimes, ...], float, str]:
+    """Times of every class from the time the situation sets in (or the warm-up ends), the lowest share of requests
+    within their SLO in any minute, and what breaks, empty where all SLO percentiles hold."""
+    span = float(stream.arrival_s[-1])
+    start = begins_s if situation.disturbs else min(WARM_UP_S, 0.1 * span)
+    scored = stream.arrival_s >= start
+    ttft, e2e = answered.first_token_s - stream.arrival_s, answered.end_s - stream.arrival_s
+    tokens = stream.output_tokens - 1
+    tpot = np.where(tokens > 0, (answered.end_s - answered.first_token_s) / np.maximum(tokens, 1), np.nan)
+    within = np.ones(len(ttft), dtype=bool)
+    classes, broken = [], []
+    for number, one in enumerate(mix):
+        mine = scored & (stream.which == number)
+        ends = np.inf if one.slo.e2e_s is None else one.slo.e2e_s
+        threes = []
+        ok = np.ones(len(ttft), dtype=bool)
+        for name, values, limit in (
+            ("TTFT", ttft, one.slo.ttft_s), ("TPOT", tpot, one.slo.tpot_s), ("end to end", e2e, ends),
+        ):  # fmt: skip
+            known = values[mine & ~np.isnan(values)]
+            three = np.quantile(known, [0.5, 0.95, 0.99]) if len(known) else np.full(3, np.nan)
+            threes.append(Percentile3(*(float(value) for value in three)))
+            ok &= ~(values > limit)
+            at = float(np.percentile(known, one.slo.percentile)) if len(known) else 0.0
+            if at > limit:
+                broken.append(f"{one.name}: {name} p{one.slo.percentile:g} {at:.3g} s, limit {limit:g} s")
+        within &= ok | (stream.which != number)
+        share = float(ok[mine].mean()) if mine.any() else float("nan")
+        classes.append(ClassTimes(one.name, threes[0], threes[1], threes[2], share))
+    return tuple(classes), _worst_minute(stream.arrival_s[scored], within[scored]), ", ".join(broken)
+
+
+def _worst_minute(arrival_s: FloatArray, within: np.ndarray) -> float:
+    minute = (arrival_s // MINUTE_S).astype(np.int64)
+    minute -= minute.min()
+    count = np.bincount(minute)
+    share = np.bincount(minute, weights=within)[count > 0] / count[count > 0]
+    return float(share.min())
+
+
+def merged(parts: Sequence[Stream]) -> Stream:
+    """Several streams as one, in order of arrival."""
+    order = np.argsort(np.concatenate([part.arrival_s for part in parts]), kind="stable")
+    whole = Stream(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("arrival_s", "input_tokens", "cached_tokens", "output_tokens", "which")
+        )
+    )
+    return whole.some(order)

@@ -1,0 +1,139 @@
+"""Scaling in words and rows: the same for the terminal, the report and the documents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from data.scaling_records import Candidate, PoolScaling, ScalerPolicy, Signal
+
+Rows = list[tuple[str, ...]]
+
+POOL_HEAD = (
+    "LLM", "on", "region", "policy", "signal", "target a replica", "min", "max", "warm reserve", "standby nodes",
+    "SLO at worst", "short at worst", "USD a day", "against max",
+)  # fmt: skip
+KIND_HEAD = (
+    "policy", "signal", "target a replica", "min", "extra", "standby", "holds", "SLO at worst", "short at worst",
+    "longest", "largest queue", "over, replica-h", "under, replica-h", "reversals", "USD a day",
+)  # fmt: skip
+UNITS: dict[Signal, str] = {
+    "none": "",
+    "queue": "waiting",
+    "concurrency": "requests",
+    "tokens": "tokens",
+    "kv_cache": "of KV cache",
+    "rate": "requests/s",
+}
+
+
+def minutes(seconds: float) -> str:
+    """Seconds below two minutes, minutes above."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def share(value: float) -> str:
+    """A share that is not rounded up to a promise it misses."""
+    return f"{math.floor(value * 1000) / 10:.1f}%"
+
+
+def target(policy: ScalerPolicy) -> str:
+    """The threshold with its unit."""
+    if policy.signal == "kv_cache":
+        return f"{policy.target:.1%} {UNITS['kv_cache']}"
+    return f"{policy.target:,.3g} {UNITS[policy.signal]}" if policy.target < 1000 else f"{policy.target:,.0f} tokens"
+
+
+def pool_rows(pools: Sequence[PoolScaling]) -> Rows:
+    """The choice for every pool."""
+    rows: Rows = []
+    for pool in pools:
+        one, best = pool.configuration, pool.chosen
+        saved = 1.0 - best.usd_per_day / pool.fixed_usd_per_day if pool.fixed_usd_per_day else 0.0
+        rows.append(
+            (
+                pool.llm, f"{one.gpu} {one.precision} TP{one.tensor_parallel}", pool.region, pool.chosen_kind,
+                best.policy.signal, target(best.policy), f"{best.policy.min_replicas}", f"{best.policy.max_replicas}",
+                f"{pool.warm_reserve}", f"{best.policy.standby_nodes}", share(best.worst_attainment),
+                minutes(best.worst_short_s), f"{best.usd_per_day:,.0f}", f"{-saved:+.0%}",
+            )
+        )  # fmt: skip
+    return rows
+
+
+def kind_rows(pool: PoolScaling) -> Rows:
+    """The best of every kind of policy on the pool."""
+    return [(kind.name, *_candidate(kind.best)) for kind in pool.kinds]
+
+
+def signal_rows(pool: PoolScaling) -> Rows:
+    """The best policy on every signal."""
+    return [("", *_candidate(one)) for one in pool.signals]
+
+
+def trace_rows(one: Candidate) -> Rows:
+    """One policy on every day it was held against."""
+    return [
+        (
+            row.trace, share(row.attainment), minutes(row.short_s), minutes(row.longest_short_s),
+            f"{row.queue_max:,.0f}", f"{row.wait_max_s:.1f} s", f"{row.over_replica_h:,.1f}",
+            f"{row.under_replica_h:,.1f}", f"{row.reversals}", f"{row.usd:,.0f}",
+        )
+        for row in one.verdicts
+    ]  # fmt: skip
+
+
+TRACE_HEAD = (
+    "day", "in SLO", "short", "longest", "largest queue", "longest wait", "over, replica-h", "under, replica-h",
+    "reversals", "USD",
+)  # fmt: skip
+
+
+def _candidate(one: Candidate) -> tuple[str, ...]:
+    policy, rows = one.policy, one.verdicts
+    return (
+        policy.signal, target(policy), f"{policy.min_replicas}", f"{policy.headroom}", f"{policy.standby_nodes}",
+        "yes" if one.holds else "no", share(one.worst_attainment), minutes(one.worst_short_s),
+        minutes(max(row.longest_short_s for row in rows)), f"{max(row.queue_max for row in rows):,.0f}",
+        f"{max(row.over_replica_h for row in rows):,.1f}", f"{max(row.under_replica_h for row in rows):,.1f}",
+        f"{sum(row.reversals for row in rows)}", f"{one.usd_per_day:,.0f}",
+    )  # fmt: skip
+
+
+def said(pool: PoolScaling) -> str:
+    """Whether reacting is enough for the burst, with the figures, and what holds where it is not."""
+    plain = next(kind.best for kind in pool.kinds if kind.name == "reaction")
+    worst = max(plain.verdicts, key=lambda row: (row.short_s, -row.attainment))
+    reach = pool.start_up.cold_s
+    burst = f"{pool.burst.factor:g} times the load within {minutes(pool.burst.ramp_s)}"
+    at = pool.facts.operating_rps / pool.facts.knee_rps
+    limits = (
+        f"a replica serves {minutes(reach)} after it is ordered, so that from {at:.0%} of the knee reaction follows a "
+        f"growth of {pool.follows_per_min:.1%} a minute"
+    )
+    if plain.holds:
+        text = f"Plain reaction holds the SLO, a burst of {burst} included: {limits}."
+    else:
+        text = (
+            f"Plain reaction cannot hold the SLO ({worst.trace}): it is short of capacity for {minutes(worst.short_s)} "
+            f"(allowed: {minutes(pool.burst.short_s)}), {share(min(row.attainment for row in plain.verdicts))} of "
+            f"requests are within it on the worst day (promised: {pool.promise:.0%}), with up to "
+            f"{max(row.queue_max for row in plain.verdicts):,.0f} waiting; {limits}."
+        )
+    if pool.chosen.holds:
+        more = pool.chosen.usd_per_day - plain.usd_per_day
+        held = f"{pool.chosen_kind} holds it for {abs(more):,.0f} USD a day {'more' if more >= 0 else 'less'}"
+        text += "" if plain.holds else f" {held[0].upper()}{held[1:]}: warm reserve of {pool.warm_reserve} at the peak."
+    else:
+        row = max(pool.chosen.verdicts, key=lambda one: one.short_s)
+        text += (
+            f" No policy tried holds it; the best ({pool.chosen_kind}) is short for {minutes(row.short_s)} on the day "
+            f"`{row.trace}`."
+        )
+    if pool.supply_factor < pool.burst.factor:
+        need = math.ceil(pool.burst.factor * pool.peak_rps / pool.facts.operating_rps) - pool.chosen.policy.max_replicas
+        text += (
+            f" At the peak the {pool.chosen.policy.max_replicas} replicas carry a burst of {pool.supply_factor:.2f} "
+            f"times, not {pool.burst.factor:g}: {need} more would; beyond it bursts were not laid over the load."
+        )
+    return text

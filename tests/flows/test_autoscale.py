@@ -1,0 +1,127 @@
+"""`fleetcast autoscale`, on one configuration and on a run folder, as people run it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+
+from configs.errors import InputError
+from data.scaling_file import scaling_document, scaling_json
+from flows import steps
+from flows.autoscale import autoscale_run
+from flows.emit import emit_run, manifests
+from flows.scaling_pools import asked_configuration, pools_of, read_plan
+from flows.show_autoscale import show_autoscale
+from tests.flows.conftest import Run
+from tests.flows.small import small_made, small_scenario
+from tests.reports.test_manifests import check
+
+Write = Callable[[dict[str, Any]], Path]
+
+
+def test_a_folder_without_a_plan_and_both_or_neither_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"plan\.json"):
+        read_plan(tmp_path)
+    (tmp_path / "plan.json").write_text('{"schema": "other/9"}', encoding="utf-8")
+    with pytest.raises(InputError, match="schema fleetcast"):
+        read_plan(tmp_path)
+    with pytest.raises(InputError, match="classes of one LLM"):
+        asked_configuration("default", "H100-SXM", "fp8", 1, ("chat", "code"))
+    with pytest.raises(InputError, match="chat, code"):
+        asked_configuration("default", "H100-SXM", "fp8", 1, ("nothing",))
+
+
+@pytest.mark.slow
+def test_every_pool_of_a_run_is_scaled(tmp_path: Path) -> None:
+    made = small_made()
+    folder = tmp_path / "run"
+    folder.mkdir()
+    steps.write(made, folder)
+    # Two signals are enough here, and a third of the work.
+    raw = yaml.safe_load((folder / "scenario.yaml").read_text(encoding="utf-8"))
+    raw["autoscaling"] = {"signals": ["concurrency", "rate"]}
+    (folder / "scenario.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    pools = autoscale_run(folder, None, ())
+    plan = read_plan(folder)
+    assert [(one.configuration.gpu, one.region) for one in pools] == [
+        (one.configuration.gpu, one.region) for one in pools_of(plan, None)
+    ]
+    for pool in pools:
+        most = max(one["replicas"] for one in plan["pools"] if one["configuration"]["gpu"] == pool.configuration.gpu)
+        policy = pool.chosen.policy
+        assert 1 <= policy.min_replicas <= policy.max_replicas == most
+        assert {kind.name for kind in pool.kinds} >= {"reaction", "lower threshold"}
+        assert pool.facts.saturation_rps >= pool.facts.knee_rps > pool.facts.operating_rps
+        assert pool.chosen.usd_per_day <= pool.fixed_usd_per_day * 1.01 or policy.standby_nodes
+        plain = pool.kinds[0].best
+        assert ("cannot hold" in pool.statement) == (not plain.holds)
+        if not plain.holds:
+            assert "short of capacity for" in pool.statement
+    text = scaling_json(pools)
+    assert json.loads(text) == scaling_document(pools)
+    console = Console(width=180, record=True, quiet=True)
+    show_autoscale(console, pools)
+    # The same folder and its scaling as manifests; another plan's scaling is refused.
+    (tmp_path / "scaling.json").write_text(text, encoding="utf-8")
+    written = emit_run(folder, tmp_path / "scaling.json", tmp_path / "k8s")
+    assert {name.split("/")[1] for name in written if "/" in name} - {"standby"} == {
+        "deployment",
+        "hpa",
+        "keda",
+        "kserve",
+        "plain",
+    }
+    again = manifests(folder, tmp_path / "scaling.json")
+    assert {name: (tmp_path / "k8s" / name).read_text(encoding="utf-8") for name in written} == again
+    for name in written:
+        for one in yaml.safe_load_all(again[name]) if name.endswith(".yaml") else ():
+            check(one)
+    scaled = [yaml.safe_load(again[name]) for name in written if "/keda/" in name]
+    assert sorted(one["spec"]["maxReplicaCount"] for one in scaled) == sorted(
+        pool.chosen.policy.max_replicas for pool in pools
+    )
+    document = scaling_document(pools)
+    document["pools"][0]["region"] = "elsewhere"
+    (tmp_path / "other.json").write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(InputError, match="elsewhere"):
+        manifests(folder, tmp_path / "other.json")
+    # Without scaling, replicas stand as planned and nothing scales them.
+    plain = manifests(folder, None)
+    assert not any("/keda/" in name for name in plain)
+    workloads = [yaml.safe_load(text.split("---\n")[0]) for name, text in plain.items() if "/deployment/" in name]
+    assert sorted(one["spec"]["replicas"] for one in workloads) == sorted(
+        one.max_replicas for one in pools_of(plan, None)
+    )
+
+
+@pytest.mark.slow
+def test_one_configuration_from_the_command_line(fleetcast: Run, write_scenario: Write, tmp_path: Path) -> None:
+    config = write_scenario(small_scenario() | {"autoscaling": {"signals": ["rate"]}})
+    arguments = [
+        "--config",
+        str(config),
+        "--gpu",
+        "H100-SXM",
+        "--precision",
+        "fp8",
+        "--class",
+        "batch-summary",
+        "--peak",
+        "30",
+    ]
+    done = fleetcast("autoscale", *arguments, "--json", "--out", "scaling.json", timeout_s=600)
+    assert done.returncode in (0, 3), done.stderr
+    (pool,) = json.loads(done.stdout)["pools"]
+    assert (tmp_path / "scaling.json").read_text(encoding="utf-8") == done.stdout
+    assert pool["chosen"]["policy"]["max_replicas"] >= 2
+    assert pool["statement"]
+    assert (done.returncode == 0) == pool["chosen"]["holds"]
+    neither = fleetcast("autoscale")
+    assert (neither.returncode, neither.stdout) == (2, "")
+    assert "run folder, or --gpu" in neither.stderr

@@ -1,0 +1,99 @@
+"""A planned run replayed: drawn and recorded traffic, losses, verdicts, and what the plan flow does when it misses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from configs.errors import InputError
+from flows import check_plan, steps
+from flows.check_plan import pool_mix
+from flows.replay import pool_stream, read_trace, replay_json, replay_run
+from optimizer.solve import solve
+from reports.bundle import PlanBundle
+from tests.flows.small import small_made
+
+
+@cache
+def bundle() -> PlanBundle:
+    return steps.bundle(small_made())
+
+
+def trace(folder: Path, gap_s: float = 0.25) -> Path:
+    rows = [
+        f"2026-11-02T00:{int(i * gap_s) // 60:02d}:{i * gap_s % 60:09.6f}Z,{900 + i % 7},{120 + i % 5}"
+        for i in range(400)
+    ]
+    path = folder / "trace.csv"
+    path.write_text("timestamp,input_tokens,output_tokens\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_plan_holds_under_drawn_traffic_and_a_loss_it_keeps_a_reserve_for() -> None:
+    found = replay_run(bundle(), None, 1.0, 1.0)
+    names = [run.situation.name for run in found.runs]
+    assert "all replicas" in names
+    assert "1 lost" in names
+    assert found.holds
+    assert all(run.requests > 0 for run in found.runs)
+
+
+def test_twice_the_load_breaks_it_and_says_where() -> None:
+    found = replay_run(bundle(), None, 3.0, 1.0)
+    assert not found.holds
+    broken = next(run for run in found.runs if run.breaks)
+    assert "batch-summary" in broken.breaks
+    assert "limit" in broken.breaks
+    assert json.loads(replay_json(found))["holds"] is False
+
+
+@pytest.mark.slow
+def test_a_trace_keeps_its_lengths_and_takes_the_planned_rate(tmp_path: Path) -> None:
+    recorded = read_trace(trace(tmp_path), None, "batch-summary", 60.0)
+    assert len(recorded.arrival_s) == 400
+    one = bundle()
+    pool = one.plan.pools[0]
+    mix = pool_mix(one.scenario, one.history, one.capacity, one.problem, pool)
+    stream = pool_stream(mix, 10.0, recorded, 1.25, 1e9, 0)
+    assert len(stream.arrival_s) / stream.arrival_s[-1] == pytest.approx(10.0 / 1.25, rel=1e-6)
+    assert sorted(set(stream.input_tokens.tolist())) == list(range(900, 907))
+    assert replay_run(one, recorded, 1.0, 60.0).runs
+
+
+def test_a_class_without_a_plan_is_refused(tmp_path: Path) -> None:
+    recorded = replace(read_trace(trace(tmp_path), None, "batch-summary", 60.0), request_class="nothing")
+    with pytest.raises(InputError, match="batch-summary"):
+        replay_run(bundle(), recorded, 1.0, 1.0)
+
+
+def test_a_trace_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("hello\n", encoding="utf-8")
+    with pytest.raises(InputError):
+        read_trace(path, None, "batch-summary", 60.0)
+
+
+@pytest.mark.slow
+def test_capacity_that_promises_too_much_is_derated_and_planned_again() -> None:
+    made = small_made()
+    rosy = replace(
+        made.capacity,
+        rows=tuple(replace(row, operating_rps=row.operating_rps * 6.0) for row in made.capacity.rows),
+    )
+    problem = check_plan.fleet_problem(made.loaded.scenario, made.forecast, rosy)
+    capacity, _, plan, found = check_plan.check(
+        made.loaded.scenario, made.history, made.forecast, rosy, problem, solve(problem, lambda _: None)
+    )
+    assert found.rounds >= 1
+    assert found.deratings
+    assert all(one.factor < 1.0 for one in found.deratings)
+    assert found.holds
+    before = solve(problem, lambda _: None)
+    assert sum(pool.replicas for pool in plan.pools) > sum(pool.replicas for pool in before.pools)
+    derated = {one.configuration for one in found.deratings}
+    lowered = [row for row in capacity.rows if row.configuration in derated and row.excuse is None]
+    assert all("derated" in row.method for row in lowered)

@@ -1,0 +1,130 @@
+"""Sensitivity of a real run: read back from its folder, priced like its plan, shown, drawn and planned anew."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+import reports
+from configs.errors import InputError
+from cost.draws import points
+from cost.fixed_fleet import fixed_fleet
+from cost.reprice import reprice
+from cost.sensitivity import PLAN
+from data.spreads import spreads
+from flows import steps
+from flows.rebuilt import Rebuilt, read_run
+from flows.resolve import World, changed, first_stage, same
+from flows.sensitivity import Examined, examine_run, sensitivity_json, write_pictures
+from reports.sensitivity_charts import sensitivity_pictures
+from reports.sensitivity_tables import headline, sensitivity_tables
+from tests.flows.small import small_made
+
+MACROS = (
+    "{% macro table(caption, head, rows, numeric=[]) %}<table><caption>{{ caption }}</caption>{{ head|length }}"
+    "{% for row in rows %}{% for cell in row %}<td>{{ cell }}</td>{% endfor %}{% endfor %}</table>{% endmacro %}"
+    "{% macro figure(p) %}<figure>{{ p.title }}{{ p.wide|safe }}</figure>{% endmacro %}"
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Rebuilt:
+    folder = tmp_path_factory.mktemp("run")
+    steps.write(small_made(), folder)
+    return read_run(folder)
+
+
+@pytest.fixture(scope="module")
+def found(run: Rebuilt) -> Examined:
+    return examine_run(run, date(2026, 11, 21), samples=300)
+
+
+def test_a_run_reads_back_as_it_was(run: Rebuilt) -> None:
+    made = small_made()
+    assert run.problem.demand.series == made.problem.demand.series
+    assert np.allclose(run.problem.demand.rps, made.problem.demand.rps)
+    assert run.problem.offers == made.problem.offers
+    assert run.problem.quotas == made.problem.quotas
+    assert [p.replicas for p in run.plan.pools] == [p.replicas for p in made.plan.pools]
+    assert [replace(p, usd_in_horizon=0.0) for p in run.plan.purchases] == [
+        replace(p, usd_in_horizon=0.0) for p in made.plan.purchases
+    ]
+    rates = {(r.configuration, r.request_class): r.operating_rps for r in made.problem.capacities}
+    assert {(r.configuration, r.request_class): r.operating_rps for r in run.problem.capacities} == pytest.approx(rates)
+
+
+def test_the_base_costs_what_the_plan_says(run: Rebuilt) -> None:
+    fleet = fixed_fleet(run.problem, run.plan, run.mixes)
+    draws = points(spreads(run.scenario.sensitivity), run.problem.demand.probabilities, [{}])
+    priced = reprice(fleet, PLAN, draws)
+    # Fractions of GPUs instead of whole replicas in each scenario: a little less, by no more than a replica.
+    planned = np.array(small_made().plan.scenario_usd)
+    replica = 730 * max(o.usd_per_gpu_h for o in run.problem.offers) * 2
+    assert (priced.cash <= planned + 1e-6).all()
+    assert (planned - priced.cash <= replica).all()
+    assert not priced.short.any()
+
+
+@pytest.mark.slow
+def test_the_answer_is_shown_drawn_and_written(found: Examined, tmp_path: Path) -> None:
+    answer = found.answer
+    environment = Environment(
+        loader=FileSystemLoader(Path(reports.__file__).parent / "templates"), undefined=StrictUndefined, autoescape=True
+    )
+    page = environment.from_string(MACROS + "{% include '_sensitivity.html.j2' %}").render(
+        sensitivity=sensitivity_tables(answer), sensitivity_pictures=sensitivity_pictures(answer)
+    )
+    assert page.count("<caption>") == 6
+    assert page.count("<figure>") >= 3
+    assert page.count("<svg") >= 3
+    for text in ("output length", "wait one month" if len(answer.options) > 13 else "the plan", "least regret"):
+        assert text in page + headline(answer)
+    write_pictures(answer, tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"sensitivity.json", "tornado.svg", "frontier.svg", "fan_1.svg"} <= names
+    assert "currentColor" not in (tmp_path / "out" / "tornado.svg").read_text(encoding="utf-8")
+    document = json.loads(sensitivity_json(answer))
+    assert document["samples"] == 300
+    assert len(document["bars"]) == 10
+    assert document["ages"]
+
+
+def test_another_world_is_another_problem(found: Examined, run: Rebuilt) -> None:
+    values = {name: one.base for name, one in spreads(run.scenario.sensitivity).items()}
+    key = ("Llama-3.1-8B", "batch-summary")
+    other = changed(run.problem, World(values | {"volume": 2.0, "lead_time": 2.0, "prices": 1.5}, {key: 1.25}))
+    assert np.allclose(other.demand.rps, 2.0 * run.problem.demand.rps)
+    assert other.commitment_lead_time_months == run.problem.commitment_lead_time_months + 2
+    rate = run.problem.capacities[0].operating_rps
+    assert other.capacities[0].operating_rps == pytest.approx(rate / 1.25)
+    for mine, theirs in zip(run.problem.offers, other.offers, strict=True):
+        assert theirs.usd_per_gpu_h == pytest.approx(mine.usd_per_gpu_h * (1.0 if mine.term_months else 1.5))
+
+
+def test_decisions_are_alike_within_a_tenth() -> None:
+    assert same({"a": 100}, {"a": 95})
+    assert not same({"a": 100}, {"a": 80})
+    assert not same({"a": 10}, {"b": 10})
+    assert same({}, {})
+
+
+def test_what_is_no_run_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="run folder"):
+        read_run(tmp_path)
+
+
+@pytest.mark.slow
+def test_draws_planned_anew(run: Rebuilt) -> None:
+    answer = examine_run(run, date(2026, 11, 21), samples=200, resolves=6).answer
+    assert answer.resolved is not None
+    assert answer.resolved.solves == 6
+    assert sum(share for _, share in answer.resolved.decisions) == pytest.approx(1.0)
+    assert 0.0 <= answer.resolved.changed <= 1.0
+    assert answer.stochastic_usd is not None
+    assert first_stage(run.plan) == first_stage(small_made().plan)

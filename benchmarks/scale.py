@@ -109,7 +109,6 @@ def plan_rows(config: str | None, configurations: Sequence[int], scenarios: Sequ
     grid = scenario.evaluate
     every = [(gpu, precision, tp) for gpu in grid.gpus for precision in grid.precisions for tp in grid.tensor_parallel]
     rows = []
-    steps.evaluate(scenario, history, loaded.base)
     for size in configurations:
         per_llm = max(1, min(len(every), round(size / len(grid.llms))))
         gpus = tuple(dict.fromkeys(gpu for gpu, _, _ in every[:per_llm]))
@@ -117,6 +116,7 @@ def plan_rows(config: str | None, configurations: Sequence[int], scenarios: Sequ
         least = min(len(grid.precisions), max(1, round(per_llm / len(gpus) / len(tps))))
         cut = grid.model_copy(update={"gpus": gpus, "tensor_parallel": tps, "precisions": grid.precisions[:least]})
         some = scenario.model_copy(update={"evaluate": cut})
+        steps.evaluate(some, history, loaded.base)  # compiles the shapes of this size
         seconds, cores, table = timed(lambda some=some: steps.evaluate(some, history, loaded.base))  # type: ignore[misc]
         rows.append(Row("configurations", len({row.configuration for row in table.rows}), seconds, cores, True))
     capacity = steps.evaluate(scenario, history, loaded.base)

@@ -11,7 +11,8 @@ go to HiGHS whole as well, on a core of its own, and whichever proves the gap fi
    after month in whole replicas, then commitments bought anew); improvement (a month, or an area over all months with
    its commitments, freed in turn).
 
-Turns depend on the size of the model and not on the time there is, so that more time continues what less time did.
+Turns depend on the size of the model, and only where time is short on the time there is: more time continues what less
+time did.
 Plans and bounds are only ever replaced by better ones. Deterministic as long as no time limit is hit.
 """
 

@@ -47,6 +47,11 @@ def banners(bundle: PlanBundle) -> list[str]:
         f"The volume of {name} is multiplied by {factor:,g} by declaration: it is not the trace's own."
         for name, factor in bundle.volume_multipliers.items()
     ]
+    found += [
+        f"The forecast of {one.key.llm}/{one.key.request_class}/{one.key.region} is graded D: {one.reason}."
+        for one in bundle.forecast.series
+        if one.grade == "D"
+    ]
     second_hand = sorted({o.gpu for o in bundle.problem.offers if o.quality == "second_hand"})
     if second_hand:
         found.append(f"Some prices are second-hand and must be confirmed before buying: {', '.join(second_hand)}.")

@@ -22,7 +22,7 @@ OWN = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(OWN, st.floats(1e-5, 0.05))
 def test_break_even_is_where_a_scan_finds_it(own: SelfHost, api: float) -> None:
     found = break_even(own, api)

@@ -15,6 +15,7 @@ from configs.loading import LoadedScenario, load_scenario
 from configs.mapping import LogMapping
 from data.ingestion import ingest_files
 from flows import steps
+from reports.page import banners
 from tests.data.ingest_files import write_csv
 from tests.flows.small import make, small_scenario
 
@@ -140,6 +141,8 @@ def test_classes_of_a_dataset_are_planned(tmp_path: Path) -> None:
     assert forecasts["episodes"].grade == "D"
     assert "quantiles are those of its own past days" in forecasts["episodes"].reason
     assert forecasts["summary"].grade in ("A", "B")
+    (said,) = (text for text in banners(steps.bundle(made)) if "graded D" in text)
+    assert said.startswith("The forecast of Llama-3.1-8B/episodes/us-east is graded D")
     slos = {row.request_class: (row.slo.ttft_s, row.slo.e2e_s, row.slo.percentile) for row in made.capacity.rows}
     assert slos == {"summary": (4.0, 60.0, 95.0), "episodes": (15.0, None, 90.0)}
     assert made.problem.shed_usd_per_request == {"summary": 10.0, "episodes": 1.0}

@@ -42,6 +42,7 @@ def jumping(factor: float) -> TrafficHistory:
     return replace(history, frame=checked_history(frame))
 
 
+@pytest.mark.slow
 def test_months_are_planned_from_what_was_known() -> None:
     policy = small_made().loaded.scenario.forecast
     found = moments(small_made().history, policy, 1, 4)

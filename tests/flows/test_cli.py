@@ -56,6 +56,7 @@ def test_bad_input_ends_with_2_and_says_what_to_change(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_demand_that_cannot_be_served_ends_with_3_and_says_why(
     fleetcast: Run, write_scenario: Write, tmp_path: Path
 ) -> None:

@@ -11,6 +11,9 @@ import pandas as pd
 from data.sensitivity_records import CellOutlook, Sensitivity
 from reports.charts import BLUE, GREEN, INK, ORANGE, RED, SKY, Picture, picture
 
+MOST_RISK = 0.5
+"""Decisions that are short more often than this, and than twice as often as the plan, are not drawn."""
+
 
 def tornado(answer: Sensitivity) -> Picture:
     """What each variable does to the plan's cost between its 5 % and 95 % values."""
@@ -73,9 +76,12 @@ def _fan(answer: Sensitivity, one: CellOutlook) -> Picture:
         f"{one.gpu} in {one.region}: {middle_need:,.0f} GPUs needed at the end, {top_need:,.0f} at the 95th percentile"
     )
     single = len(answer.months) == 1
+    few = len(answer.months) <= 4
 
     def build(width: int) -> Any:
-        x = alt.X("month:T", title=None, axis=alt.Axis(format="%b %Y", tickCount=4 if width < 400 else 7))
+        x = alt.X(
+            "month:T", title=None, axis=alt.Axis(format="%b %Y", tickCount="month" if few else 4 if width < 400 else 7)
+        )
         if single:
             spread = (
                 alt.Chart(band)
@@ -149,6 +155,8 @@ def frontier(answer: Sensitivity) -> Picture:
         ]
     )  # fmt: skip
     plan = frame[frame["kind"] == "the plan"].iloc[0]
+    # A decision that leaves most draws short is no choice, and would squeeze the others into a corner.
+    frame = frame[frame["risk"] <= max(MOST_RISK, 2.0 * float(plan["risk"]))]
     efficient = next(one.efficient for one in answer.options if one.name == "the plan")
     title = (
         f"The plan: {plan['cash']:,.0f} thousand USD expected, short in {plan['risk']:.1%} of draws"

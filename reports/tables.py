@@ -224,7 +224,8 @@ def everything(bundle: PlanBundle) -> dict[str, Any]:
         "costs": costs(bundle),
         "reserves": [(name, usd(value)) for name, value in plan.reserve_usd.items()],
         "baselines": [
-            (b.name, usd(b.objective_usd), f"{b.saving:.1%}", "yes" if b.serves_promise else "no")
+            # Where the promise is not kept the objective is mostly what breaking it counts for, and no saving.
+            (b.name, usd(b.objective_usd), f"{b.saving:.1%}", "yes") if b.serves_promise else (b.name, "-", "-", "no")
             for b in plan.baselines
         ],
         "rule_prices": [(r.rule, usd(r.usd)) for r in plan.rule_prices],

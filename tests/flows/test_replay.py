@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import InputError
+from data.catalog import load_coefficients
 from flows import check_plan, steps
 from flows.check_plan import pool_mix
 from flows.replay import pool_stream, read_trace, replay_json, replay_run
@@ -85,14 +86,14 @@ def test_capacity_that_promises_too_much_is_derated_and_planned_again() -> None:
         rows=tuple(replace(row, operating_rps=row.operating_rps * 6.0) for row in made.capacity.rows),
     )
     problem = check_plan.fleet_problem(made.loaded.scenario, made.forecast, rosy)
+    before = solve(problem, lambda _: None)
     capacity, _, plan, found = check_plan.check(
-        made.loaded.scenario, made.history, made.forecast, rosy, problem, solve(problem, lambda _: None)
+        made.loaded.scenario, made.history, made.forecast, rosy, problem, before, load_coefficients()
     )
     assert found.rounds >= 1
     assert found.deratings
     assert all(one.factor < 1.0 for one in found.deratings)
     assert found.holds
-    before = solve(problem, lambda _: None)
     assert sum(pool.replicas for pool in plan.pools) > sum(pool.replicas for pool in before.pools)
     derated = {one.configuration for one in found.deratings}
     lowered = [row for row in capacity.rows if row.configuration in derated and row.excuse is None]

@@ -101,5 +101,4 @@ def test_a_dealt_pool_gains_what_a_whole_pool_simulated_apart_gains() -> None:
     assert held["round_robin"] == pytest.approx(dealt * knee, rel=0.08)
     assert held["random"] == pytest.approx(knee, rel=0.12)
     assert held["random"] <= held["round_robin"] <= held["shortest_queue"] * 1.04
-    assert gains[-1].gain > 1.0
     assert all(one.gain > 0.95 for one in gains), "no pool loses more than a seed's noise"

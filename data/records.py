@@ -158,6 +158,11 @@ class LengthSample:
     weight: FloatArray
     source: str
 
+    @property
+    def mean_context_tokens(self) -> float:
+        """Mean tokens of KV cache that a request holds while it decodes: its input and half its output."""
+        return float(np.average(self.input_tokens + self.output_tokens / 2, weights=self.weight))
+
 
 @dataclass(frozen=True, slots=True)
 class Excuse:

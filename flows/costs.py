@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from configs.catalog_schema import CoefficientCatalog
 from configs.schema import Scenario
 from cost.report import cost_report
-from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
+from data.catalog import find_engine, find_gpu, find_llm
 from data.cost_records import CostReport, ResourceUse, Work
 from data.plan_records import FleetPlan, FleetProblem
 from data.records import Capacity, CapacityTable, Demand, LengthSample, SloTarget
@@ -37,12 +38,16 @@ def expected_work(demand: Demand, lengths: Mapping[tuple[str, str], LengthSample
 
 
 def uses_of(
-    scenario: Scenario, rows: tuple[Capacity, ...], lengths: Mapping[tuple[str, str], LengthSample]
+    scenario: Scenario,
+    rows: tuple[Capacity, ...],
+    lengths: Mapping[tuple[str, str], LengthSample],
+    coefficients: CoefficientCatalog,
 ) -> tuple[ResourceUse, ...]:
-    """What a request takes of the configurations of some rows of the capacity table."""
+    """What a request takes of the configurations of some rows of the capacity table, by the coefficients (calibrated or
+    not) that the table was made with."""
     llms = {name: find_llm(name) for name in {row.configuration.llm for row in rows}}
     gpus = {name: find_gpu(name) for name in {row.configuration.gpu for row in rows}}
-    return resource_uses(rows, llms, gpus, find_engine(scenario.evaluate.engine), load_coefficients(), lengths)
+    return resource_uses(rows, llms, gpus, find_engine(scenario.evaluate.engine), coefficients, lengths)
 
 
 def full_cost(
@@ -51,6 +56,7 @@ def full_cost(
     plan: FleetPlan,
     capacity: CapacityTable,
     lengths: Mapping[tuple[str, str], LengthSample],
+    coefficients: CoefficientCatalog,
 ) -> CostReport:
     """Every line of the plan's cost, attributed, with unit costs."""
     running = {pool.configuration for pool in plan.pools}
@@ -60,7 +66,7 @@ def full_cost(
         plan,
         scenario.costs,
         expected_work(problem.demand, lengths),
-        uses_of(scenario, rows, lengths),
+        uses_of(scenario, rows, lengths, coefficients),
         {row.configuration: row.weight_bytes_per_gpu * row.configuration.gpus for row in capacity.rows},
         {offer.gpu: find_gpu(offer.gpu).tdp_w for offer in problem.offers},
         {

@@ -25,7 +25,7 @@ from flows.run_folder import whole_folder
 from models.curve import Asked, service_curve
 from models.evaluate import evaluate
 from models.simulator.engine import Limits
-from models.simulator.load import ClassLoad, Mix
+from models.simulator.load import ClassLoad, Mix, mean_context_tokens
 from models.step_cost import step_cost
 from reports.curve_chart import curve_svg
 
@@ -81,7 +81,7 @@ def examine(question: CurveQuestion) -> CurveAnswer:
     row = table.rows[0]
     shares = {one.name: one.share for one in mix}
     total = sum(shares.values())
-    context = sum(one.share / total * mean_context(one.lengths) for one in mix)
+    context = mean_context_tokens(mix)
     cost = step_cost([row.configuration], {llm.name: llm}, {gpu.name: gpu}, engine, coefficients, [context])
     limits = Limits(
         np.array([row.configuration.max_num_seqs]),
@@ -134,10 +134,6 @@ def _mix(question: CurveQuestion) -> tuple[str, Mix, tuple[Path, ...]]:
         found.append(ClassLoad(name, float(rate), history.lengths[known[name], name], target))
     named = tuple(loaded.base / name for name in loaded.scenario.evaluate.calibration)
     return llms.pop(), tuple(found), (*named, *question.calibration)
-
-
-def mean_context(sample: LengthSample) -> float:
-    return float((sample.weight * (sample.input_tokens + sample.output_tokens / 2)).sum() / sample.weight.sum())
 
 
 def curve_json(answer: CurveAnswer) -> str:

@@ -12,10 +12,10 @@ from data.curve_records import ServiceCurve
 from data.history import TrafficHistory
 from data.plan_records import Pool
 from flows.check_plan import pool_mix
-from flows.curve import mean_context
 from flows.steps import Planned, calibration_files
 from models.curve import Asked, service_curve
 from models.simulator.engine import Limits
+from models.simulator.load import mean_context_tokens
 from models.step_cost import step_cost
 
 REQUESTS, SEEDS = 1000, 4
@@ -46,7 +46,7 @@ def curves_of(
         total = sum(shares.values())
         if not total or any(not knees.get(name) for name in shares):
             continue
-        context = sum(each.share / total * mean_context(each.lengths) for each in mix)
+        context = mean_context_tokens(mix)
         cost = step_cost(
             [one], {one.llm: find_llm(one.llm)}, {one.gpu: find_gpu(one.gpu)}, engine, coefficients, [context]
         )

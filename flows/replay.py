@@ -28,9 +28,8 @@ from data.statistics.lengths import SERVED
 from flows.check_plan import pool_mix
 from flows.progress import report
 from models.fleet_replay import BEGINS, Stream, answer, judge, merged, surged
-from models.replay import mean_context
 from models.simulator.engine import Limits
-from models.simulator.load import Mix, draw
+from models.simulator.load import Mix, draw, mean_context_tokens
 from models.step_cost import step_cost
 from reports.bundle import PlanBundle
 from reports.write import ARCHIVE
@@ -193,7 +192,7 @@ def _through(bundle: PlanBundle, pool: Pool, mix: Mix, stream: Stream, each: Ite
     engine = find_engine(bundle.scenario.evaluate.engine)
     llms, gpus = {one.llm: find_llm(one.llm)}, {one.gpu: find_gpu(one.gpu)}
     catalog = load_coefficients().model_copy(update={"corrections": bundle.calibration})
-    cost = step_cost([one], llms, gpus, engine, catalog, [mean_context(mix)])
+    cost = step_cost([one], llms, gpus, engine, catalog, [mean_context_tokens(mix)])
     row = next(row for row in bundle.capacity.rows if row.configuration == one and row.excuse is None)
     limits = Limits(
         np.array([one.max_num_seqs]),

@@ -13,6 +13,7 @@ from cost.draws import Draws
 from cost.fixed_fleet import FixedFleet, fixed_fleet, heaviest_and_lightest
 from cost.reprice import reprice
 from cost.sensitivity import PLAN, examine
+from data.catalog import load_coefficients
 from data.sensitivity_records import Sensitivity
 from data.spreads import spreads
 from flows.rebuilt import Rebuilt, read_run
@@ -41,7 +42,8 @@ def of_scenario(config: str | None, data_folder: Path | None) -> Rebuilt:
     ahead = at_forecast_lengths(history, demand)
     capacity = steps.evaluate(loaded.scenario, ahead, loaded.base)
     problem, plan = steps.optimize(loaded.scenario, demand, capacity)
-    mixes = full_cost(loaded.scenario, problem, plan, capacity, ahead.lengths).mixes
+    coefficients = load_coefficients(calibration=steps.calibration_files(loaded.scenario, loaded.base))
+    mixes = full_cost(loaded.scenario, problem, plan, capacity, ahead.lengths, coefficients).mixes
     return Rebuilt(loaded.scenario, problem, plan, dict(mixes))
 
 

@@ -165,6 +165,7 @@ def run_fingerprint(made: Made) -> str:
 def bundle(made: Made) -> PlanBundle:
     """What the reports are made from."""
     scenario = made.loaded.scenario
+    coefficients = load_coefficients(calibration=calibration_files(scenario, made.loaded.base))
     series = scenario.traffic.series
     record: dict[str, Any] = {
         "fingerprint": run_fingerprint(made),
@@ -193,15 +194,20 @@ def bundle(made: Made) -> PlanBundle:
         plan=made.plan,
         replay=made.replay,
         costs=full_cost(
-            scenario, made.problem, made.plan, made.capacity, at_forecast_lengths(made.history, made.forecast).lengths
+            scenario,
+            made.problem,
+            made.plan,
+            made.capacity,
+            at_forecast_lengths(made.history, made.forecast).lengths,
+            coefficients,
         ),
         volume_multipliers={
             f"{one.llm}/{one.request_class}": one.volume_multiplier for one in series if one.volume_multiplier != 1.0
         },
         provenance=record,
         scenario=scenario,
-        memory=memory_of(scenario, made.history, made.plan),
-        calibration=load_coefficients(calibration=calibration_files(scenario, made.loaded.base)).corrections,
+        memory=memory_of(scenario, made.history, made.plan, coefficients),
+        calibration=coefficients.corrections,
     )
 
 

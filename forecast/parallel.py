@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pandas as pd
 
+from data import machine
 from data.records import FloatArray
 from forecast.single import Prepared, Task, prepared_or_fallback
 
@@ -26,7 +27,7 @@ def workers_for(series: int, wanted: int) -> int:
     """How many processes: as wanted, or for 0 one a core from SERIES_FOR_PROCESSES on; 1 is this process."""
     if wanted:
         return min(wanted, max(series, 1))
-    return 1 if series < SERIES_FOR_PROCESSES else max(os.cpu_count() or 1, 1)
+    return 1 if series < SERIES_FOR_PROCESSES else machine.cores()
 
 
 @contextmanager

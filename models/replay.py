@@ -19,7 +19,7 @@ from data.replay_records import PoolReplay
 from models.simulator.cost import take
 from models.simulator.engine import Limits, Requests, simulate
 from models.simulator.knee import find_knees
-from models.simulator.load import Mix, draw
+from models.simulator.load import Mix, draw, mean_context_tokens
 from models.simulator.percentiles import quantiles, times
 from models.step_cost import step_cost
 
@@ -57,7 +57,7 @@ def replay(
     here = [load for load in loads if load.replicas > 0 and load.rps > 0]
     if not here:
         return tuple(_gone(load) for load in loads)
-    context = [mean_context(load.mix) for load in here]
+    context = [mean_context_tokens(load.mix) for load in here]
     cost = step_cost([load.configuration for load in here], llms, gpus, engine, coefficients, context)
     limits = Limits(
         np.array([load.configuration.max_num_seqs for load in here]),
@@ -128,15 +128,3 @@ def _classes(
         ttft, tpot, e2e = threes
         classes.append(ClassTimes(one.name, ttft, tpot, e2e, share))
     return tuple(classes), broken
-
-
-def mean_context(mix: Mix) -> float:
-    """Mean tokens of KV that a running request holds, over the mix."""
-    total = sum(one.share for one in mix)
-    return sum(
-        one.share / total * float(
-            (one.lengths.weight * (one.lengths.input_tokens + one.lengths.output_tokens / 2)).sum()
-            / one.lengths.weight.sum()
-        )
-        for one in mix
-    )  # fmt: skip

@@ -32,7 +32,7 @@ def resource_uses(
     if not rows:
         return ()
     samples = [lengths[row.configuration.llm, row.request_class] for row in rows]
-    context = [float(np.average(s.input_tokens + s.output_tokens / 2, weights=s.weight)) for s in samples]
+    context = [sample.mean_context_tokens for sample in samples]
     cost = step_cost([row.configuration for row in rows], llms, gpus, engine, coefficients, context)
     found = []
     for lane, (row, one) in enumerate(zip(rows, samples, strict=True)):

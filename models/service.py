@@ -56,7 +56,7 @@ def simulated(
     def simulate(count: int, near: bool) -> None:
         rows = [found[i] for i in wanted]
         samples = [lengths[row.configuration.llm, row.request_class] for row in rows]
-        context = [float((s.weight * (s.input_tokens + s.output_tokens / 2)).sum() / s.weight.sum()) for s in samples]
+        context = [sample.mean_context_tokens for sample in samples]
         budget = np.array([row.configuration.max_num_batched_tokens for row in rows])
         seqs = np.array([row.configuration.max_num_seqs for row in rows])
         kv_tokens = np.array([row.kv_capacity_tokens for row in rows])

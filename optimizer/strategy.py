@@ -18,21 +18,22 @@ Plans and bounds are only ever replaced by better ones. Deterministic as long as
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from data import machine
 from data.plan_records import PlanStatus
 from data.records import BoolArray, FloatArray, IntArray
 from optimizer.baselines import Point, baselines
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, Matrix, Solved, run
 from optimizer.parts import OPERATION, TAIL, Layout, Prices, fixed_but, layout, month_after, part, price
+from optimizer.search_state import Parts, Search
 
 WHOLE_INTEGERS = 250
 """Models with no more integers are solved whole."""
@@ -62,64 +63,6 @@ class Outcome:
     """What simpler rules would do, where there was time to ask."""
     relaxed: float = float("nan")
     """Value of the linear relaxation."""
-
-
-Parts = dict[tuple[int, int], tuple[float, FloatArray | None]]
-
-
-@dataclass(slots=True)
-class Search:
-    """The state of a search: the best point and bound so far, and the clock."""
-
-    whole: Layout
-    fine: Layout
-    prices: Prices
-    fine_prices: Prices
-    gap: float
-    seed: int
-    begun: float
-    deadline: float
-    say: Callable[[str], None]
-    bound: float
-    x: FloatArray | None = None
-    objective: float = float("inf")
-    parts: Parts = field(default_factory=dict)
-    fine_parts: Parts = field(default_factory=dict)
-    """Bound and best point of every part."""
-    stop: Callable[[], bool] = lambda: False
-    last: FloatArray = field(default_factory=lambda: np.zeros(0))
-    """Pools that the plan before ran, as values of the whole's columns; empty without one."""
-
-    def left(self) -> float:
-        return max(self.deadline - time.perf_counter(), 0.0)
-
-    def reached(self) -> float:
-        """The relative gap."""
-        return (self.objective - self.bound) / max(abs(self.objective), 1e-9)
-
-    @property
-    def done(self) -> bool:
-        return self.reached() <= self.gap or self.left() <= 0.0 or self.stop()
-
-    def offer(self, x: FloatArray | None, what: str) -> None:
-        """Takes a point if it is better; integers are exact in it."""
-        if x is None:
-            return
-        value = float(self.whole.matrix.cost @ x) + self.whole.matrix.offset
-        if value < self.objective - 1e-9:
-            self.x, self.objective = x, value
-            self._tell(what)
-
-    def raise_bound(self, value: float, what: str) -> None:
-        if value > self.bound:
-            self.bound = min(value, self.objective)
-            self._tell(what)
-
-    def _tell(self, what: str) -> None:
-        plan = f"{self.objective * 1e3:,.0f}" if self.x is not None else "none yet"
-        gap = f", gap {self.reached():.2%}" if self.x is not None else ""
-        spent = time.perf_counter() - self.begun
-        self.say(f"  {spent:5.1f} s  plan {plan} USD, bound {self.bound * 1e3:,.0f} USD{gap} ({what})")
 
 
 def search(
@@ -210,7 +153,7 @@ def _in_parts(state: Search, seconds: float, whole_run: Future[Solved] | None) -
     """Steps 2 and 3; ends early when the run of the whole model, if there is one, has ended."""
     gap = state.gap
     state.stop = whole_run.done if whole_run is not None else lambda: False
-    threads = 1 if whole_run is not None else min(os.cpu_count() or 1, 2)
+    threads = 1 if whole_run is not None else min(machine.cores(), 2)
     turn = min(max(state.whole.matrix.columns / TURN_COLUMNS_PER_S, TURN_LEAST_S), TURN_MOST * seconds)
     with ThreadPoolExecutor(threads) as pool:
         _relax_parts(state)
@@ -281,7 +224,7 @@ def _solve_parts(
         return
     names = _names(cut)
     seconds = min(seconds, state.left())
-    limit = seconds * min(os.cpu_count() or 1, 2) / len(names)
+    limit = seconds * min(machine.cores(), 2) / len(names)
     stop = time.perf_counter() + seconds
 
     def solved(name: tuple[int, int]) -> tuple[tuple[int, int], Solved | None]:

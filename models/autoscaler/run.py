@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data import machine
 from data.records import FloatArray
 from data.scaling_records import LoadTrace, ReplicaFacts, ScalerPolicy, ScalingOutcome, StartUp, Timeline
 from models.autoscaler import pack
@@ -39,7 +39,7 @@ def simulate(
     up to ticks of tick_s seconds, a multiple of the step. nodes_per_min limits how fast new nodes come; standby nodes
     come at once. Policies are split over the cores.
     """
-    cores = os.cpu_count() or 1
+    cores = machine.cores()
     size = max(-(-len(policies) // cores), PART)
     parts = [policies[i : i + size] for i in range(0, len(policies), size)]
     with ThreadPoolExecutor(max_workers=cores) as pool:

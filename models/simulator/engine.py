@@ -6,13 +6,13 @@ however long a lane runs.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
+from data import machine
 from data.records import BoolArray, FloatArray, IntArray, StepCost
 from models.simulator.cost import mixed_factor, take, uniform
 from models.simulator.kernel import WINDOW, State, advance, start
@@ -86,7 +86,7 @@ def simulate(
     steps: a granted chunk, or up to kernel.WINDOW iterations in which nobody comes or goes.
     """
     lanes = requests.arrival_s.shape[0]
-    cores = max(len(jax.devices()), _cores() if jax.default_backend() == "cpu" else 1)
+    cores = max(len(jax.devices()), machine.cores() if jax.default_backend() == "cpu" else 1)
     # Long and short lanes are dealt out evenly, so that all cores end at about the same time.
     order = np.argsort(-_iterations(cost, requests, limits), kind="stable")
     count = max(-(-lanes // LANES), min(cores, -(-lanes // SMALLEST)))
@@ -99,11 +99,6 @@ def simulate(
         parts = list(pool.map(part, groups))
     back = np.argsort(np.concatenate(groups), kind="stable")
     return Outcome(*(np.concatenate(field)[back] for field in zip(*parts, strict=True)))
-
-
-def _cores() -> int:
-    """Cores that this process may use, which in a container or under taskset are fewer than the machine's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def _iterations(cost: StepCost, requests: Requests, limits: Limits) -> IntArray:

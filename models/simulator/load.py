@@ -24,6 +24,11 @@ Mix = tuple[ClassLoad, ...]
 """The classes of one lane."""
 
 
+def mean_context_tokens(mix: Mix) -> float:
+    """Mean tokens of KV cache that a decoding request holds, over the mix."""
+    return sum(one.share * one.lengths.mean_context_tokens for one in mix) / sum(one.share for one in mix)
+
+
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """Requests of every lane, [lanes, requests]: tokens and the index of the class in the lane's mix; unit_s [seeds,

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from cost.services import cash_of
+from data.catalog import load_coefficients
 from flows import steps
 from flows.costs import expected_work, uses_of
 from tests.cost.test_focus import check
@@ -31,7 +32,7 @@ def test_a_replica_at_its_operating_point_is_about_busy() -> None:
     # share of time the replica works, which batching's waits keep under 1 but near it.
     made = small_made()
     rows = made.problem.capacities
-    uses = uses_of(made.loaded.scenario, rows, made.history.lengths)
+    uses = uses_of(made.loaded.scenario, rows, made.history.lengths, load_coefficients())
     busy = np.array([row.operating_rps * use.compute_s for row, use in zip(rows, uses, strict=True)])
     cache = np.array([row.operating_rps * use.kv_s for row, use in zip(rows, uses, strict=True)])
     assert len(rows) > 3

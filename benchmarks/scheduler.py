@@ -27,8 +27,9 @@ KV_ROUNDING_TOKENS = 64
 
 
 def step_cost(raw: dict[str, Any], lanes: int) -> StepCost:
-    """The stored cost for every lane, with the roundings of its source (Vidur's predictor): batches up to 8 tokens
-    (`pad`), decode contexts up to 64 tokens (32 on average), batching overheads on both attentions."""
+    """The stored cost for every lane, with the roundings of its source (Vidur's predictor): batches up to 8 tokens and
+    prompt chunks as one (`pad`), decode contexts up to 64 tokens (32 on average), batching overheads on both attentions
+    (Vidur's on prefill only where two prompts share a batch)."""
 
     def each(value: float) -> np.ndarray:
         return np.full(lanes, float(value))

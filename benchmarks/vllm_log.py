@@ -16,7 +16,7 @@ import argparse
 import difflib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,24 @@ def relative_fit(columns: np.ndarray, times: np.ndarray) -> np.ndarray:
     return np.asarray(nnls(columns / times[:, None], np.ones(len(times)))[0])
 
 
-def step_cost(folder: Path, llm: Llm) -> StepCost:
+class Reach(NamedTuple):
+    """Where a run can be: the most sequences in a batch, and contexts from the shortest to the longest (5th percentile
+    of its prompts, 95th of its prompts with their outputs). A line through the tables is fitted there."""
+
+    sequences: int
+    shortest: float
+    longest: float
+
+
+def within(attention: pd.DataFrame, reach: Reach) -> pd.DataFrame:
+    """The rows with decoding sequences that the run can reach; all of them where the table has too few there."""
+    near = attention[
+        (attention.n_decode <= reach.sequences) & attention.kv_decode.between(reach.shortest, reach.longest)
+    ]
+    return near if near.n_decode.nunique() >= 2 and near.kv_decode.nunique() >= 2 else attention
+
+
+def step_cost(folder: Path, llm: Llm, reach: Reach) -> StepCost:
     """One lane's cost from operator tables."""
     dense = pd.read_csv(folder / "op_tables" / "dense.csv")
     per_sequence = pd.read_csv(folder / "op_tables" / "per_sequence.csv")
@@ -55,7 +72,7 @@ def step_cost(folder: Path, llm: Llm) -> StepCost:
     heads = per_sequence.groupby("sequences")["time_us"].sum()
     head = np.polyfit(heads.index.to_numpy(dtype=float), heads.to_numpy(), 1)
 
-    decode = attention[(attention.prefill_chunk == 0) & (attention.n_decode > 0)]
+    decode = within(attention[(attention.prefill_chunk == 0) & (attention.n_decode > 0)], reach)
     n, kv = decode.n_decode.to_numpy(dtype=float), decode.kv_decode.to_numpy(dtype=float)
     d = relative_fit(np.stack([np.ones_like(n), n, n * kv], axis=1), decode.time_us.to_numpy())
 
@@ -64,7 +81,7 @@ def step_cost(folder: Path, llm: Llm) -> StepCost:
     work = chunk * (done + chunk / 2.0)
     p = relative_fit(np.stack([np.ones_like(chunk), chunk, work], axis=1), alone.time_us.to_numpy())
 
-    both = attention[(attention.prefill_chunk > 0) & (attention.n_decode >= 8) & (attention.kv_decode >= 128)]
+    both = within(attention[(attention.prefill_chunk > 0) & (attention.n_decode >= 8)], reach)
     chunk, done = both.prefill_chunk.to_numpy(dtype=float), both.kv_prefill.to_numpy(dtype=float)
     n, kv = both.n_decode.to_numpy(dtype=float), both.kv_decode.to_numpy(dtype=float)
     prefill = p[0] + p[1] * chunk + p[2] * chunk * (done + chunk / 2.0)
@@ -122,12 +139,16 @@ def score(folder: Path) -> dict[str, Any]:
         np.array([int(engine.get("max_num_batched_tokens") or 2048)]),
         np.array([capacity]), np.array([16]),
     )  # fmt: skip
-    plain = simulate(step_cost(folder, llm), requests, limits)
+    reach = Reach(
+        int(limits.max_num_seqs[0]), float(np.quantile(inputs, 0.05)), float(np.quantile(inputs + outputs, 0.95))
+    )
+    cost = step_cost(folder, llm, reach)
+    plain = simulate(cost, requests, limits)
     pressure = float(plain.kv_pressure[0])
     got: Outcome | PoolOutcome = plain
     if pressure > PRESSURE:
         pool = plain_pool(1, 1)._replace(preempts=np.array([True]))
-        got = simulate_pool(step_cost(folder, llm), requests, limits, pool)
+        got = simulate_pool(cost, requests, limits, pool)
     theirs = {
         "ttft": (log.first_token_ts - log.queued_ts).to_numpy(),
         "tpot": ((log.last_token_ts - log.first_token_ts) / (log.output_toks - 1).clip(lower=1)).to_numpy(),

@@ -78,8 +78,10 @@ def simulate(
 ) -> Outcome:
     """Exact times of every request in every lane.
 
-    pad: a step costs what the next multiple of GRID_TOKENS tokens costs, as engines that pad batches do. Lanes that
-    need more than most_iterations come back unfinished with nan times.
+    pad: a step costs what Vidur's predictor (Agrawal et al., MLSys 2024) makes of it: batches are padded to a multiple
+    of GRID_TOKENS tokens, and its prompt chunks attend as one chunk, the root of their squares' sum long, behind the
+    sum of their contexts, each padded to kernel.CONTEXT_TOKENS. Lanes that need more than most_iterations come back
+    unfinished with nan times.
 
     Lanes run together, at most LANES at a time and one group a core; those that end make room. Memory a lane is what
     its requests take and the log of one phase (4 bytes times kernel.PHASE). Cost grows linearly in lanes and in their

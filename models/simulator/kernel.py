@@ -27,6 +27,8 @@ PHASE = 16384
 """Iterations that the log of a phase holds."""
 WINDOW = 16
 """Rows of the ring that are read together: the most iterations that a step closes."""
+CONTEXT_TOKENS = 64
+"""Tokens to which a padding predictor rounds the context of a prefill chunk."""
 LONG = 1e38
 """Ticks for ever, whose double is still a number."""
 
@@ -43,6 +45,7 @@ class State(NamedTuple):
     prefilled: jax.Array
     granted: jax.Array
     work: jax.Array
+    squares: jax.Array
     running: jax.Array
     kv: jax.Array
     joining: jax.Array
@@ -73,8 +76,8 @@ def start(wanted: jax.Array, *, requests: int, ring: int) -> State:
 
     return State(
         zeros(jnp.int32), zeros(jnp.int32), jnp.where(wanted, 0, requests).astype(jnp.int32), zeros(jnp.int32),
-        zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.int32),
-        zeros(jnp.float32), jnp.zeros((lanes, ring, 2), jnp.float32),
+        zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32),
+        zeros(jnp.int32), zeros(jnp.float32), jnp.zeros((lanes, ring, 2), jnp.float32),
         jnp.full((lanes, requests + PHASE), -1, jnp.int32), zeros(jnp.int32), zeros(jnp.float32),
         zeros(jnp.float32), zeros(jnp.float32),
     )  # fmt: skip
@@ -141,7 +144,12 @@ def advance(
         left = p_total - p_cached - s.prefilled
         tokens = jnp.where(grant, jnp.minimum(room, left), 0)
         done_before = (p_cached + s.prefilled).astype(jnp.float32)
-        work = s.work + tokens * (done_before + 0.5 * tokens)
+        if pad:
+            context = jnp.ceil(done_before / CONTEXT_TOKENS) * CONTEXT_TOKENS
+            work = s.work + jnp.where(grant, context, 0.0)
+            squares = s.squares + jnp.square(tokens.astype(jnp.float32))
+        else:
+            work, squares = s.work + tokens * (done_before + 0.5 * tokens), s.squares
         completes = grant & (tokens == left)
         granted = s.granted + tokens
         head = s.head + completes
@@ -162,7 +170,9 @@ def advance(
         linear = piece[:, 0] + piece[:, 1] * (where - low)
         decode = (cost.d0 + cost.d1 * n + cost.d2 * k) * jnp.where(s.granted > 0, cost.mixed, 1.0)
         seconds = linear + jnp.where(s.running > 0, decode, 0.0)
-        prefill = cost.p0 + cost.p1 * s.granted + cost.p2 * s.work
+        chunk = jnp.sqrt(s.squares) if pad else s.granted
+        attended = chunk * (s.work + 0.5 * chunk) if pad else s.work
+        prefill = cost.p0 + cost.p1 * chunk + cost.p2 * attended
         seconds = seconds + jnp.where(s.granted > 0, prefill, 0.0)
         ran = close & ~empty
         # How many iterations alike: up to the one after which a request ends or another can be admitted. One that waits
@@ -204,6 +214,7 @@ def advance(
             prefilled,
             jnp.where(ran, 0, granted),
             jnp.where(ran, 0.0, work),
+            jnp.where(ran, 0.0, squares) if pad else squares,
             running,
             kv,
             jnp.where(ran, 0, joining),

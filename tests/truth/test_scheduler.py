@@ -19,11 +19,11 @@ def test_request_times_match_vidur_up_to_the_knee(reference: Path) -> None:
         pd.read_csv(measured / "vidur_a100_llama3_8b_requests.csv.gz"),
         json.loads((measured / "vidur_a100_llama3_8b_cost.json").read_text(encoding="utf-8")),
     )
-    below = [row for row in found["rates"] if row["qps"] < 7.0]
-    assert len(below) == 7
+    below = [row for row in found["rates"] if row["qps"] <= 7.0]
+    assert len(below) == 8
     for row in below:
         assert row["finished"]
-        for name, bar in (("ttft", 0.05), ("tpot", 0.04)):
+        for name, bar in (("ttft", 0.05), ("tpot", 0.03)):
             for q in ("50", "95", "99"):
                 assert abs(row[f"{name}_p{q}"]["error"]) <= bar, (row["qps"], name, q)
     saturated = max(found["rates"], key=lambda row: row["qps"])

@@ -45,14 +45,20 @@ class Cost:
         raise AssertionError
 
 
-def run(requests: list[Request], cost: Cost, max_seqs: int, budget: int, kv_tokens: float, block: int) -> None:
+def up(value: float, unit: int) -> int:
+    return math.ceil(value / unit) * unit
+
+
+def run(
+    requests: list[Request], cost: Cost, max_seqs: int, budget: int, kv_tokens: float, block: int, pad: bool = False
+) -> None:
     """Fills first_s and end_s of every request."""
     queue, running, clock = list(requests), [], 0.0
     while queue or running:
         if not running and queue[0].arrival_s > clock and queue[0].prefilled == 0:
             clock = queue[0].arrival_s
         decoding = list(running)
-        room, granted, work, finished = budget - len(decoding), 0, 0.0, []
+        room, chunks, finished = budget - len(decoding), [], []
         while queue and queue[0].arrival_s <= clock and room > 0:
             head = queue[0]
             if head.prefilled == 0:
@@ -62,18 +68,24 @@ def run(requests: list[Request], cost: Cost, max_seqs: int, budget: int, kv_toke
                 if alive >= max_seqs or not (fits or alive == 0):
                     break
             chunk = min(room, head.prompt - head.cached - head.prefilled)
-            work += chunk * (head.cached + head.prefilled + chunk / 2)
+            chunks.append((chunk, head.cached + head.prefilled))
             head.prefilled += chunk
             room -= chunk
-            granted += chunk
             if head.prefilled == head.prompt - head.cached:
                 finished.append(queue.pop(0))
-        seconds = cost.at(len(decoding) + granted)
+        granted = sum(chunk for chunk, _ in chunks)
+        batch = len(decoding) + granted
+        seconds = cost.at(up(batch, 8) if pad else batch)
         if decoding:
             decode = cost.d0 + cost.d1 * len(decoding) + cost.d2 * sum(r.context for r in decoding)
             seconds += decode * (cost.mixed if granted else 1.0)
         if granted:
-            seconds += cost.p0 + cost.p1 * granted + cost.p2 * work
+            if pad:
+                chunks = [
+                    (math.sqrt(sum(chunk**2 for chunk, _ in chunks)), sum(up(before, 64) for _, before in chunks))
+                ]
+            work = sum(chunk * (before + chunk / 2) for chunk, before in chunks)
+            seconds += cost.p0 + cost.p1 * sum(chunk for chunk, _ in chunks) + cost.p2 * work
         clock += seconds
         for r in decoding:
             r.produced += 1

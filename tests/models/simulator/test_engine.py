@@ -48,7 +48,7 @@ def draw(seed: int, lanes: int = 4, count: int = 25, rate: float = 20.0) -> tupl
     return step_cost(lanes, rng), requests, limits
 
 
-def oracle(cost: StepCost, requests: Requests, limits: Limits, lane: int) -> list[Request]:
+def oracle(cost: StepCost, requests: Requests, limits: Limits, lane: int, pad: bool = False) -> list[Request]:
     found = [
         Request(float(a), int(p), int(c), int(o))
         for a, p, c, o in zip(*(table[lane] for table in requests), strict=True)
@@ -58,20 +58,21 @@ def oracle(cost: StepCost, requests: Requests, limits: Limits, lane: int) -> lis
         cost.decode_per_seq_s[lane], cost.decode_per_kv_token_s[lane], cost.prefill_base_s[lane],
         cost.prefill_per_token_s[lane], cost.prefill_per_attention_s[lane], cost.mixed_decode_factor[lane],
     )  # fmt: skip
-    run(found, plain, int(limits.max_num_seqs[lane]), int(limits.token_budget[lane]), float(limits.kv_tokens[lane]), 16)
+    most, budget = int(limits.max_num_seqs[lane]), int(limits.token_budget[lane])
+    run(found, plain, most, budget, float(limits.kv_tokens[lane]), 16, pad)
     return found
 
 
 @settings(max_examples=20)
-@given(st.integers(0, 10**6), st.sampled_from([2.0, 20.0, 200.0]))
-def test_every_time_equals_the_plain_simulator(seed: int, rate: float) -> None:
+@given(st.integers(0, 10**6), st.sampled_from([2.0, 20.0, 200.0]), st.booleans())
+def test_every_time_equals_the_plain_simulator(seed: int, rate: float, pad: bool) -> None:
     cost, requests, limits = draw(seed, rate=rate)
     # A grant needs at least one token of room beyond the decoding requests.
     limits = limits._replace(token_budget=np.maximum(limits.token_budget, limits.max_num_seqs + 1))
-    got = simulate(cost, requests, limits, most_iterations=2048)
+    got = simulate(cost, requests, limits, most_iterations=2048, pad=pad)
     assert got.finished.all()
     for lane in range(4):
-        want = oracle(cost, requests, limits, lane)
+        want = oracle(cost, requests, limits, lane, pad)
         assert got.first_token_s[lane] == pytest.approx([r.first_s for r in want], rel=1e-4)
         assert got.end_s[lane] == pytest.approx([r.end_s for r in want], rel=1e-4)
 

@@ -86,6 +86,7 @@ def replay_plan(
         find_engine(policy.engine),
         coefficients,
         seed=scenario.seed + 1,
+        cv=policy.arrival_cv,
     )
 
 

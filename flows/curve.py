@@ -50,6 +50,8 @@ class CurveQuestion:
     calibration: tuple[Path, ...] = ()
     """Files of `fleetcast calibrate` and `loadtest`, besides those that the scenario names."""
     seed: int = 0
+    arrival_cv: float | None = None
+    """Of the gaps between arrivals; None: the scenario's, 1 (Poisson) without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class CurveAnswer:
 
 def examine(question: CurveQuestion) -> CurveAnswer:
     """The service curve of a configuration. Raises InputError for unknown names, precisions and classes."""
-    llm_name, mix, calibration = _mix(question)
+    llm_name, mix, calibration, cv = _mix(question)
     llm, gpu, engine = find_llm(llm_name), find_gpu(question.gpu), find_engine(question.engine)
     asked_for = {
         "llms": [llm.name],
@@ -70,6 +72,7 @@ def examine(question: CurveQuestion) -> CurveAnswer:
         "precisions": [question.precision],
         "tensor_parallel": [question.tensor_parallel],
         "engine": question.engine,
+        "arrival_cv": cv,
     }
     policy = validated(EvaluationPolicy, asked_for, "command line")
     coefficients = load_coefficients(calibration=calibration)
@@ -94,20 +97,22 @@ def examine(question: CurveQuestion) -> CurveAnswer:
     curve = service_curve(
         Asked(
             row.configuration, cost, limits, mix, guess, row.provenance, policy.operating_point,
-            question.growth_per_min, question.time_to_ready_s, seed=question.seed,
+            question.growth_per_min, question.time_to_ready_s, seed=question.seed, cv=policy.arrival_cv,
         )
     )  # fmt: skip
     return CurveAnswer(curve, row)
 
 
-def _mix(question: CurveQuestion) -> tuple[str, Mix, tuple[Path, ...]]:
-    """The LLM and the classes that a replica is asked to serve, and the calibration files that apply."""
+def _mix(question: CurveQuestion) -> tuple[str, Mix, tuple[Path, ...], float]:
+    """The LLM and the classes that a replica is asked to serve, the calibration files that apply, and the variation of
+    the gaps between arrivals."""
     if question.config is None and not question.classes:
         if question.llm is None:
             raise InputError("curve", "an LLM or a scenario's class", "neither", "Give --llm, or --config and --class.")
         one = np.array([question.input_tokens]), np.array([question.output_tokens]), np.array([0])
         sample = LengthSample(*one, np.ones(1), "command line")
-        return question.llm, (ClassLoad("requests", 1.0, sample, question.slo),), question.calibration
+        cv = question.arrival_cv or 1.0
+        return question.llm, (ClassLoad("requests", 1.0, sample, question.slo),), question.calibration, cv
     loaded = load_scenario(question.config)
     traffic = loaded.scenario.traffic
     known = {one.request_class: find_llm(one.llm).name for one in traffic.series}
@@ -132,8 +137,9 @@ def _mix(question: CurveQuestion) -> tuple[str, Mix, tuple[Path, ...]]:
         rate = history.frame.loc[history.frame["request_class"] == name, "requests"].sum()
         target = SloTarget(slo.ttft_s, slo.tpot_s, slo.percentile, slo.e2e_s)
         found.append(ClassLoad(name, float(rate), history.lengths[known[name], name], target))
-    named = tuple(loaded.base / name for name in loaded.scenario.evaluate.calibration)
-    return llms.pop(), tuple(found), (*named, *question.calibration)
+    policy = loaded.scenario.evaluate
+    calibration = (*(loaded.base / name for name in policy.calibration), *question.calibration)
+    return llms.pop(), tuple(found), calibration, question.arrival_cv or policy.arrival_cv
 
 
 def curve_json(answer: CurveAnswer) -> str:

@@ -58,7 +58,7 @@ def curves_of(
         curve = service_curve(
             Asked(
                 one, cost, limits, mix, guess, rows[0].provenance, scenario.evaluate.operating_point,
-                seed=scenario.seed, requests=REQUESTS, seeds=SEEDS,
+                seed=scenario.seed, requests=REQUESTS, seeds=SEEDS, cv=scenario.evaluate.arrival_cv,
             )
         )  # fmt: skip
         if curve is not None:

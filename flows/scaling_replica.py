@@ -84,6 +84,7 @@ def replica(loaded: LoadedScenario, history: TrafficHistory, one: Configuration,
             requests=REQUESTS,
             seeds=SEEDS,
             seed=scenario.seed,
+            cv=policy.arrival_cv,
             gains=False,
         )
     )

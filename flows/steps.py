@@ -118,6 +118,7 @@ def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -
         lengths,
         policy.operating_point,
         seed=scenario.seed,
+        cv=policy.arrival_cv,
     )
 
 

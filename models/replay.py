@@ -48,11 +48,12 @@ def replay(
     requests: int = 2000,
     seeds: int = 4,
     seed: int = 7_919,
+    cv: float = 1.0,
 ) -> tuple[PoolReplay, ...]:
     """Every pool in its situation, with a verdict; for those that miss, what a replica would hold.
 
     A pool holds when the mean over the seeds of every class's percentile is within its SLO. seed: kept apart from those
-    that capacity was sized with.
+    that capacity was sized with. cv: of the gaps between arrivals at a replica.
     """
     here = [load for load in loads if load.replicas > 0 and load.rps > 0]
     if not here:
@@ -66,7 +67,7 @@ def replay(
         np.full(len(here), engine.kv_block_tokens),
     )
     mixes = [load.mix for load in here]
-    drawn = draw(mixes, requests, seeds, seed)
+    drawn = draw(mixes, requests, seeds, seed, cv)
     lane = np.repeat(np.arange(len(here)), seeds)
     rate = np.array([load.rps / load.replicas for load in here])[lane]
     unit = drawn.unit_s[np.tile(np.arange(seeds), len(here))]
@@ -89,7 +90,7 @@ def replay(
     if len(missed):
         guess = np.array([here[i].rps / here[i].replicas for i in missed])
         knees = find_knees(
-            take(cost, missed), [mixes[i] for i in missed], limits.lanes(missed), guess, 1.0, requests, seeds, seed
+            take(cost, missed), [mixes[i] for i in missed], limits.lanes(missed), guess, 1.0, requests, seeds, seed, cv
         )
         for place, i in enumerate(missed):
             rows[i] = replace(rows[i], knee_rps=float(knees.knee_rps[place]))

@@ -31,10 +31,11 @@ def simulated(
     requests: int = 1000,
     seeds: int = 4,
     seed: int = 0,
+    cv: float = 1.0,
 ) -> CapacityTable:
     """The table with the knees of every feasible row of `pairs` (LLM, class) found by simulation.
 
-    Other rows keep their estimate, and say so in `method`. A row whose simulation breaks the SLO at every rate tried
+    cv: coefficient of variation of the gaps between arrivals (1: Poisson). Other rows keep their estimate, and say so in `method`. A row whose simulation breaks the SLO at every rate tried
     becomes infeasible with an Excuse.
     """
     wanted = [
@@ -69,6 +70,7 @@ def simulated(
             requests=requests,
             seeds=count,
             seed=seed,
+            cv=cv,
             near=near,
         )
         for lane, i in enumerate(wanted):

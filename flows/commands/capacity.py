@@ -120,6 +120,10 @@ def curve(
     time_to_ready_s: Annotated[
         float, typer.Option("--ready", min=1.0, help="Seconds until a new replica serves.")
     ] = 300,
+    arrival_cv: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=10.0, help="Variation of the gaps between arrivals; 1 is Poisson, the default."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder for curve.json and curve.svg.")] = None,
     calibration: CalibrationOption = None,
     data_folder: DataOption = None,
@@ -133,7 +137,7 @@ def curve(
     slo = SloTarget(ttft_s, tpot_s, 95.0)
     question = CurveQuestion(
         gpu, precision, tp, engine, config, tuple(request_class or ()), llm, input_tokens, output_tokens, slo, growth,
-        time_to_ready_s, data_folder, tuple(calibration or ()),
+        time_to_ready_s, data_folder, tuple(calibration or ()), arrival_cv=arrival_cv,
     )  # fmt: skip
     answer = examine(question)
     if out is not None:

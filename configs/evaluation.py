@@ -39,7 +39,7 @@ class EvaluationPolicy(Section):
     )
     arrival_cv: Annotated[float, Field(gt=0.0, le=10.0)] = Field(
         default=1.0,
-        description="coefficient of variation of the gaps between arrivals at a replica, within a minute: 1 is Poisson, "
-        "more is burstier (gamma). `describe` measures it over the whole stream; a pool of n replicas that routes at "
+        description="coefficient of variation of the gaps between arrivals at a replica within a minute: 1 is Poisson, "
+        "more burstier (gamma). `describe` measures it over the whole stream; a pool of n replicas that routes at "
         "random thins cv^2 - 1 by n",
     )

@@ -35,8 +35,8 @@ def simulated(
 ) -> CapacityTable:
     """The table with the knees of every feasible row of `pairs` (LLM, class) found by simulation.
 
-    cv: coefficient of variation of the gaps between arrivals (1: Poisson). Other rows keep their estimate, and say so in `method`. A row whose simulation breaks the SLO at every rate tried
-    becomes infeasible with an Excuse.
+    Other rows keep their estimate, and say so in `method`. A row whose simulation breaks the SLO at every rate tried
+    becomes infeasible with an Excuse. cv: coefficient of variation of the gaps between arrivals (1: Poisson).
     """
     wanted = [
         i

@@ -3,9 +3,9 @@
     python -m benchmarks.vllm_log --run FOLDER [--json]
 
 FOLDER holds meta.json (model, engine_kwargs, optionally kv_cache), requests.jsonl (input_toks, output_toks,
-arrival_time, queued_ts, first_token_ts, last_token_ts) and op_tables/{dense,per_sequence,attention}.csv in
-microseconds a layer. Step costs come from the tables and the catalog's host time alone: dense operators by token
-count, attention by a relative least-squares fit of the simulator's linear form. No request time is used. Prints TTFT
+arrival_time, queued_ts, first_token_ts, last_token_ts) and op_tables/ (benchmarks/operator_tables.py). Step costs come
+from the tables, the catalog's link and its host time alone: dense operators and experts by token count, attention by a
+relative least-squares fit of the simulator's linear form. No request time is used. Prints TTFT
 and TPOT percentiles beside ours, and how often the KV cache was over-full: where it was, the run is simulated in the
 lane form that preempts and computes again as the engine does.
 """
@@ -16,93 +16,41 @@ import argparse
 import difflib
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from data.catalog import find_engine, find_llm, load_coefficients, load_gpus, load_llms
-from data.records import Configuration, Llm, StepCost
+from benchmarks.operator_tables import Reach, Shards, step_cost, unused
+from configs.errors import InputError
+from data.catalog import find_engine, find_gpu, find_llm, load_coefficients, load_gpus, load_llms
+from data.records import Configuration, Gpu, Llm
 from models.simulator.engine import Limits, Outcome, Requests, simulate
 from models.simulator.pool import PoolOutcome, plain_pool, simulate_pool
 from models.size import size
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
-MICRO = 1e-6
-ONCE = {"embedding", "final_layernorm"}
-"""Dense operators that run once a step; layernorm runs twice a layer, every other operator once."""
 PRESSURE = 0.01
 """Share of iterations with an over-full cache from which preemption decides the times."""
 
 
-def relative_fit(columns: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Least squares in relative error, coefficients not negative."""
-    from scipy.optimize import nnls
-
-    return np.asarray(nnls(columns / times[:, None], np.ones(len(times)))[0])
-
-
-class Reach(NamedTuple):
-    """Where a run can be: the most sequences in a batch, and contexts from the shortest to the longest (5th percentile
-    of its prompts, 95th of its prompts with their outputs). A line through the tables is fitted there."""
-
-    sequences: int
-    shortest: float
-    longest: float
-
-
-def within(attention: pd.DataFrame, reach: Reach) -> pd.DataFrame:
-    """The rows with decoding sequences that the run can reach; all of them where the table has too few there."""
-    near = attention[
-        (attention.n_decode <= reach.sequences) & attention.kv_decode.between(reach.shortest, reach.longest)
-    ]
-    return near if near.n_decode.nunique() >= 2 and near.kv_decode.nunique() >= 2 else attention
+def find_device(folder: Path, meta: dict[str, Any]) -> Gpu:
+    """The GPU that the log names, else the catalog's nearest to the name of the folder. Raises InputError for none."""
+    logged = (meta.get("hardware") or {}).get("device_name")
+    if logged:
+        return find_gpu(logged)
+    name = folder.name.split("_")[0].replace("-", "").lower()
+    keys = {gpu.replace("-", "").lower(): gpu for gpu in load_gpus()}
+    near = [key for key in keys if key.startswith(name)] or difflib.get_close_matches(name, keys, n=1, cutoff=0.3)
+    if not near:
+        raise InputError(
+            str(folder), "a folder named GPU_LLM", folder.name, "Rename it, or add the GPU to the catalog."
+        )
+    return find_gpu(keys[sorted(near)[0]])
 
 
-def step_cost(folder: Path, llm: Llm, reach: Reach) -> StepCost:
-    """One lane's cost from operator tables."""
-    dense = pd.read_csv(folder / "op_tables" / "dense.csv")
-    per_sequence = pd.read_csv(folder / "op_tables" / "per_sequence.csv")
-    attention = pd.read_csv(folder / "op_tables" / "attention.csv")
-    wide = dense.pivot_table(index="tokens", columns="layer", values="time_us").sort_index()
-    times = {name: (1 if name in ONCE else llm.layers * (2 if name == "layernorm" else 1)) for name in wide.columns}
-    linear = sum(wide[name].to_numpy() * count for name, count in times.items())
-    tokens = wide.index.to_numpy(dtype=float)
-
-    heads = per_sequence.groupby("sequences")["time_us"].sum()
-    head = np.polyfit(heads.index.to_numpy(dtype=float), heads.to_numpy(), 1)
-
-    decode = within(attention[(attention.prefill_chunk == 0) & (attention.n_decode > 0)], reach)
-    n, kv = decode.n_decode.to_numpy(dtype=float), decode.kv_decode.to_numpy(dtype=float)
-    d = relative_fit(np.stack([np.ones_like(n), n, n * kv], axis=1), decode.time_us.to_numpy())
-
-    alone = attention[(attention.prefill_chunk > 0) & (attention.n_decode == 0)]
-    chunk, done = alone.prefill_chunk.to_numpy(dtype=float), alone.kv_prefill.to_numpy(dtype=float)
-    work = chunk * (done + chunk / 2.0)
-    p = relative_fit(np.stack([np.ones_like(chunk), chunk, work], axis=1), alone.time_us.to_numpy())
-
-    both = within(attention[(attention.prefill_chunk > 0) & (attention.n_decode >= 8)], reach)
-    chunk, done = both.prefill_chunk.to_numpy(dtype=float), both.kv_prefill.to_numpy(dtype=float)
-    n, kv = both.n_decode.to_numpy(dtype=float), both.kv_decode.to_numpy(dtype=float)
-    prefill = p[0] + p[1] * chunk + p[2] * chunk * (done + chunk / 2.0)
-    rest = np.maximum(both.time_us.to_numpy() - prefill, 0.0)
-    mixed = float(np.median(rest / (d[0] + d[1] * n + d[2] * n * kv))) if len(both) else 1.0
-
-    def one(value: float) -> np.ndarray:
-        return np.array([value * MICRO])
-
-    layers = llm.layers
-    return StepCost(
-        np.concatenate([[0.0], tokens]),
-        (np.concatenate([linear[:1], linear]) + head[1])[None, :] * MICRO + find_engine("vllm").host_overhead_s,
-        one(layers * d[0]), one(layers * d[1] + head[0]), one(layers * d[2]),
-        one(layers * p[0]), one(layers * p[1]), one(layers * p[2]),
-        np.array([max(mixed, 1.0)]),
-    )  # fmt: skip
-
-
-def kv_tokens(folder: Path, meta: dict[str, Any], llm: Llm) -> tuple[float, str]:
-    """KV capacity in tokens: as the engine logged it, else by the memory kernel for the GPU that names the folder."""
+def kv_tokens(meta: dict[str, Any], llm: Llm, shards: Shards) -> tuple[float, str]:
+    """KV capacity in tokens: as the engine logged it, else by the memory kernel."""
     logged = meta.get("kv_cache") or {}
     for key in ("num_kv_tokens", "num_tokens", "total_tokens"):
         if key in logged:
@@ -110,14 +58,11 @@ def kv_tokens(folder: Path, meta: dict[str, Any], llm: Llm) -> tuple[float, str]
     blocks = logged.get("num_gpu_blocks") or logged.get("num_blocks")
     if blocks:
         return float(blocks) * float(logged.get("block_size", 16)), "as logged"
-    name = folder.name.split("_")[0].replace("-", "").lower()
-    keys = {gpu.replace("-", "").lower(): gpu for gpu in load_gpus()}
-    near = [key for key in keys if key.startswith(name)] or difflib.get_close_matches(name, keys, n=1, cutoff=0.3)
-    gpu = keys[sorted(near)[0]]
-    tp = int(meta["engine_kwargs"].get("tensor_parallel_size", 1))
-    one = Configuration(llm.name, gpu, "bf16", "bf16", tp, "vllm")
-    found = size(one, load_llms(), load_gpus(), find_engine("vllm"), load_coefficients(), 1000.0)
-    return found.kv_capacity_tokens, f"memory kernel, {gpu}"
+    kv = "fp8" if "fp8" in str(meta["engine_kwargs"].get("kv_cache_dtype")) else "bf16"
+    one = Configuration(llm.name, shards.gpu.name, "bf16", kv, shards.tensor_parallel, "vllm")
+    llms = load_llms() if llm.name in load_llms() else {llm.name: llm}
+    found = size(one, llms, load_gpus(), find_engine("vllm"), load_coefficients(), 1000.0)
+    return found.kv_capacity_tokens, f"memory kernel, {shards.gpu.name}"
 
 
 def score(folder: Path) -> dict[str, Any]:
@@ -126,8 +71,16 @@ def score(folder: Path) -> dict[str, Any]:
     lines = (folder / "requests.jsonl").read_text(encoding="utf-8").splitlines()
     log = pd.DataFrame([json.loads(line) for line in lines if line.strip()]).sort_values("arrival_time")
     llm = find_llm(meta["model"])
-    capacity, source = kv_tokens(folder, meta, llm)
     engine = meta["engine_kwargs"]
+    if (replicas := int(engine.get("data_parallel_size") or 1)) > 1:
+        raise InputError(
+            str(folder / "meta.json"), "one replica", f"data_parallel_size {replicas}", "Score its replicas one by one."
+        )
+    shards = Shards(
+        find_device(folder, meta), int(engine.get("tensor_parallel_size") or 1),
+        bool(engine.get("enable_expert_parallel")),
+    )  # fmt: skip
+    capacity, source = kv_tokens(meta, llm, shards)
     # Arrival by the engine's own clock: TTFT is measured from when the request was queued.
     arrival = log.queued_ts.to_numpy() - log.queued_ts.min()
     order = np.argsort(arrival, kind="stable")
@@ -142,7 +95,7 @@ def score(folder: Path) -> dict[str, Any]:
     reach = Reach(
         int(limits.max_num_seqs[0]), float(np.quantile(inputs, 0.05)), float(np.quantile(inputs + outputs, 0.95))
     )
-    cost = step_cost(folder, llm, reach)
+    cost = step_cost(folder, llm, reach, shards)
     plain = simulate(cost, requests, limits)
     pressure = float(plain.kv_pressure[0])
     got: Outcome | PoolOutcome = plain
@@ -159,6 +112,8 @@ def score(folder: Path) -> dict[str, Any]:
     }
     found: dict[str, Any] = {
         "run": folder.name,
+        "gpu": shards.gpu.name,
+        "unused_tables": unused(folder),
         "requests": len(log),
         "kv_capacity_tokens": capacity,
         "kv_capacity_source": source,

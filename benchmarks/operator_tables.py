@@ -1,8 +1,9 @@
 """Step costs from a profiler's operator tables, microseconds a layer and a rank.
 
-A folder op_tables/ holds dense.csv (layer, tokens, time_us), per_sequence.csv (layer, sequences, time_us), attention.csv
-(prefill_chunk, kv_prefill or prefill_key, n_decode, kv_decode, time_us; newer profilers add layer and decode_q_len) and,
-for mixtures of experts, moe.csv (tokens, activated_experts, time_us of the whole block; newer ones add ep).
+A folder op_tables/ holds dense.csv (layer, tokens, time_us), per_sequence.csv (layer, sequences, time_us),
+attention.csv (prefill_chunk, kv_prefill or prefill_key, n_decode, kv_decode, time_us; newer profilers add layer and
+decode_q_len) and, for mixtures of experts, moe.csv (tokens, activated_experts, time_us of the whole block; newer ones
+add ep).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class AutoscalingPolicy(Section):
     start_up: StartUpTimes = StartUpTimes()
     burst: Burst = Burst()
     attainment: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
-        default=None, description="share of requests within their SLO on any day; default: the SLO's percentile"
+        default=None, description="share of requests within their SLO on any day; default: the SLO's lowest percentile"
     )
     interval_s: Annotated[int, Field(ge=5, le=300)] = Field(default=15, description="whole seconds between decisions")
     signals: tuple[Literal["queue", "concurrency", "tokens", "kv_cache", "rate"], ...] = Field(

@@ -21,8 +21,8 @@ class Criterion:
 
 
 def criteria(policy: CostPolicy, slos: Mapping[str, SloTarget], failed_share: float) -> dict[str, Criterion]:
-    """By class: the policy's, or that the request does not fail and holds its SLO, which at least the SLO's percentile
-    of them do."""
+    """By class: the policy's, or that the request does not fail and holds its SLO, which as many of them do as the
+    loosest of its percentiles says."""
     found = {}
     for name, slo in slos.items():
         if name in policy.success:
@@ -31,8 +31,9 @@ def criteria(policy: CostPolicy, slos: Mapping[str, SloTarget], failed_share: fl
         limits = f"TTFT {slo.ttft_s:g} s, TPOT {slo.tpot_s * 1e3:g} ms" + (
             f", {slo.e2e_s:g} s in all" if slo.e2e_s else ""
         )
-        rate = slo.percentile / 100.0 * (1.0 - failed_share)
-        found[name] = Criterion(f"answered within {limits}; counted at p{slo.percentile:g} less failures", rate)
+        loosest = min(slo.percentiles)
+        rate = loosest / 100.0 * (1.0 - failed_share)
+        found[name] = Criterion(f"answered within {limits}; counted at p{loosest:g} less failures", rate)
     return found
 
 

@@ -6,6 +6,7 @@ Units stand in the names; arrays are never written to after construction.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -139,13 +140,49 @@ class Configuration:
 
 
 @dataclass(frozen=True, slots=True)
+class SloLimit:
+    """`percentile` (0-100) per cent of a class's requests take at most `seconds` (infinite: as long as they like)."""
+
+    label: Literal["TTFT", "TPOT", "end to end"]
+    seconds: float
+    percentile: float
+
+
+@dataclass(frozen=True, slots=True)
 class SloTarget:
-    """Limits that hold together at `percentile` (0-100)."""
+    """Limits that hold together, each at its own percentile (0-100), or at `percentile` where it has none."""
 
     ttft_s: float
     tpot_s: float
     percentile: float
     e2e_s: float | None = None
+    ttft_percentile: float | None = None
+    tpot_percentile: float | None = None
+    e2e_percentile: float | None = None
+
+    @property
+    def limits(self) -> tuple[SloLimit, SloLimit, SloLimit]:
+        """TTFT, TPOT and end to end."""
+        own = (self.ttft_percentile, self.tpot_percentile, self.e2e_percentile)
+        ttft, tpot, e2e = (self.percentile if one is None else one for one in own)
+        return (
+            SloLimit("TTFT", self.ttft_s, ttft),
+            SloLimit("TPOT", self.tpot_s, tpot),
+            SloLimit("end to end", math.inf if self.e2e_s is None else self.e2e_s, e2e),
+        )
+
+    @property
+    def percentiles(self) -> tuple[float, ...]:
+        """Those of the limits that are stated, in their order."""
+        return tuple(one.percentile for one in self.limits if one.seconds < math.inf)
+
+    @property
+    def at(self) -> str:
+        """`p95`, or the percentile of each limit where they differ."""
+        stated = [one for one in self.limits if one.seconds < math.inf]
+        if len(set(self.percentiles)) == 1:
+            return f"p{stated[0].percentile:g}"
+        return ", ".join(f"{one.label} p{one.percentile:g}" for one in stated)
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ def compare(
         llm=one.llm,
         configuration=one.label,
         price=price,
-        success_criterion=f"TTFT {slo.ttft_s:g} s and TPOT {slo.tpot_s * 1e3:g} ms at p{slo.percentile:g}",
+        success_criterion=f"TTFT {slo.ttft_s:g} s and TPOT {slo.tpot_s * 1e3:g} ms at {slo.at}",
         input_tokens=question.input_tokens,
         output_tokens=question.output_tokens,
         cached_tokens=cached,

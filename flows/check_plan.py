@@ -11,8 +11,9 @@ from data.catalog import find_engine, find_gpu, find_llm
 from data.forecast_records import Forecast
 from data.history import TrafficHistory
 from data.plan_records import FleetPlan, FleetProblem, Pool
-from data.records import Capacity, CapacityTable, Configuration, SloTarget
+from data.records import Capacity, CapacityTable, Configuration
 from data.replay_records import Derating, PoolReplay, Replay
+from data.slo import slo_target
 from flows.problem import fleet_problem
 from flows.progress import report
 from models.replay import PoolLoad, replay
@@ -129,7 +130,7 @@ def pool_mix(
     return tuple(
         ClassLoad(
             name, share, history.lengths[one.llm, name],
-            SloTarget(slos[name].slo.ttft_s, slos[name].slo.tpot_s, slos[name].slo.percentile, slos[name].slo.e2e_s),
+            slo_target(slos[name].slo),
         )
         for name, share in sorted(shares.items())
     )  # fmt: skip

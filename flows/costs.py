@@ -12,7 +12,8 @@ from cost.report import cost_report
 from data.catalog import find_engine, find_gpu, find_llm
 from data.cost_records import CostReport, ResourceUse, Work
 from data.plan_records import FleetPlan, FleetProblem
-from data.records import Capacity, CapacityTable, Demand, LengthSample, SloTarget
+from data.records import Capacity, CapacityTable, Demand, LengthSample
+from data.slo import slo_target
 from data.units import SECONDS_PER_HOUR
 from models.resources import resource_uses
 
@@ -69,8 +70,5 @@ def full_cost(
         uses_of(scenario, rows, lengths, coefficients),
         {row.configuration: row.weight_bytes_per_gpu * row.configuration.gpus for row in capacity.rows},
         {offer.gpu: find_gpu(offer.gpu).tdp_w for offer in problem.offers},
-        {
-            name: SloTarget(one.slo.ttft_s, one.slo.tpot_s, one.slo.percentile, one.slo.e2e_s)
-            for name, one in scenario.traffic.classes.items()
-        },
+        {name: slo_target(one.slo) for name, one in scenario.traffic.classes.items()},
     )

@@ -21,6 +21,7 @@ from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.curve_records import CurvePoint, ServiceCurve
 from data.ingest import load_history
 from data.records import Capacity, LengthSample, SloTarget
+from data.slo import slo_target
 from flows.run_folder import whole_folder
 from models.curve import Asked, service_curve
 from models.evaluate import evaluate
@@ -135,7 +136,7 @@ def _mix(question: CurveQuestion) -> tuple[str, Mix, tuple[Path, ...], float]:
     for name in names:
         slo = traffic.classes[name].slo
         rate = history.frame.loc[history.frame["request_class"] == name, "requests"].sum()
-        target = SloTarget(slo.ttft_s, slo.tpot_s, slo.percentile, slo.e2e_s)
+        target = slo_target(slo)
         found.append(ClassLoad(name, float(rate), history.lengths[known[name], name], target))
     policy = loaded.scenario.evaluate
     calibration = (*(loaded.base / name for name in policy.calibration), *question.calibration)
@@ -176,8 +177,7 @@ def show_curve(console: Console, curve: ServiceCurve) -> None:
     for name, slo in curve.slos.items():
         end = f", end to end ≤ {slo.e2e_s:g} s" if slo.e2e_s is not None else ""
         console.print(
-            f"SLO of {escape(name)} at p{slo.percentile:g}: TTFT ≤ {slo.ttft_s:g} s, TPOT ≤ "
-            f"{slo.tpot_s * 1e3:g} ms{end}"
+            f"SLO of {escape(name)} at {slo.at}: TTFT ≤ {slo.ttft_s:g} s, TPOT ≤ {slo.tpot_s * 1e3:g} ms{end}"
         )
     console.print()
     console.print(_points(curve.points, len(curve.shares) > 1))

@@ -17,7 +17,8 @@ from configs.yaml_files import load_yaml
 from data.cost_records import TokenMix
 from data.forecast_records import Forecast
 from data.plan_records import FleetPlan, FleetProblem, MonthCost, Pool, Purchase, SolveStats
-from data.records import Block, Capacity, CapacityTable, Configuration, Demand, Offer, SeriesKey, SloTarget, Source
+from data.records import Block, Capacity, CapacityTable, Configuration, Demand, Offer, SeriesKey, Source
+from data.slo import slo_target
 from flows.problem import fleet_problem
 
 RESERVES = (
@@ -83,7 +84,7 @@ def _capacity(frame: pd.DataFrame, scenario: Scenario) -> CapacityTable:
         configuration = Configuration(**{name: one[name] for name in names})
         rows.append(
             Capacity(
-                configuration, one["request_class"], SloTarget(slo.ttft_s, slo.tpot_s, slo.percentile, slo.e2e_s),
+                configuration, one["request_class"], slo_target(slo),
                 one["knee_rps"], one["operating_rps"], one["ttft_s"], one["tpot_s"], 0.0, one["binding"],
                 one["weight_bytes_per_gpu"], one["kv_capacity_tokens"], one["max_concurrency"], one["method"],
                 one["provenance"], knee_band=float(np.nan if one["knee_band"] is None else one["knee_band"]),

@@ -13,8 +13,9 @@ from configs.loading import LoadedScenario
 from configs.schema import Scenario
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.history import TrafficHistory
-from data.records import Capacity, Configuration, SloTarget
+from data.records import Capacity, Configuration
 from data.scaling_records import ReplicaFacts, StartUp
+from data.slo import slo_target
 from data.units import GB
 from models.autoscaler.facts import replica_facts
 from models.curve import Asked, service_curve
@@ -90,7 +91,7 @@ def replica(loaded: LoadedScenario, history: TrafficHistory, one: Configuration,
     )
     if curve is None:
         raise InputError(one.label, "a configuration that serves its classes", "the SLO breaks", "See `curve`.")
-    promise = scenario.autoscaling.attainment or min(part.slo.percentile for part in mix) / 100.0
+    promise = scenario.autoscaling.attainment or min(min(part.slo.percentiles) for part in mix) / 100.0
     prompt = sum(part.share / total * mean for part, (mean, _) in zip(mix, means, strict=True))
     return Replica(replica_facts(curve, prompt), start, promise, row, f"{curve.method}, step time {curve.provenance}")
 
@@ -107,7 +108,7 @@ def _mix(scenario: Scenario, history: TrafficHistory, llm: str, classes: Sequenc
             raise InputError(f"class {name!r}", f"a class with traffic of {llm} ({known})", "another", "Correct it.")
         rate = float(frame.loc[(frame["llm"] == llm) & (frame["request_class"] == name), "requests"].sum())
         slo = declared.slo
-        found.append(ClassLoad(name, rate, sample, SloTarget(slo.ttft_s, slo.tpot_s, slo.percentile, slo.e2e_s)))
+        found.append(ClassLoad(name, rate, sample, slo_target(slo)))
     return tuple(found)
 
 

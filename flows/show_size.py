@@ -87,6 +87,7 @@ def _verdicts(answer: Answer) -> Table:
         table.add_row("Serves at the SLO", f"[red]nothing[/]. {escape(str(c.excuse))}")
         return table
     slo = c.slo
+    ttft, tpot, _ = slo.limits
     table.add_row(
         "Serves at the SLO",
         f"[green]{c.knee_rps:.2f} requests/s[/] a replica; run it at {c.operating_rps:.2f}, "
@@ -94,7 +95,7 @@ def _verdicts(answer: Answer) -> Table:
     )
     table.add_row(
         "",
-        f"there TTFT p{slo.percentile:g} {c.ttft_s:.2f} of {slo.ttft_s:g} s, TPOT p{slo.percentile:g} "
+        f"there TTFT p{ttft.percentile:g} {c.ttft_s:.2f} of {slo.ttft_s:g} s, TPOT p{tpot.percentile:g} "
         f"{c.tpot_s * 1e3:.0f} of {slo.tpot_s * 1e3:g} ms; {LIMITS.get(c.binding, c.binding)} breaks first",
     )
     table.add_row("", f"[dim]{escape(c.method)}; step time {c.provenance}[/]")

@@ -18,8 +18,9 @@ from data.frames import KEYS
 from data.history import TrafficHistory
 from data.ingest import load_history
 from data.plan_records import FleetPlan, FleetProblem, LastPool
-from data.records import CapacityTable, SloTarget
+from data.records import CapacityTable
 from data.replay_records import Replay
+from data.slo import slo_target
 from data.workload import describe
 from flows import provenance
 from flows.check_plan import check as check_plan
@@ -92,10 +93,7 @@ def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -
     would take). Calibration files of the policy start at `base`."""
     policy = scenario.evaluate
     classes = scenario.traffic.classes
-    slos = {
-        name: SloTarget(one.slo.ttft_s, one.slo.tpot_s, one.slo.percentile, one.slo.e2e_s)
-        for name, one in classes.items()
-    }
+    slos = {name: slo_target(one.slo) for name, one in classes.items()}
     by_class = {name: sample for (_, name), sample in history.lengths.items()}
     lengths = {
         (find_llm(llm).name, name): history.lengths.get((llm, name), sample)

@@ -8,9 +8,7 @@ import numpy as np
 
 from data.curve_records import (
     AdmissionLimits,
-    ClassTimes,
     CurvePoint,
-    Percentile3,
     ScalingSignal,
     ServiceCurve,
 )
@@ -22,6 +20,7 @@ from models.simulator.knee import Knees, find_knees
 from models.simulator.load import Drawn, Mix, draw
 from models.simulator.percentiles import Times, quantiles, times
 from models.simulator.pool import FATES, Patience, PoolOutcome, plain_pool, simulate_pool
+from models.simulator.verdict import judged, reached
 
 LOADS = (0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 """Offered loads, as multiples of the knee."""
@@ -167,9 +166,9 @@ def _admission(asked: Asked, drawn: Drawn, knee: float) -> AdmissionLimits:
     holds = np.ones(len(QUEUES), dtype=bool)
     for number, one in enumerate(asked.mix):
         served = np.where(which == number, seen.ttft_s, np.nan).reshape(len(QUEUES), -1)
-        holds &= quantiles(served, np.ones(len(QUEUES), dtype=bool), np.full(len(QUEUES), one.slo.percentile)) <= (
-            one.slo.ttft_s
-        )
+        first_token = one.slo.limits[0]
+        at = quantiles(served, np.ones(len(QUEUES), dtype=bool), np.full(len(QUEUES), first_token.percentile))
+        holds &= at <= first_token.seconds
     longest = max((queue for queue, good in zip(QUEUES, holds, strict=True) if good), default=QUEUES[0])
     queue = max(longest, int(found.peak_queue[:seeds].max()))
     return AdmissionLimits(
@@ -184,20 +183,12 @@ def _admission(asked: Asked, drawn: Drawn, knee: float) -> AdmissionLimits:
 def _point(asked: Asked, load: float, rows: IntArray, outcome: Outcome, free: _Run, served: _Run) -> CurvePoint:
     """One load: times and goodput of `served` (under the limits), signals and verdict of `free` (without them)."""
     seen, which, fate = served.seen()
-    classes, good = [], 0.0
-    for number, one in enumerate(asked.mix):
-        mine = which == number
-        ok = (seen.ttft_s <= one.slo.ttft_s) & ~(seen.tpot_s > one.slo.tpot_s)
-        ok &= seen.e2e_s <= (np.inf if one.slo.e2e_s is None else one.slo.e2e_s)
-        good += float((ok & mine).sum())
-        ttft, tpot, e2e = (_three(np.where(mine, side, np.nan)) for side in (seen.ttft_s, seen.tpot_s, seen.e2e_s))
-        within = float(ok[mine].mean()) if mine.any() else float("nan")
-        classes.append(ClassTimes(one.name, ttft, tpot, e2e, within))
+    classes, _, good = judged(asked.mix, seen, which, np.ones(len(which), dtype=bool))
     open_seen, open_which, _ = free.seen()
     return CurvePoint(
         offered_rps=load,
         served_rps=float(load * (fate == FATES.index("served")).mean()),
-        goodput_rps=float(load * good / fate.size),
+        goodput_rps=float(load * good.mean()),
         rejected=float((fate == FATES.index("rejected")).mean()),
         timed_out=float((fate == FATES.index("timed_out")).mean()),
         waiting=load * float(np.nanmean(open_seen.ttft_s)),
@@ -206,7 +197,7 @@ def _point(asked: Asked, load: float, rows: IntArray, outcome: Outcome, free: _R
         kv_pressure=float(outcome.kv_pressure[rows].mean()),
         utilisation=float((outcome.busy_s[rows] / outcome.makespan_s[rows]).mean()),
         holds=_holds(asked, open_seen, open_which),
-        classes=tuple(classes),
+        classes=classes,
     )
 
 
@@ -233,22 +224,12 @@ class _Run:
 
 def _holds(asked: Asked, seen: Times, which: IntArray) -> float:
     """Share of the seeds (rows) in which every SLO percentile holds."""
-    good = np.ones(len(which), dtype=bool)
     every = np.ones(len(which), dtype=bool)
+    good = every.copy()
     for number, one in enumerate(asked.mix):
-        ends = np.inf if one.slo.e2e_s is None else one.slo.e2e_s
-        limits = ((seen.ttft_s, one.slo.ttft_s), (seen.tpot_s, one.slo.tpot_s), (seen.e2e_s, ends))
-        for values, limit in limits:
-            mine = np.where(which == number, values, np.nan)
-            good &= quantiles(mine, every, np.full(len(which), one.slo.percentile)) <= limit
+        values, limits = reached(seen, which == number, every, [one.slo] * len(which))
+        good &= (values <= limits).all(axis=0)
     return float(good.mean())
-
-
-def _three(values: FloatArray) -> Percentile3:
-    known = values[~np.isnan(values)]
-    if len(known) == 0:
-        return Percentile3(float("nan"), float("nan"), float("nan"))
-    return Percentile3(*(float(value) for value in np.quantile(known, [0.5, 0.95, 0.99])))
 
 
 def _signals(asked: Asked, outcome: Outcome, requests: Requests, knee: int, scale: int) -> tuple[ScalingSignal, ...]:

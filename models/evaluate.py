@@ -44,8 +44,9 @@ class _Tails(NamedTuple):
     computed_mean: float
     output_mean: float
     prefill_work_mean: float
-    computed_tail: float
-    output_tail: float
+    ttft_computed_tail: float
+    e2e_computed_tail: float
+    e2e_output_tail: float
     kv_tokens_mean: float
     kv_tokens_tail: float
 
@@ -57,8 +58,8 @@ def weighted_quantile(values: FloatArray, weight: FloatArray, q: float) -> float
     return float(values[order][min(np.searchsorted(cumulative, q * cumulative[-1]), len(values) - 1)])
 
 
-def _tails(sample: LengthSample, percentile: float) -> _Tails:
-    q = percentile / 100.0
+def _tails(sample: LengthSample, slo: SloTarget) -> _Tails:
+    ttft, _, e2e = (limit.percentile / 100.0 for limit in slo.limits)
     w = sample.weight / sample.weight.sum()
     inputs = sample.input_tokens.astype(np.float64)
     outputs = np.maximum(sample.output_tokens.astype(np.float64), 1.0)
@@ -71,10 +72,12 @@ def _tails(sample: LengthSample, percentile: float) -> _Tails:
         computed_mean=float((w * computed).sum()),
         output_mean=float(held.sum()),
         prefill_work_mean=float((w * computed * (cached + computed / 2)).sum()),
-        computed_tail=weighted_quantile(computed, w, q),
-        output_tail=weighted_quantile(outputs, w, q),
+        ttft_computed_tail=weighted_quantile(computed, w, ttft),
+        e2e_computed_tail=weighted_quantile(computed, w, e2e),
+        e2e_output_tail=weighted_quantile(outputs, w, e2e),
         kv_tokens_mean=float((held * (inputs + outputs / 2)).sum() / held.sum()),
-        kv_tokens_tail=weighted_quantile(inputs + outputs, held, q),
+        # What must fit is what the strictest limit counts on.
+        kv_tokens_tail=weighted_quantile(inputs + outputs, held, max(slo.percentiles) / 100.0),
     )
 
 
@@ -145,26 +148,31 @@ def evaluate(
     pairs = [(one, name) for one in grid for (llm, name) in lengths if llm == one.llm]
     by_llm, by_gpu = {one.name: one for one in llms}, {one.name: one for one in gpus}
     rows, provenance = build_rows([one for one, _ in pairs], by_llm, by_gpu, engine, coefficient_catalog)
-    tails = {key: _tails(sample, slos[key[1]].percentile) for key, sample in lengths.items()}
+    tails = {key: _tails(sample, slos[key[1]]) for key, sample in lengths.items()}
     chosen = [tails[one.llm, name] for one, name in pairs]
     targets = [slos[name] for _, name in pairs]
 
     def column(values: Sequence[float]) -> jax.Array:
         return jnp.asarray(np.asarray(values, dtype=np.float32))
 
+    seconds = [column([s.limits[place].seconds for s in targets]) for place in range(3)]
+    z = [column([NormalDist().inv_cdf(s.limits[place].percentile / 100.0) for s in targets]) for place in range(3)]
     load = Load(
         input_mean=column([t.input_mean for t in chosen]),
         computed_mean=column([t.computed_mean for t in chosen]),
         output_mean=column([t.output_mean for t in chosen]),
         prefill_work_mean=column([t.prefill_work_mean for t in chosen]),
-        computed_tail=column([t.computed_tail for t in chosen]),
-        output_tail=column([t.output_tail for t in chosen]),
+        ttft_computed_tail=column([t.ttft_computed_tail for t in chosen]),
+        e2e_computed_tail=column([t.e2e_computed_tail for t in chosen]),
+        e2e_output_tail=column([t.e2e_output_tail for t in chosen]),
         kv_tokens_mean=column([t.kv_tokens_mean for t in chosen]),
         kv_capacity_seqs=column([0.0 for _ in chosen]),
-        ttft_s=column([s.ttft_s for s in targets]),
-        tpot_s=column([s.tpot_s for s in targets]),
-        e2e_s=column([s.e2e_s if s.e2e_s is not None else np.inf for s in targets]),
-        z=column([NormalDist().inv_cdf(s.percentile / 100.0) for s in targets]),
+        ttft_s=seconds[0],
+        tpot_s=seconds[1],
+        e2e_s=seconds[2],
+        ttft_z=z[0],
+        tpot_z=z[1],
+        e2e_z=z[2],
     )
     seqs = policy.max_num_seqs or engine.max_num_seqs
     tokens = policy.max_num_batched_tokens or engine.max_num_batched_tokens

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.curve_records import ClassTimes, Percentile3
+from data.curve_records import ClassTimes
 from data.records import FloatArray, IntArray, StepCost
 from data.replay_records import Situation
 from models.simulator.cost import take
 from models.simulator.engine import Limits, Requests, simulate
 from models.simulator.load import Mix
+from models.simulator.percentiles import Times
+from models.simulator.verdict import judged
 
 RETRY_S = 1.0
 """After which a client whose replica died asks again."""
@@ -125,27 +127,11 @@ def judge(
     ttft, e2e = answered.first_token_s - stream.arrival_s, answered.end_s - stream.arrival_s
     tokens = stream.output_tokens - 1
     tpot = np.where(tokens > 0, (answered.end_s - answered.first_token_s) / np.maximum(tokens, 1), np.nan)
-    within = np.ones(len(ttft), dtype=bool)
-    classes, broken = [], []
-    for number, one in enumerate(mix):
-        mine = scored & (stream.which == number)
-        ends = np.inf if one.slo.e2e_s is None else one.slo.e2e_s
-        threes = []
-        ok = np.ones(len(ttft), dtype=bool)
-        for name, values, limit in (
-            ("TTFT", ttft, one.slo.ttft_s), ("TPOT", tpot, one.slo.tpot_s), ("end to end", e2e, ends),
-        ):  # fmt: skip
-            known = values[mine & ~np.isnan(values)]
-            three = np.quantile(known, [0.5, 0.95, 0.99]) if len(known) else np.full(3, np.nan)
-            threes.append(Percentile3(*(float(value) for value in three)))
-            ok &= ~(values > limit)
-            at = float(np.percentile(known, one.slo.percentile)) if len(known) else 0.0
-            if at > limit:
-                broken.append(f"{one.name}: {name} p{one.slo.percentile:g} {at:.3g} s, limit {limit:g} s")
-        within &= ok | (stream.which != number)
-        share = float(ok[mine].mean()) if mine.any() else float("nan")
-        classes.append(ClassTimes(one.name, threes[0], threes[1], threes[2], share))
-    return tuple(classes), _worst_minute(stream.arrival_s[scored], within[scored]), ", ".join(broken)
+    seen = Times(ttft[None, scored], tpot[None, scored], e2e[None, scored])
+    classes, broken, within = judged(
+        mix, seen, stream.which[None, scored], np.asarray(np.isfinite(seen.e2e_s).all(axis=1))
+    )
+    return classes, _worst_minute(stream.arrival_s[scored], within[0]), ", ".join(broken)
 
 
 def _worst_minute(arrival_s: FloatArray, within: np.ndarray) -> float:

@@ -21,7 +21,8 @@ LIMITS = ("ttft", "tpot", "e2e", "kv_cache", "max_num_seqs")
 
 
 class Load(NamedTuple):
-    """A request class as each row sees it; shape [rows]. Tail values are at the SLO's percentile."""
+    """A request class as each row sees it; shape [rows]. Tail values and normal quantiles (z) are at the percentiles of
+    the limits named."""
 
     input_mean: jax.Array
     computed_mean: jax.Array
@@ -29,8 +30,9 @@ class Load(NamedTuple):
     output_mean: jax.Array
     prefill_work_mean: jax.Array
     """Mean of computed x (cached + computed / 2)."""
-    computed_tail: jax.Array
-    output_tail: jax.Array
+    ttft_computed_tail: jax.Array
+    e2e_computed_tail: jax.Array
+    e2e_output_tail: jax.Array
     kv_tokens_mean: jax.Array
     """Mean tokens held by a decoding request, over its life."""
     kv_capacity_seqs: jax.Array
@@ -38,8 +40,9 @@ class Load(NamedTuple):
     ttft_s: jax.Array
     tpot_s: jax.Array
     e2e_s: jax.Array
-    z: jax.Array
-    """Normal quantile of the SLO percentile."""
+    ttft_z: jax.Array
+    tpot_z: jax.Array
+    e2e_z: jax.Array
 
 
 class Estimate(NamedTuple):
@@ -54,12 +57,12 @@ class Estimate(NamedTuple):
     at_one_tpot_s: jax.Array
 
 
-def _at(rows: Rows, load: Load, n: jax.Array, budget: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Mean iteration seconds, TPOT and TTFT at the tail with n requests decoding; n is [rows, batches]."""
+def _at(rows: Rows, load: Load, n: jax.Array, budget: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Mean iteration seconds, and TPOT, TTFT and end to end at their tails with n requests decoding; n is [rows,
+    batches]."""
     per_request = _wide(load.output_mean)
     finishing = n / per_request
     computed, context = _wide(load.computed_mean), _wide(load.input_mean)
-    tail = n + _wide(load.z) * jnp.sqrt(n)
 
     def decode(batch: jax.Array) -> jax.Array:
         gpu = linear_time_s(rows, batch, batch) + decode_attention_s(rows, batch, batch * _wide(load.kv_tokens_mean))
@@ -71,19 +74,26 @@ def _at(rows: Rows, load: Load, n: jax.Array, budget: jax.Array) -> tuple[jax.Ar
     work = jnp.broadcast_to(_wide(load.prefill_work_mean), n.shape)
     prefill = per_token * computed + prefill_attention_s(rows, work, jnp.broadcast_to(context, n.shape))
     step = decode(n) + finishing * prefill
-    tail_step = decode(tail) + tail / per_request * prefill
     # A tail prompt is prefilled alone after the step under way; before it wait those that arrived in the queue. The
     # share of time spent on prefill is the utilisation of that queue (M/D/1 wait, doubled for the percentile).
-    tail_work = _wide(load.computed_tail) / jnp.maximum(computed, 1.0)
     busy = jnp.minimum(finishing * prefill / step, 0.98)
-    wait = busy / (1.0 - busy) * prefill * (1.0 + _wide(load.z))
-    # Between the chunks of one prompt an otherwise busy pipeline does other work; an idle one waits to be filled.
-    chunks = jnp.ceil(_wide(load.computed_tail) / chunk)
-    fill = 1.0 + (pipeline_fill(rows, chunks) - 1.0) * (1.0 - busy)
-    ttft = wait + step + prefill * tail_work * fill
+
+    def ttft(z: jax.Array, prompt: jax.Array) -> jax.Array:
+        wait = busy / (1.0 - busy) * prefill * (1.0 + _wide(z))
+        # Between the chunks of one prompt an otherwise busy pipeline does other work; an idle one waits to be filled.
+        chunks = jnp.ceil(_wide(prompt) / chunk)
+        fill = 1.0 + (pipeline_fill(rows, chunks) - 1.0) * (1.0 - busy)
+        return wait + step + prefill * (_wide(prompt) / jnp.maximum(computed, 1.0)) * fill
+
     # A request with few output tokens cannot average a prefill out: one whole foreign prefill lands on its TPOT.
     interference = jnp.minimum(finishing * per_request, 1.0) * prefill / jnp.maximum(per_request, 2.0)
-    return step, jnp.maximum(tail_step, step + interference), ttft
+
+    def tpot(z: jax.Array) -> jax.Array:
+        tail = n + _wide(z) * jnp.sqrt(n)
+        return jnp.maximum(decode(tail) + tail / per_request * prefill, step + interference)
+
+    e2e = ttft(load.e2e_z, load.e2e_computed_tail) + tpot(load.e2e_z) * _wide(load.e2e_output_tail)
+    return step, tpot(load.tpot_z), ttft(load.ttft_z, load.ttft_computed_tail), e2e
 
 
 def estimate(rows: Rows, load: Load, max_seqs: jax.Array, budget: jax.Array) -> Estimate:
@@ -93,9 +103,8 @@ def estimate(rows: Rows, load: Load, max_seqs: jax.Array, budget: jax.Array) -> 
     """
     exponent = jnp.linspace(0.0, 1.0, BATCHES, dtype=jnp.float32)
     n = jnp.exp(exponent[None, :] * jnp.log(_wide(max_seqs)))
-    step, tpot, ttft = _at(rows, load, n, _wide(budget))
+    step, tpot, ttft, e2e = _at(rows, load, n, _wide(budget))
     rate = n / (_wide(load.output_mean) * step)
-    e2e = ttft + tpot * _wide(load.output_tail)
     broken = jnp.stack(
         [
             ttft > _wide(load.ttft_s),

@@ -12,8 +12,9 @@ from models.simulator.cost import take
 from models.simulator.engine import Limits, Requests
 from models.simulator.knee import Knees
 from models.simulator.load import Drawn
-from models.simulator.percentiles import quantiles, times
+from models.simulator.percentiles import times
 from models.simulator.pool import plain_pool, simulate_pool
+from models.simulator.verdict import reached
 
 DEALT = (2, 4, 8, 16, 32)
 
@@ -57,12 +58,8 @@ def routed_goodput(
     pool = plain_pool(len(seed), replicas, routing)
     found = simulate_pool(take(cost, one), requests, limits.lanes(one), pool)
     seen = times(found.first_token_s, found.end_s, requests)
-    percentile = np.full(len(seed), slo.percentile)
     served = np.asarray((found.fate == 0).all(axis=1))
-
-    def mean(values: FloatArray) -> FloatArray:
-        return np.asarray(quantiles(values, served, percentile).reshape(rates, seeds).mean(axis=1))
-
-    holds = (mean(seen.ttft_s) <= slo.ttft_s) & (mean(seen.tpot_s) <= slo.tpot_s)
+    values, most = reached(seen, None, served, [slo] * len(seed))
+    holds = (values.reshape(3, rates, seeds).mean(axis=2) <= most[:, ::seeds]).all(axis=0)
     first_bad = int(np.argmin(holds)) if not holds.all() else rates
     return float(rates_per_replica[first_bad - 1]) if first_bad > 0 else 0.0

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from configs.catalog_schema import CoefficientCatalog
-from data.curve_records import ClassTimes, Percentile3
-from data.records import Configuration, Engine, FloatArray, Gpu, Llm
+from data.records import Configuration, Engine, Gpu, Llm
 from data.replay_records import PoolReplay
 from models.simulator.cost import take
 from models.simulator.engine import Limits, Requests, simulate
 from models.simulator.knee import find_knees
 from models.simulator.load import Mix, draw, mean_context_tokens
-from models.simulator.percentiles import quantiles, times
+from models.simulator.percentiles import Times, times
+from models.simulator.verdict import judged
 from models.step_cost import step_cost
 
 
@@ -78,8 +78,8 @@ def replay(
     rows: list[PoolReplay] = []
     for i, load in enumerate(here):
         mine = slice(i * seeds, (i + 1) * seeds)
-        tables = (seen.ttft_s[mine], seen.tpot_s[mine], seen.e2e_s[mine])
-        classes, broken = _classes(load.mix, tables, which[mine], np.asarray(outcome.finished[mine]))
+        here_seen = Times(seen.ttft_s[mine], seen.tpot_s[mine], seen.e2e_s[mine])
+        classes, broken, _ = judged(load.mix, here_seen, which[mine], np.asarray(outcome.finished[mine]))
         rows.append(
             PoolReplay(
                 load.configuration, load.region, load.month, load.situation, load.replicas, load.rps,
@@ -104,28 +104,3 @@ def _gone(load: PoolLoad) -> PoolReplay:
     why = "" if holds else "no replica is left"
     known = (load.configuration, load.region, load.month, load.situation, load.replicas, load.rps, load.promised_rps)
     return PoolReplay(*known, (), holds, why, float("nan") if holds else 0.0)
-
-
-def _classes(
-    mix: Mix, tables: tuple[FloatArray, FloatArray, FloatArray], which: np.ndarray, finished: np.ndarray
-) -> tuple[tuple[ClassTimes, ...], list[str]]:
-    """Times of every class over all seeds (rows), and the limits that break."""
-    classes, broken = [], []
-    for number, one in enumerate(mix):
-        ends = np.inf if one.slo.e2e_s is None else one.slo.e2e_s
-        within = np.ones(which.shape, dtype=bool)
-        threes = []
-        limits = (("TTFT", one.slo.ttft_s), ("TPOT", one.slo.tpot_s), ("end to end", ends))
-        for (name, limit), values in zip(limits, tables, strict=True):
-            mine = np.where(which == number, values, np.nan)
-            at = quantiles(mine, finished, np.full(len(mine), one.slo.percentile)).mean()
-            if at > limit:
-                broken.append(f"{one.name}: {name} p{one.slo.percentile:g} {at:.3g} s, limit {limit:g} s")
-            within &= ~(values > limit)
-            known = mine[~np.isnan(mine)]
-            three = np.quantile(known, [0.5, 0.95, 0.99]) if len(known) else np.full(3, np.nan)
-            threes.append(Percentile3(*(float(value) for value in three)))
-        share = float(within[which == number].mean()) if (which == number).any() else float("nan")
-        ttft, tpot, e2e = threes
-        classes.append(ClassTimes(one.name, ttft, tpot, e2e, share))
-    return tuple(classes), broken

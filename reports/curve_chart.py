@@ -66,7 +66,7 @@ def curve_chart(curve: ServiceCurve) -> Any:
     first = next(iter(curve.slos.values()))
     subtitle = [
         f"knee {curve.knee_rps:.2f} requests/s, {curve.binding} breaks first; run at {curve.operating_rps:.2f}",
-        f"dotted: the SLO's limits at p{first.percentile:g}; at most {curve.limits.max_queue} may wait; {curve.method}",
+        f"dotted: the SLO's limits at {first.at}; at most {curve.limits.max_queue} may wait; {curve.method}",
     ]
     title = alt.TitleParams(curve.configuration.label, subtitle=subtitle, anchor="start")
     return alt.hconcat(*panels).resolve_scale(color="shared").properties(title=title)

@@ -83,7 +83,7 @@ def _one(curve: ServiceCurve) -> Picture:
         return alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
 
     caption = (
-        f"Dotted: the SLO's limit at p{first.percentile:g}; past the knee requests are turned away by the admission "
+        f"Dotted: the SLO's limit at {first.at}; past the knee requests are turned away by the admission "
         f"limits below, so times stay bounded. {curve.method}; step time {curve.provenance}."
     )
     return picture(title, caption, build)

@@ -61,6 +61,9 @@ def plan_document(bundle: PlanBundle) -> dict[str, Any]:
                 "tpot_s": row.slo.tpot_s,
                 "e2e_s": row.slo.e2e_s,
                 "percentile": row.slo.percentile,
+                "ttft_percentile": row.slo.limits[0].percentile,
+                "tpot_percentile": row.slo.limits[1].percentile,
+                "e2e_percentile": None if row.slo.e2e_s is None else row.slo.limits[2].percentile,
             }
             for row in bundle.capacity.rows
         },

@@ -238,7 +238,7 @@ def everything(bundle: PlanBundle) -> dict[str, Any]:
         "slos": [
             (
                 name, f"{slo.ttft_s:g} s", f"{slo.tpot_s * 1e3:g} ms", "" if slo.e2e_s is None else f"{slo.e2e_s:g} s",
-                f"p{slo.percentile:g}",
+                slo.at,
             )
             for name, slo in sorted(slos.items())
         ],

@@ -17,7 +17,8 @@ from data.records import BoolArray, FloatArray, IntArray, SloTarget, StepCost
 from models.simulator.cost import take
 from models.simulator.engine import Limits, Outcome, Requests, simulate
 from models.simulator.load import Drawn, Mix, draw
-from models.simulator.percentiles import across, keeps_up, of_class, quantiles, times
+from models.simulator.percentiles import across, keeps_up, of_class, times
+from models.simulator.verdict import reached
 
 WIDE = (np.geomspace(0.25, 2.0, 8), np.array([0.5, 1.0, 1.6]))
 """First bracket, as multiples of the guess: for few lanes, which run side by side at no cost, and for many."""
@@ -39,7 +40,7 @@ class Knees:
     geometric mean and band its relative half-width at 90 % confidence (nan with one seed).
 
     binding is the limit that breaks first above it. The other figures are at operating_rps: seconds at the SLO's
-    percentile (the worst class's of a mix), mean running requests, share of KV in use, share of iterations with an
+    percentiles (the worst class's of a mix), mean running requests, share of KV in use, share of iterations with an
     over-full cache.
     """
 
@@ -96,13 +97,10 @@ class _Items:
         many = rate.shape[1]
         rows: list[BoolArray] = []
         for number in range(self.classes):
-            slo = self.slo(number)
-            percentile = np.repeat([one.percentile for one in slo], many)
-            ends = [np.inf if one.e2e_s is None else one.e2e_s for one in slo]
-            limits = ([one.ttft_s for one in slo], [one.tpot_s for one in slo], ends)
-            for values, limit in zip((seen.ttft_s, seen.tpot_s, seen.e2e_s), limits, strict=True):
-                mine = of_class(values, which, number) if self.classes > 1 else values
-                rows.append(quantiles(mine, outcome.finished, percentile) > np.repeat(limit, many))
+            slos = [one for one in self.slo(number) for _ in range(many)]
+            mine = of_class(seen.ttft_s, which, number) if self.classes > 1 else None
+            values, limits = reached(seen, mine, outcome.finished, slos)
+            rows += list(values > limits)
         rows += [outcome.kv_pressure > PRESSURE, ~keeps_up(outcome, asked)]
         return np.stack(rows).reshape(len(rows), *rate.shape)
 
@@ -216,17 +214,13 @@ def _inside(low: FloatArray, high: FloatArray, guess: FloatArray, many: int) -> 
 
 
 def _worst_class(items: _Items, outcome: Outcome, asked: Requests, which: IntArray) -> tuple[FloatArray, FloatArray]:
-    """TTFT and TPOT at the SLO's percentile of the class that is closest to its limit, [items]."""
+    """TTFT and TPOT at their percentiles, each of the class that is closest to its limit, [items]."""
     seen = times(outcome.first_token_s, outcome.end_s, asked)
-    found: list[FloatArray] = []
-    for name in ("ttft_s", "tpot_s"):
-        worst, share = np.zeros(len(which)), np.full(len(which), -1.0)
-        for number in range(items.classes):
-            slo = items.slo(number)
-            percentile = np.array([one.percentile for one in slo])
-            limit = np.array([getattr(one, name) for one in slo])
-            value = quantiles(of_class(getattr(seen, name), which, number), outcome.finished, percentile)
-            nearer = value / limit > share
-            worst, share = np.where(nearer, value, worst), np.where(nearer, value / limit, share)
-        found.append(worst)
-    return found[0], found[1]
+    worst, share = np.zeros((2, len(which))), np.full((2, len(which)), -1.0)
+    for number in range(items.classes):
+        mine = of_class(seen.ttft_s, which, number)
+        both = slice(0, 2)
+        values, limits = (side[both] for side in reached(seen, mine, outcome.finished, items.slo(number)))
+        nearer = values / limits > share
+        worst, share = np.where(nearer, values, worst), np.where(nearer, values / limits, share)
+    return worst[0], worst[1]

@@ -41,9 +41,9 @@ def quantiles(values: FloatArray, finished: BoolArray, percentile: FloatArray) -
     return found
 
 
-def of_class(values: FloatArray, which: IntArray, number: int) -> FloatArray:
-    """Values of one class of the mix, nan elsewhere; `which` covers all requests, `values` those after the warm-up."""
-    return np.where(which[:, which.shape[1] - values.shape[1] :] == number, values, np.nan)
+def of_class(values: FloatArray, which: IntArray, number: int) -> BoolArray:
+    """Which requests after the warm-up, those that have `values`, are of one class of the mix; `which` covers all."""
+    return np.asarray(which[:, which.shape[1] - values.shape[1] :] == number)
 
 
 def keeps_up(outcome: Outcome, requests: Requests) -> BoolArray:

@@ -59,6 +59,8 @@ def test_a_scenario_is_frozen() -> None:
         ({"traffic__series__0__volume_multiplier": -1}, ["volume_multiplier", "greater than 0", "-1"]),
         ({"plan__may_serve": {"us-east": ["mars"]}}, ["'mars'", "known: eu-north, us-east"]),
         ({"traffic__classes__chat__slo__percentile": 100}, ["percentile", "less than 100", "100"]),
+        ({"traffic__classes__chat__slo__tpot_percentile": 0}, ["tpot_percentile", "greater than 0"]),
+        ({"traffic__classes__chat__slo__e2e_percentile": 90}, ["`e2e_s`, which is not given"]),
         ({"forecast__quantiles": [0.9, 0.5]}, ["must rise"]),
     ],
 )

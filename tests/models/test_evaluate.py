@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from configs.evaluation import EvaluationPolicy
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
-from data.records import CapacityTable, LengthSample, SloTarget
+from data.records import CapacityTable, Configuration, LengthSample, SloTarget
 from models.evaluate import evaluate, weighted_quantile
 
 LLMS = ("Llama-3.1-8B", "Qwen3-32B", "Llama-3.1-70B")
@@ -102,3 +104,26 @@ def test_weighted_quantile_is_the_plain_one_for_equal_weights() -> None:
     values = np.arange(1.0, 101.0)
     assert weighted_quantile(values, np.ones(100), 0.5) == 50.0
     assert weighted_quantile(values[::-1].copy(), np.ones(100), 0.99) == 99.0
+
+
+def test_every_limit_counts_at_its_own_percentile() -> None:
+    """The estimate moves with the percentile of the limit that binds, and with no other; spelling out the default
+    changes nothing."""
+
+    def knees(slo: SloTarget) -> dict[Configuration, float]:
+        return {row.configuration: row.knee_rps for row in table(slo).rows}
+
+    plain = SloTarget(0.6, 10.0, 95.0)
+    assert knees(plain) == knees(SloTarget(0.6, 10.0, 50.0, None, 95.0, 95.0, 50.0))
+    base, looser, other = (
+        knees(plain),
+        knees(replace(plain, ttft_percentile=60.0)),
+        knees(replace(plain, e2e_percentile=60.0)),
+    )
+    serving = [one for one, rps in base.items() if rps > 0]
+    assert all(looser[one] >= base[one] for one in serving)
+    assert sum(looser[one] > 1.02 * base[one] for one in serving) > 5
+    assert other == base, "no end-to-end limit is stated"
+    ended = SloTarget(60.0, 10.0, 95.0, 8.0)
+    strict, loose = knees(ended), knees(replace(ended, e2e_percentile=60.0))
+    assert sum(loose[one] > 1.02 * strict[one] for one in serving) > 5

@@ -16,7 +16,7 @@ SHORT = {"classes": ("traffic", "classes")}
 """Paths that may begin below their section."""
 CLASSES, GROWTH = SHORT["classes"], ("growth",)
 """What a class has beyond the scenario's own keys."""
-OPEN = ("gpu_quota", "lead_time_months", "may_serve")
+OPEN = ("gpu_quota", "lead_time_months", "may_serve", "minimum_gpus")
 """Mappings whose keys are the user's own: a new one may be added."""
 EXAMPLE = "Write e.g. --set classes.chat.growth=+40%, --set prices.h100.on_demand=-15%, --set plan.failures_per_pool=2."
 

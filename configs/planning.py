@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from configs.base import Name, NonNegative, Positive, Section, Share
+from configs.plan_limits import ChurnPolicy, Facility, VolumeDiscount, check_orders
 
 
 class Market(Section):
@@ -34,6 +35,9 @@ class Region(Section):
     markets: tuple[Market, ...] = Field(min_length=1)
     gpu_quota: dict[Name, Annotated[int, Field(ge=0)]] = Field(
         default_factory=dict, description="most GPUs of a type in this region, all purchase options together"
+    )
+    facility: Facility | None = Field(
+        default=None, description="the site that all GPUs of the region stand in, where its power or floor is limited"
     )
 
 
@@ -123,6 +127,13 @@ class PlanPolicy(Section):
     lead_time_months: dict[Name, Annotated[int, Field(ge=0, le=24)]] = Field(
         default_factory=dict, description="by purchase option, where it differs from commitment_lead_time_months"
     )
+    minimum_gpus: dict[Name, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="least GPUs of an order, by purchase option with a term"
+    )
+    volume_discounts: tuple[VolumeDiscount, ...] = Field(
+        default=(), description="what large orders save; an order is one offer that starts in one month"
+    )
+    churn: ChurnPolicy = ChurnPolicy()
     api: tuple[ApiOverflow, ...] = Field(default=(), description="provider APIs that may take overflow")
     owned: tuple[OwnedHardware, ...] = Field(default=(), description="hardware that can be bought")
     spot_share_max: Annotated[float, Field(ge=0.0, le=0.95)] = Field(
@@ -164,4 +175,5 @@ class PlanPolicy(Section):
             raise ValueError("spot_share_max contradicts purchase_options: spot is not among them")
         if self.spot_share_max + self.on_demand_share_min > 1.0:
             raise ValueError("spot_share_max and on_demand_share_min contradict each other: together over 1")
+        check_orders(self.minimum_gpus, self.volume_discounts, self.purchase_options, bool(self.owned))
         return self

@@ -54,6 +54,28 @@ class ApiOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class Facility:
+    """The site a region's GPUs stand in: watts it may draw at the meter (None: not limited), power usage effectiveness,
+    watts of a GPU with its share of the server by GPU, racks (None: not limited) and GPUs in one."""
+
+    power_w: float | None = None
+    pue: float = 1.0
+    gpu_w: Mapping[str, float] = field(default_factory=dict)
+    racks: float | None = None
+    gpus_per_rack: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeTier:
+    """Orders of a purchase option from so many GPUs on cost a share less, all GPUs of them; gpu empty: of any type."""
+
+    option: str
+    from_gpus: int
+    discount: float
+    gpu: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LastPool:
     """A pool of the plan before: where a search may start."""
 
@@ -106,6 +128,16 @@ class FleetProblem:
     """Most of a region's GPUs of one type that may be spot; all of it can be lost at once."""
     spot_interrupted_share: float = 0.05
     """Share of hours in which spot GPUs are not there; unprotected load on them is shed then."""
+    facilities: Mapping[str, Facility] = field(default_factory=dict)
+    """By region; absent: neither power nor floor is limited."""
+    churn_gpus_max: int | None = None
+    """Most GPUs of a region whose replicas start or stop from one month to the next."""
+    churn_usd_per_gpu: float = 0.0
+    """One-time cost of every GPU whose replica starts or stops between two months."""
+    minimum_gpus: Mapping[str, int] = field(default_factory=dict)
+    """Least GPUs of an order by purchase option with a term."""
+    volume_tiers: tuple[VolumeTier, ...] = ()
+    """Discounts on large orders."""
     last: tuple[LastPool, ...] = ()
     """Pools of the plan before, from which the search starts; the answer is never worse for them."""
 
@@ -175,7 +207,7 @@ class MonthCost:
     idle_usd: float
     shed_usd: float
     start_usd: float = 0.0
-    """One-time cost of pools that start in this month."""
+    """One-time cost of pools that start in this month, and of GPUs whose replicas start or stop."""
     api_usd: float = 0.0
     """Requests sent to a provider's API."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from configs.errors import InputError
 from configs.schema import Scenario
-from data.catalog import find_llm
+from data.catalog import find_gpu, find_llm
 from data.forecast_records import Forecast
-from data.plan_records import ApiOffer, FleetProblem, HeldCommitment, Reserves
+from data.plan_records import ApiOffer, Facility, FleetProblem, HeldCommitment, Reserves, VolumeTier
 from data.prices import CATALOG, load_prices, offers
 from data.records import CapacityTable, Offer, Source
 
@@ -81,4 +81,21 @@ def fleet_problem(scenario: Scenario, forecast: Forecast, capacity: CapacityTabl
         },
         spot_share_max=policy.spot_share_max,
         spot_interrupted_share=policy.spot_interrupted_share,
+        facilities={
+            name: Facility(
+                None if site.power_kw is None else 1e3 * site.power_kw,
+                site.pue,
+                {gpu: find_gpu(gpu).tdp_w * site.server_power_factor for gpu in sorted(useful)},
+                site.racks,
+                site.gpus_per_rack,
+            )
+            for name, region in policy.regions.items()
+            if (site := region.facility) is not None
+        },
+        churn_gpus_max=policy.churn.gpus_max,
+        churn_usd_per_gpu=policy.churn.usd_per_gpu,
+        minimum_gpus=dict(policy.minimum_gpus),
+        volume_tiers=tuple(
+            VolumeTier(one.option, one.from_gpus, one.discount, one.gpu or "") for one in policy.volume_discounts
+        ),
     )

@@ -15,7 +15,7 @@ import numpy as np
 
 from data.records import FloatArray
 from optimizer.frame import Frame, held_gpus, supply_of
-from optimizer.matrix import Declared, run
+from optimizer.matrix import Declared, Matrix, run
 from optimizer.parts import fixed_but
 
 FIXED = ("replicas", "open", "flow", "shed", "api", "canary", "maintenance", "zone")
@@ -44,6 +44,13 @@ def needed(frame: Frame, load: float, protected_load: float) -> int:
         if enough:
             return n
         n += 1
+
+
+def holds(matrix: Matrix, x: FloatArray) -> bool:
+    """Whether a point keeps every row, to a part in a million."""
+    value = matrix.A @ x
+    slack = 1e-6 * (1.0 + np.abs(value))
+    return bool(((value >= matrix.row_lower - slack) & (value <= matrix.row_upper + slack)).all())
 
 
 class _Columns:
@@ -163,6 +170,9 @@ def baselines(
             return None
         found = x.copy()
         found[where] = np.where(sub.integer, np.round(solved.x), solved.x)
+        # Limits of what runs (power, churn) have no supply in them: nothing above has looked at those.
+        if not holds(declared.matrix, found):
+            return None
         return Point(name, found, solved.objective)
 
     size = declared.matrix.columns

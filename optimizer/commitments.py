@@ -10,6 +10,7 @@ import pyomo.environ as pyo
 from data.plan_records import FleetProblem
 from data.units import HOURS_PER_MONTH
 from optimizer.frame import Frame, active
+from optimizer.lots import steps
 
 
 def commitment_usd(problem: FleetProblem, usd_per_gpu_h: float, term_months: int, start: int) -> float:
@@ -37,8 +38,11 @@ def add_commitments(model: Any, frame: Frame) -> None:
     def lots(_: Any, o: int, start: int) -> tuple[int, int]:
         g = (offers[o].region, offers[o].gpu)
         limit = frame.problem.quotas.get(g)
-        whole = math.ceil(useful[g] / frame.unit(offers[o]))
-        return 0, whole if limit is None else min(whole, limit // frame.unit(offers[o]) + 1)
+        unit = frame.unit(offers[o])
+        # An order may be larger than is useful, to be an order at all or to reach a discount.
+        begins = [step.least for step in steps(frame.problem, offers[o], unit)]
+        whole = max(math.ceil(useful[g] / unit), *begins, 0)
+        return 0, whole if limit is None else min(whole, limit // unit + 1)
 
     model.buy = pyo.Var(
         [(o, start) for o in range(len(offers)) for start in frame.starts(o)],

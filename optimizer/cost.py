@@ -7,8 +7,10 @@ from typing import Any
 import pyomo.environ as pyo
 
 from data.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
+from optimizer.churn import churned_gpus
 from optimizer.commitments import commitment_usd
 from optimizer.frame import Frame, active, held_usd
+from optimizer.lots import paid_lots
 
 USD_SCALE = 1e-3
 """The objective is in thousands of dollars: HiGHS wants coefficients near 1."""
@@ -33,8 +35,8 @@ def add_cost(model: Any, frame: Frame) -> None:
               + \lambda \Bigl(\eta + \tfrac{1}{1-\alpha} \sum_s \pi_s \xi_s\Bigr), \qquad \xi_s \ge C_s - \eta
 
     A is what is decided now, commitments and pool starts; C_s what a scenario adds: on-demand and spot hours, API
-    calls, shed requests at their price. Commitments already held are sunk. A budget bounds each month's expected
-    commitments and hours.
+    calls, GPUs that change what they do (optimizer/churn.py), shed requests at their price. Commitments already held
+    are sunk. A budget bounds each month's expected commitments and hours.
     """
     problem, sets, (K, M, B, S) = frame.problem, frame.sets, (frame.K, frame.M, frame.B, frame.S)
     pi = problem.demand.probabilities
@@ -50,7 +52,7 @@ def add_cost(model: Any, frame: Frame) -> None:
     bought = sum(
         USD_SCALE * frame.unit(sets.commitments[o])
         * commitment_usd(problem, sets.commitments[o].usd_per_gpu_h, sets.commitments[o].term_months, start)
-        * model.buy[o, start]
+        * paid_lots(model, o, start)
         for o, start in model.buy
     )  # fmt: skip
 
@@ -77,7 +79,12 @@ def add_cost(model: Any, frame: Frame) -> None:
             USD_SCALE * SECONDS_PER_HOUR * EXPOSED_HOURS * float(pi[s]) * shed_usd(frame, k, s) * one
             for (_, _, k, _, s), one in model.exposed.items()
         )
-    scenario = {s: sum(hours(m, s) + lost(m, s) for m in M) for s in S}
+    change = USD_SCALE * problem.churn_usd_per_gpu
+
+    def moved(m: int, s: int) -> Any:
+        return change * churned_gpus(frame, model, m, s) if change > 0.0 else 0.0
+
+    scenario = {s: sum(hours(m, s) + lost(m, s) + moved(m, s) for m in M) for s in S}
     expected = sum(float(pi[s]) * scenario[s] for s in S)
     weight = problem.cvar_weight if len(S) > 1 else 0.0
     if weight > 0.0:
@@ -94,7 +101,7 @@ def add_cost(model: Any, frame: Frame) -> None:
         def within(x: Any, m: int) -> Any:
             commitments = sum(
                 USD_SCALE * frame.unit(sets.commitments[o]) * sets.commitments[o].usd_per_gpu_h * HOURS_PER_MONTH
-                * x.buy[o, start]
+                * paid_lots(x, o, start)
                 for o, start in x.buy
                 if active(start, m, sets.commitments[o].term_months)
             )  # fmt: skip

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import pyomo.environ as pyo
 
 from data.plan_records import (
-    BindingConstraint,
     FleetProblem,
     MonthCost,
     Pool,
     Purchase,
     Rejected,
-    Shortfall,
 )
 from data.records import Excuse
 from data.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
-from optimizer.cost import USD_SCALE
+from optimizer.churn import churned_gpus
 from optimizer.frame import Frame, active, held_gpus, held_usd
+from optimizer.lots import paid_lots
 from optimizer.purposes import purposes
 from optimizer.sets import PoolKey, cheapest_usd_per_h
 
@@ -75,10 +73,11 @@ def purchases(frame: Frame, model: Any) -> tuple[Purchase, ...]:
             count = whole(model.buy[o, start]) * frame.unit(offer)
             if count:
                 inside = min(len(months) - start, offer.term_months)
-                usd = count * offer.usd_per_gpu_h * HOURS_PER_MONTH * inside
+                price = paid_usd_per_gpu_h(frame, model, o, start)
+                usd = count * price * HOURS_PER_MONTH * inside
                 found.append(
                     Purchase(
-                        offer.region, offer.gpu, offer.option, months[start], count, offer.usd_per_gpu_h,
+                        offer.region, offer.gpu, offer.option, months[start], count, price,
                         offer.term_months, usd,
                     )
                 )  # fmt: skip
@@ -126,7 +125,13 @@ def _hourly_usd(frame: Frame, model: Any, month: int, s: int) -> float:
     )
 
 
-def _committed(frame: Frame, model: Any, month: int) -> dict[tuple[str, str], tuple[int, float]]:
+def paid_usd_per_gpu_h(frame: Frame, model: Any, o: int, start: int) -> float:
+    """What a GPU-hour of an order costs, after the discount of its size."""
+    price, lots = frame.sets.commitments[o].usd_per_gpu_h, number(model.buy[o, start])
+    return price * (float(pyo.value(paid_lots(model, o, start))) / lots) if lots > 0.0 else price
+
+
+def committed(frame: Frame, model: Any, month: int) -> dict[tuple[str, str], tuple[int, float]]:
     """(region, GPU) -> committed GPUs running in a month and their cost in it."""
     found: dict[tuple[str, str], tuple[int, float]] = {}
     for o, offer in enumerate(frame.sets.commitments):
@@ -134,7 +139,7 @@ def _committed(frame: Frame, model: Any, month: int) -> dict[tuple[str, str], tu
             count = whole(model.buy[o, start]) * frame.unit(offer)
             if count and active(start, month, offer.term_months):
                 gpus, usd = found.get((offer.region, offer.gpu), (0, 0.0))
-                more = count * offer.usd_per_gpu_h * HOURS_PER_MONTH
+                more = count * paid_usd_per_gpu_h(frame, model, o, start) * HOURS_PER_MONTH
                 found[offer.region, offer.gpu] = (gpus + count, usd + more)
     return found
 
@@ -156,10 +161,10 @@ def costs(frame: Frame, model: Any) -> tuple[MonthCost, ...]:
     demand, pi = problem.demand, problem.demand.probabilities
     found = []
     for m, month in enumerate(demand.months):
-        committed = _committed(frame, model, m)
+        firm = committed(frame, model, m)
         idle = shed = 0.0
         for s in range(len(pi)):
-            for g, (gpus, usd) in committed.items():
+            for g, (gpus, usd) in firm.items():
                 used = sum(frame.sets.pools[p].configuration.gpus * whole(model.replicas[m, p, s]) for p in frame.on[g])
                 free = max(gpus - max(used - held_gpus(problem, *g, month), 0), 0)
                 idle += float(pi[s]) * usd * free / gpus
@@ -170,12 +175,13 @@ def costs(frame: Frame, model: Any) -> tuple[MonthCost, ...]:
         found.append(
             MonthCost(
                 month=month,
-                committed_usd=sum(usd for _, usd in committed.values()),
+                committed_usd=sum(usd for _, usd in firm.values()),
                 on_demand_usd=sum(float(pi[s]) * _hourly_usd(frame, model, m, s) for s in range(len(pi))),
                 held_usd=held_usd(problem, m),
                 idle_usd=idle,
                 shed_usd=shed,
-                start_usd=_start_usd(frame, model, m),
+                start_usd=_start_usd(frame, model, m)
+                + sum(float(pi[s]) * _churn_usd(frame, model, m, s) for s in range(len(pi))),
                 api_usd=sum(float(pi[s]) * _api_usd(frame, model, m, s) for s in range(len(pi))),
             )
         )
@@ -186,34 +192,28 @@ def _start_usd(frame: Frame, model: Any, month: int) -> float:
     return frame.problem.pool_start_usd * sum(round(number(model.start[month, p])) for p in frame.P)
 
 
+def _churn_usd(frame: Frame, model: Any, month: int, s: int) -> float:
+    """GPUs that change what they do at the beginning of a month, in a scenario."""
+    each = frame.problem.churn_usd_per_gpu
+    return each * float(pyo.value(churned_gpus(frame, model, month, s))) if each > 0.0 else 0.0
+
+
 def scenario_usd(frame: Frame, model: Any) -> tuple[float, ...]:
     """Cash of the horizon in every scenario."""
     fixed = sum(
         held_usd(frame.problem, m)
         + _start_usd(frame, model, m)
-        + sum(usd for _, usd in _committed(frame, model, m).values())
+        + sum(usd for _, usd in committed(frame, model, m).values())
         for m in frame.M
     )
     return tuple(
-        fixed + sum(_hourly_usd(frame, model, m, s) + _api_usd(frame, model, m, s) for m in frame.M) for s in frame.S
+        fixed
+        + sum(
+            _hourly_usd(frame, model, m, s) + _api_usd(frame, model, m, s) + _churn_usd(frame, model, m, s)
+            for m in frame.M
+        )
+        for s in frame.S
     )
-
-
-def shortfalls(frame: Frame, model: Any) -> tuple[Shortfall, ...]:
-    """Demand shed in a scenario that the plan promised to serve, with the limit that stops it."""
-    demand, pi = frame.problem.demand, frame.problem.demand.probabilities
-    found = []
-    for k, key in enumerate(demand.series):
-        for m, month in enumerate(demand.months):
-            for b, block in enumerate(demand.blocks):
-                shed = [number(model.shed[m, k, b, s]) for s in frame.S]
-                worst = max(shed[: frame.sets.design + 1])
-                if worst <= TOLERANCE_RPS:
-                    continue
-                cause, remedy = _why(frame, model, key, m, worst)
-                expected = sum(float(pi[s]) * shed[s] for s in frame.S)
-                found.append(Shortfall(key, month, block.name, expected, worst, cause, remedy))
-    return tuple(found)
 
 
 def exposures(frame: Frame, model: Any) -> tuple[str, ...]:
@@ -234,67 +234,6 @@ def exposures(frame: Frame, model: Any) -> tuple[str, ...]:
         if frame.protected[k] and len(homes) == 1:
             notes.append(f"{key} may be served in {', '.join(homes)} only: residency leaves it no failover")
     return tuple(notes)
-
-
-def _why(frame: Frame, model: Any, key: Any, m: int, worst: float) -> tuple[str, str]:
-    """The limit that stops a series in a month, and the cheapest way to lift it."""
-    problem, sets = frame.problem, frame.sets
-    able = sets.serves[key]
-    if not able:
-        places = ", ".join(problem.may_serve[key.region])
-        return (
-            f"no evaluated configuration of {key.llm} holds the SLO of {key.request_class} on a GPU sold in {places}",
-            "evaluate more GPUs or precisions, relax the SLO, or add a market; the capacity table says why each failed",
-        )
-    month = problem.demand.months[m]
-    full: list[tuple[float, str, str, int]] = []
-    for p in able:
-        g = (p.region, p.configuration.gpu)
-        limit = problem.quotas.get(g)
-        if limit is None:
-            continue
-        committed = _committed(frame, model, m).get(g, (0, 0.0))[0]
-        taken = committed + held_gpus(problem, *g, month) + hourly_gpus(frame, model, "on_demand", m, g, sets.design)
-        if limit - taken < p.configuration.gpus * (problem.failures_per_pool + 1):
-            rate = sets.rate[p, key.request_class]
-            extra = (math.ceil(worst / rate) + problem.failures_per_pool) * p.configuration.gpus
-            price = cheapest_usd_per_h(problem, p.configuration.gpu) or math.inf
-            full.append((extra * price, *g, extra))
-    if full:
-        names = ", ".join(sorted({f"{gpu} in {region}" for _, region, gpu, _ in full}))
-        _, region, gpu, extra = min(full)
-        return f"the quota of {names} is used up", f"raise the quota of {gpu} in {region} by {extra} GPUs"
-    if problem.budget_usd_per_month is not None:
-        return "the monthly budget is spent", "raise the budget, or lower the price of shed requests"
-    if all((p.region, p.configuration.gpu) not in sets.on_demand for p in able):
-        return (
-            "nothing is sold on demand here and no commitment starts in time",
-            "add a market with on-demand GPUs, or order before the lead time",
-        )
-    price = problem.shed_usd_per_request[key.request_class]
-    return f"shedding at {price:g} USD a request is cheaper than serving", "raise shed_usd_per_request"
-
-
-def binding(problem: FleetProblem, duals: Mapping[str, float]) -> tuple[BindingConstraint, ...]:
-    """Quotas and budgets with a price at the margin of the linear relaxation, dearest first."""
-    found: dict[tuple[str, str], tuple[float, float, str]] = {}
-    for name, dual in duals.items():
-        usd = -dual / USD_SCALE
-        if usd < 1.0:
-            continue
-        if name.startswith("quota["):
-            _, region, gpu, _ = name[len("quota[") : -1].split(",")
-            limit, unit = float(problem.quotas[region, gpu]), "GPU"
-            place = ("quota", f"{gpu} in {region}")
-        elif name.startswith("budget["):
-            limit, unit = float(problem.budget_usd_per_month or 0.0), "USD a month"
-            place = ("budget", problem.demand.months[int(name[len("budget[") : -1])])
-        else:
-            continue
-        already = found.get(place, (0.0, limit, unit))[0]
-        found[place] = (already + usd, limit, unit)
-    rows = [BindingConstraint(kind, where, limit, unit, usd) for (kind, where), (usd, limit, unit) in found.items()]
-    return tuple(sorted(rows, key=lambda row: -row.shadow_usd_per_unit))
 
 
 def not_chosen(frame: Frame, model: Any) -> tuple[Rejected, ...]:

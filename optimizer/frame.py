@@ -107,8 +107,14 @@ class Frame:
                 load = sum(float(problem.demand.rps[k, m].max()) / rate for k, rate in self.into[p])
                 whole = math.ceil(load * max(surge, spread)) + problem.failures_per_pool + 2 * (idle > 0)
                 row.append(int(min(math.ceil(whole / (1.0 - idle)) + (spread > 1.0), cap)))
-            found.append(row)
+            # Where change is limited or costs, a month may run what another needs.
+            found.append([max(row)] * len(row) if self.churning and row else row)
         return found
+
+    @cached_property
+    def churning(self) -> bool:
+        """Whether churn is limited or costs anything."""
+        return self.problem.churn_gpus_max is not None or self.problem.churn_usd_per_gpu > 0.0
 
     @cached_property
     def useful(self) -> dict[tuple[str, str], int]:

@@ -24,12 +24,16 @@ def outbid(problem: FleetProblem, kept: Kept, on_demand: Mapping[tuple[str, str]
 
     b is priced on demand, c at its best price (commitments included), and b's quota must hold all that the region could
     ever be asked to serve. GPUs of commitments already held are never outbid, and nothing is where the exchange could
-    matter otherwise: under a budget, a required on-demand share, spot, any reserve but N+k, or where b is sold by the
-    node (half-empty nodes are not worth their price).
+    matter otherwise: under a budget, a required on-demand share, spot, limits of a site, churn, minimum lots and volume
+    discounts, any reserve but N+k, or where b is sold by the node (half-empty nodes are not worth their price).
     """
     if problem.budget_usd_per_month is not None or problem.on_demand_share_min > 0.0 or problem.rollout_surge > 0.0:
         return []
     if problem.reserves != Reserves() or problem.spot_share_max > 0.0:
+        return []
+    if problem.facilities or problem.churn_gpus_max is not None or problem.churn_usd_per_gpu > 0.0:
+        return []
+    if problem.volume_tiers or problem.minimum_gpus:
         return []
     k = problem.failures_per_pool
     found = []

@@ -32,7 +32,8 @@ SHARED = ("open", "committed")
 TAIL = ("eta", "excess")
 OPERATION = ("replicas", "open", "flow", "shed", "api", "canary", "maintenance", "zone", "back", "exposed")
 """Variables of what runs; the rest buys the GPUs for it."""
-LINKING = ("buy", "start", *TAIL)
+ORDERS = ("buy", "on_step", "step_lots")
+LINKING = (*ORDERS, "start", *TAIL)
 """Variables of no month: commitments, starts (which look at two months), the tail of the cost."""
 
 
@@ -95,7 +96,8 @@ def layout(frame: Frame, matrix: Matrix, variables: tuple[Any, ...], together: i
     of_series, of_pool = frame.areas
     supply = max(of_series, default=0) + 1
     about = dict.fromkeys(("flow", "shed", "api"), (1, of_series))
-    about |= dict.fromkeys(("replicas", "open", "start", "canary", "maintenance", "zone"), (1, of_pool))
+    of_pools = ("replicas", "open", "start", "canary", "maintenance", "zone", "started_replicas", "stopped_replicas")
+    about |= dict.fromkeys(of_pools, (1, of_pool))
     about |= dict.fromkeys(("back", "exposed"), (2, of_series))
     names = [variable.parent_component().local_name for variable in variables]
     index = [variable.index() for variable in variables]

@@ -1,6 +1,7 @@
 """The plan as a buyer reads it: what to order by when, what waiting costs, when what is held or allowed runs out.
 
-Regrets are differences of linear programs: the plan's replicas stay as they are, and the supply under them
+Regrets are differences of linear programs (where orders have minimum lots or discounts, of programs in which those are
+kept): the plan's replicas stay as they are, and the supply under them
 (commitments, on-demand and spot hours) is bought again without an order, or with one more. They are what the fleet as
 planned would cost; a fleet that were planned anew could lose less.
 """
@@ -16,16 +17,18 @@ import numpy as np
 
 from data.plan_records import FleetProblem
 from data.procurement_records import CommitmentUse, Coverage, Order, Procurement, RunOut
-from data.records import FloatArray, Offer
+from data.records import FloatArray
 from data.units import HOURS_PER_MONTH
 from optimizer.cost import USD_SCALE
-from optimizer.extract import hourly_gpus, used_gpus, whole
+from optimizer.extract import hourly_gpus, paid_usd_per_gpu_h, used_gpus, whole
 from optimizer.frame import Frame, active, held_gpus
+from optimizer.lots import least_lots
 from optimizer.matrix import Declared, run
 from optimizer.parts import OPERATION, fixed_but
 
 AHEAD_MONTHS = 60
 """How far growth is carried on to find when a quota is used up."""
+REGRET_S = 5.0
 REGRETS = 80
 """Offers that are not bought are priced up to this many; each costs a linear program."""
 
@@ -36,6 +39,7 @@ class Supply:
 
     frame: Frame
     declared: Declared
+    model: Any
     x: FloatArray
 
     @cached_property
@@ -44,7 +48,7 @@ class Supply:
         names = np.array([variable.parent_component().local_name for variable in self.declared.variables])
         sub, columns = fixed_but(self.declared.matrix, ~np.isin(names, OPERATION), self.x)
         at = {self.declared.variables[c].index(): i for i, c in enumerate(columns) if names[c] == "buy"}
-        return sub, at
+        return replace(sub, integer=names[columns] == "on_step"), at
 
     def usd(self, most: Mapping[tuple[int, int], int], least: Mapping[tuple[int, int], int]) -> float:
         """Least objective, US dollars, with orders (offer, start) bounded; inf where the replicas cannot be fed."""
@@ -55,7 +59,9 @@ class Supply:
         for key, lots in least.items():
             lower[at[key]] = lots
             upper[at[key]] = max(upper[at[key]], lots)
-        solved = run(replace(sub, lower=lower, upper=upper), relax=True)
+        solved = run(
+            replace(sub, lower=lower, upper=upper), gap=1e-6, time_limit_s=REGRET_S, relax=not sub.integer.any()
+        )
         return solved.objective / USD_SCALE if solved.status == "optimal" else float("inf")
 
     @cached_property
@@ -69,7 +75,7 @@ class Supply:
 
 def procurement(frame: Frame, declared: Declared, model: Any, x: FloatArray) -> Procurement:
     """The procurement view of a solved model."""
-    supply = Supply(frame, declared, x)
+    supply = Supply(frame, declared, model, x)
     bought = {key: whole(one) for key, one in model.buy.items() if whole(one)}
     cover = coverage(frame, model, bought)
     orders = (*_ordered(supply, bought), *_not_ordered(supply, bought, cover), *_expiring(frame, cover))
@@ -96,7 +102,7 @@ def _order_month(frame: Frame, o: int, start: int) -> int:
 def _ordered(supply: Supply, bought: Mapping[tuple[int, int], int]) -> list[Order]:
     """Orders of the plan, each with what it costs to leave it out in its month."""
     frame, found = supply.frame, []
-    offers, months = frame.sets.commitments, frame.problem.demand.months
+    model, offers, months = supply.model, frame.sets.commitments, frame.problem.demand.months
     for (o, start), lots in sorted(bought.items()):
         offer, due = offers[o], _order_month(frame, o, start)
         # No other order of this GPU here takes its place in the same month.
@@ -114,19 +120,15 @@ def _ordered(supply: Supply, bought: Mapping[tuple[int, int], int]) -> list[Orde
         else:
             beside = f"{hourly.usd_per_gpu_h:.2f} USD/GPU-h on demand"
         when = "its lead time allows no later plan" if due == 0 else f"first needed in {months[start]}"
-        gpus = lots * frame.unit(offer)
+        gpus, price = lots * frame.unit(offer), paid_usd_per_gpu_h(frame, model, o, start)
         found.append(
             Order(
                 "buy" if due == 0 else "defer", offer.region, offer.gpu, offer.option, offer.term_months, gpus,
-                f"{months[due]}-01", months[start], offer.usd_per_gpu_h, _term_usd(offer, gpus), regret,
-                f"{offer.usd_per_gpu_h:.2f} against {beside}; {when}",
+                f"{months[due]}-01", months[start], price, gpus * price * HOURS_PER_MONTH * offer.term_months, regret,
+                f"{price:.2f} against {beside}; {when}",
             )
         )  # fmt: skip
     return found
-
-
-def _term_usd(offer: Offer, gpus: int) -> float:
-    return gpus * offer.usd_per_gpu_h * HOURS_PER_MONTH * offer.term_months
 
 
 def _not_ordered(supply: Supply, bought: Mapping[tuple[int, int], int], cover: tuple[Coverage, ...]) -> list[Order]:
@@ -139,13 +141,14 @@ def _not_ordered(supply: Supply, bought: Mapping[tuple[int, int], int], cover: t
         if o in taken or len(found) >= REGRETS or (offer.region, offer.gpu) not in used:
             continue
         starts = frame.starts(o)
-        regret = supply.regret({}, {(o, starts.start): 1}) if starts else float("nan")
+        lots = least_lots(frame.problem, offer, frame.unit(offer))
+        regret = supply.regret({}, {(o, starts.start): lots}) if starts else float("nan")
         if not starts:
             reason = "its lead time is longer than the horizon"
         elif regret == float("inf"):
             reason = "a quota or a budget leaves no room for it beside the plan"
         else:
-            reason = f"{frame.unit(offer)} GPUs of it would cost {regret:,.0f} USD more than what feeds the plan"
+            reason = f"{lots * frame.unit(offer)} GPUs of it would cost {regret:,.0f} USD more than what feeds the plan"
         found.append(
             Order("drop", offer.region, offer.gpu, offer.option, offer.term_months, 0, "", "", offer.usd_per_gpu_h,
                   0.0, regret, reason)

@@ -12,10 +12,13 @@ from types import ModuleType
 from optimizer import (
     blocks,
     capacity,
+    churn,
     commitments,
     cost,
+    facility,
     frame,
     inventory,
+    lots,
     merge,
     parts,
     procurement,
@@ -31,7 +34,7 @@ from optimizer import (
 BEGIN, END = "<!-- formulation: begin -->", "<!-- formulation: end -->"
 PAGES: dict[str, tuple[ModuleType, ...]] = {
     "Indices": (frame,),
-    "Rules": (routing, capacity, reserves, commitments, inventory, cost),
+    "Rules": (routing, capacity, reserves, commitments, lots, inventory, facility, churn, cost),
     "Search": (merge, blocks, strategy, parts),
     "What is worked out from the answer": (rules, stochastic, sample, procurement, replay),
 }

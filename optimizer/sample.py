@@ -22,12 +22,18 @@ from optimizer.frame import Frame, held_usd
 from optimizer.matrix import Matrix, compiled, open_solver
 from optimizer.merge import merge
 from optimizer.model import build_model
+from optimizer.parts import ORDERS, TAIL
 from optimizer.sets import PoolKey, build_sets
 
-DECIDED = ("open", "start", "buy", "committed")
-ALWAYS_DROPPED = ("budget", "rounding", "started", "grows", "running")
+DECIDED = ("open", "start", *ORDERS, "committed", "started_replicas", "stopped_replicas")
+ALWAYS_DROPPED = (
+    "budget", "rounding", "started", "grows", "running", "order_lots", "step_least", "step_most", "one_step", "churn",
+    "churn_limit",
+)  # fmt: skip
 """Rows that look at several scenarios or months, or only help the solver."""
-FIXED_DROPPED = ("opened", "worth_opening", "supply", "quota", "flexible", "spot_loss", "spot_share")
+FIXED_DROPPED = (
+    "opened", "worth_opening", "supply", "quota", "flexible", "spot_loss", "spot_share", "power", "floor",
+)  # fmt: skip
 """Rows that decide how many replicas there are."""
 SHORT_RPS = 1e-4
 
@@ -92,7 +98,7 @@ def _programs(problem: FleetProblem, plan: FleetPlan, rps: FloatArray, fixed: bo
             cost[c] = (1.0 if frame.protected[i[1]] else 1e-3) if name == "shed" else 0.0
     dropped = np.isin(rows, (*ALWAYS_DROPPED, *FIXED_DROPPED) if fixed else ALWAYS_DROPPED)
     taken = matrix.A @ x
-    at = np.array([-1 if name in ("buy", "eta", "excess") else i[0] for name, i in zip(names, index, strict=True)])
+    at = np.array([-1 if name in (*ORDERS, *TAIL) else i[0] for name, i in zip(names, index, strict=True)])
     months = []
     for m in frame.M:
         columns = np.flatnonzero((at == m) & ~np.isin(names, DECIDED))

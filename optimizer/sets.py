@@ -43,11 +43,12 @@ def cheapest_usd_per_h(problem: FleetProblem, gpu: str) -> float | None:
     return min(prices) if prices else None
 
 
-def _dominated(rows: list[Capacity], other: list[Capacity]) -> bool:
+def _dominated(rows: list[Capacity], other: list[Capacity], churning: bool) -> bool:
     """Whether `other`, on the same GPU, is no larger a replica and at least as fast a GPU for every class, and better
-    somewhere: then rows' configuration can be replaced without cost in steady state, reserve or rounding."""
+    somewhere: then rows' configuration can be replaced without cost in steady state, reserve or rounding. Where churn
+    counts, a whole number of its replicas must take the place of one, so that as many GPUs change as before."""
     mine, theirs = rows[0].configuration, other[0].configuration
-    if mine.gpu != theirs.gpu or theirs.gpus > mine.gpus:
+    if mine.gpu != theirs.gpu or theirs.gpus > mine.gpus or (churning and mine.gpus % theirs.gpus):
         return False
     rates = {row.request_class: row.operating_rps / mine.gpus for row in rows}
     better = theirs.gpus < mine.gpus
@@ -83,11 +84,12 @@ def build_sets(problem: FleetProblem, prune: bool = True) -> Sets:
     for row in problem.capacities:
         if row.operating_rps > 0 and (row.configuration.llm, row.request_class) in wanted:
             by_configuration.setdefault(row.configuration, []).append(row)
+    churning = problem.churn_gpus_max is not None or problem.churn_usd_per_gpu > 0.0
     rejected: list[Rejected] = []
     kept: dict[Configuration, list[Capacity]] = {}
     for one, rows in sorted(by_configuration.items()):
         rivals = [other for name, other in by_configuration.items() if name.llm == one.llm and name != one]
-        winner = next((other for other in rivals if prune and _dominated(rows, other)), None)
+        winner = next((other for other in rivals if prune and _dominated(rows, other, churning)), None)
         if cheapest_usd_per_h(problem, one.gpu) is None:
             excuse = Excuse("price", 1, 0, "offers", f"no market of the plan sells {one.gpu} by a chosen option")
         elif winner is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from data.plan_records import Baseline, FleetPlan, FleetProblem, SolveStats
 from data.records import FloatArray
-from optimizer import extract
+from optimizer import extract, short
 from optimizer.blocks import expanded, layers, served, thinned
 from optimizer.cost import USD_SCALE
 from optimizer.explain import conflict, marginal_costs
@@ -58,9 +58,9 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
     declared.load(outcome.x)
     found = extract.pools(frame, model)
     spare = max(problem.time_limit_s - (solved - start), 0.05 * problem.time_limit_s)
-    prices = rule_prices(problem, spare) if matrix.columns <= RULES_COLUMNS else ()
+    prices = rule_prices(problem, spare, frame, declared, outcome.x) if matrix.columns <= RULES_COLUMNS else ()
     duals = named_duals(declared, outcome.duals)
-    short = apart(extract.shortfalls(frame, model), members, problem)
+    lacking = apart(short.shortfalls(frame, model), members, problem)
     relaxed_usd = outcome.relaxed / USD_SCALE
     value = stochastic_value(alike, declared, relaxed_usd, spare) if matrix.columns <= RULES_COLUMNS else None
     return FleetPlan(
@@ -68,10 +68,10 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
         pools=found,
         purchases=extract.purchases(frame, model),
         costs=extract.costs(frame, model),
-        shortfalls=short,
-        binding=extract.binding(problem, duals),
+        shortfalls=lacking,
+        binding=short.binding(problem, duals),
         marginal=marginal_costs(frame, merged.demand, duals, members),
-        conflict=conflict(problem, spare) if any(problem.protected[s.series.request_class] for s in short) else (),
+        conflict=conflict(problem, spare) if any(problem.protected[s.series.request_class] for s in lacking) else (),
         rejected=(*frame.sets.rejected, *extract.not_chosen(frame, model)),
         reserve_usd=extract.reserve_usd(problem, found),
         scenario_usd=extract.scenario_usd(frame, model),

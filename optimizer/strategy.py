@@ -32,7 +32,7 @@ from data.records import BoolArray, FloatArray, IntArray
 from optimizer.baselines import Point, baselines
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, Matrix, Solved, run
-from optimizer.parts import OPERATION, TAIL, Layout, Prices, fixed_but, layout, month_after, part, price
+from optimizer.parts import OPERATION, ORDERS, TAIL, Layout, Prices, fixed_but, layout, month_after, part, price
 from optimizer.search_state import Parts, Search
 
 WHOLE_INTEGERS = 250
@@ -290,7 +290,7 @@ def _first_plan(state: Search, wanted: FloatArray, ceiling: FloatArray, what: st
         matrix,
         lower=np.where(opens, np.minimum(wanted, matrix.upper), matrix.lower),
         upper=np.where(opens, np.minimum(wanted, matrix.upper), matrix.upper),
-        integer=matrix.integer & (whole.name == "buy"),
+        integer=matrix.integer & np.isin(whole.name, ORDERS),
     )
     bought = run(fixed, gap=1e-3, time_limit_s=min(turn, 0.3 * state.left()), seed=state.seed)
     if bought.x is None:

@@ -57,6 +57,20 @@ def test_a_scenario_is_frozen() -> None:
         ({"traffic__series__0__llm": "Qwen3-32B", "traffic__series__0__request_class": "code"}, ["merge them"]),
         ({"evaluate__llms": ["Llama-3.1-8B"]}, ["evaluate.llms does not"]),
         ({"traffic__series__0__volume_multiplier": -1}, ["volume_multiplier", "greater than 0", "-1"]),
+        ({"plan__minimum_gpus": {"on_demand": 8}}, ["on_demand has no term"]),
+        ({"plan__minimum_gpus": {"reserved_5y": 8}}, ["'reserved_5y', which is not bought", "reserved_1y"]),
+        (
+            {
+                "plan__volume_discounts": [
+                    {"option": "reserved_1y", "from_gpus": 8, "discount": 0.2},
+                    {"option": "reserved_1y", "gpu": "H100-SXM", "from_gpus": 64, "discount": 0.1},
+                ]
+            },
+            ["20% from 8 GPUs, but 10% from 64", "a larger order must save more"],
+        ),
+        ({"plan__regions__us-east__facility": {"pue": 1.3}}, ["limits nothing"]),
+        ({"plan__regions__us-east__facility": {"power_kw": -5}}, ["power_kw", "greater than 0", "-5"]),
+        ({"plan__churn": {"gpus_max": 1.5}}, ["churn.gpus_max", "1.5"]),
         ({"plan__may_serve": {"us-east": ["mars"]}}, ["'mars'", "known: eu-north, us-east"]),
         ({"traffic__classes__chat__slo__percentile": 100}, ["percentile", "less than 100", "100"]),
         ({"traffic__classes__chat__slo__tpot_percentile": 0}, ["tpot_percentile", "greater than 0"]),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.plan_records import ApiOffer, FleetProblem, HeldCommitment, Reserves
+from data.plan_records import ApiOffer, Facility, FleetProblem, HeldCommitment, Reserves, VolumeTier
 from data.records import SeriesKey
 from optimizer.frame import Frame
 from optimizer.matrix import compiled, run
@@ -62,6 +62,15 @@ def cases() -> dict[str, FleetProblem]:
             api={("m", "batch"): ApiOffer(1e-4, 2.0)},
         ),
         "averse to risk, within a budget": replace(given, cvar_weight=0.4, cvar_alpha=0.8, budget_usd_per_month=15e3),
+        "sites with little power and floor": replace(
+            given, facilities={"eu": Facility(3e3, 1.3, {"A": 700.0, "B": 450.0}), "us": Facility(racks=0.6)}
+        ),
+        "slow and dear to change": replace(given, churn_gpus_max=6, churn_usd_per_gpu=40.0),
+        "minimum lots and volume discounts": replace(
+            given,
+            minimum_gpus={"reserved_1y": 6, "reserved_3y": 10},
+            volume_tiers=(VolumeTier("reserved_1y", 9, 0.1), VolumeTier("reserved_3y", 8, 0.6, "B")),
+        ),
         "whole nodes": replace(
             given, whole_nodes=True, offers=tuple(replace(one, gpus_per_node=4) for one in given.offers)
         ),

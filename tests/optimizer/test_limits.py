@@ -1,0 +1,181 @@
+"""Sites, churn and lots against brute force, and what a plan says of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise, product
+from math import inf
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.plan_records import Facility, FleetProblem, HeldCommitment, VolumeTier
+from data.records import SeriesKey
+from optimizer.solve import solve
+from tests.optimizer.factory import capacity, demand, offer, problem
+
+HOURS = 730.0
+
+
+def two_kinds(load: float, **changes: object) -> FleetProblem:
+    """A is cheap and hungry, B dear and frugal."""
+    rows = [capacity("A", 2.0), capacity("B", 3.0)]
+    return problem(demand([[load]], [1.0]), rows, [offer("A", 1.0), offer("B", 2.1)], **changes)
+
+
+@settings(max_examples=20)
+@given(st.floats(1.0, 20.0), st.floats(2.0, 12.0), st.sampled_from([1.0, 1.3]), st.sampled_from([0, 1]))
+def test_a_fleet_within_its_power_equals_brute_force(load: float, power_kw: float, pue: float, k: int) -> None:
+    watts = {"A": 700.0, "B": 450.0}
+    best = inf
+    for a, b in product(range(15), repeat=2):
+        carried = 2.0 * max(a - k, 0) + 3.0 * max(b - k, 0)
+        if carried >= load - 1e-9 and pue * (a * watts["A"] + b * watts["B"]) <= 1e3 * power_kw:
+            best = min(best, (a * 1.0 + b * 2.1) * HOURS)
+    site = {"r": Facility(1e3 * power_kw, pue, watts)}
+    plan = solve(two_kinds(load, facilities=site, failures_per_pool=k))
+    if best == inf:
+        assert plan.shortfalls
+    else:
+        assert plan.shortfalls == ()
+        assert sum(cost.on_demand_usd for cost in plan.costs) == pytest.approx(best, abs=1e-3)
+
+
+def test_power_that_is_too_little_is_named_with_its_price_and_its_remedy() -> None:
+    given = two_kinds(10.0, facilities={"r": Facility(2000.0, 1.25, {"A": 700.0, "B": 400.0})}, failures_per_pool=1)
+    plan = solve(given)
+    # 2 kW at the meter feed 1.6 kW of servers: 4 of B, one of them a reserve, 9 of 10 requests/s.
+    (short,) = plan.shortfalls
+    assert short.worst_rps == pytest.approx(1.0, abs=1e-6)
+    assert (short.cause, short.remedy) == ("the power of r is used up", "raise it by 1 kW")
+    assert plan.conflict == ("N+k", "power")
+    (bound,) = (one for one in plan.binding if one.name == "power")
+    assert (bound.where, bound.limit, bound.unit) == ("r", 2.0, "kW")
+    assert bound.shadow_usd_per_unit > 0.0
+    assert {one.rule: one.usd for one in plan.rule_prices}["power"] > 0.0
+    free = solve(replace(given, facilities={}))
+    assert free.shortfalls == ()
+    assert "power" not in {one.rule for one in free.rule_prices}
+
+
+def test_racks_hold_what_is_held_and_what_is_bought() -> None:
+    held = (HeldCommitment("r", "A", 2, 0.5, "2028-01"),)
+    site = Facility(racks=1.5, gpus_per_rack=4)
+    plan = solve(two_kinds(12.0, facilities={"r": site}, held=held))
+    # Two of A stand there; of the four places left, two of A and two of B would carry 14, three and one 13.
+    gpus = {pool.configuration.gpu: pool.gpus for pool in plan.pools}
+    assert gpus == {"A": 6}
+    more = solve(two_kinds(13.0, facilities={"r": site}, held=held))
+    assert {pool.configuration.gpu: pool.gpus for pool in more.pools} == {"A": 5, "B": 1}
+    tight = solve(two_kinds(17.0, facilities={"r": site}, held=held))
+    (short,) = tight.shortfalls
+    assert "floor space" in short.cause
+    assert short.worst_rps == pytest.approx(17.0 - (2 * 2.0 + 4 * 3.0))
+    assert [one.unit for one in tight.binding if one.name == "floor space"] == ["rack"]
+
+
+def test_another_region_has_its_own_site() -> None:
+    keys = [SeriesKey("m", "chat", "eu")]
+    offers = [offer("A", 1.0, region="eu"), offer("A", 3.0, region="us")]
+    base = problem(demand([[8.0]], [1.0], keys), [capacity("A", 2.0)], offers)
+    site = {"eu": Facility(1400.0, 1.0, {"A": 700.0})}
+    plan = solve(replace(base, facilities=site))
+    assert {pool.region: pool.replicas for pool in plan.pools} == {"eu": 2, "us": 2}
+
+
+def best_churn(loads: list[int], usd: float, change: float, most: int | None) -> float:
+    """Brute force: replicas of rate 1 by month; the first month begins as it likes."""
+    best = inf
+    for counts in product(range(max(loads) + 1), repeat=len(loads)):
+        moved = [abs(b - a) for a, b in pairwise(counts)]
+        if all(n >= load for n, load in zip(counts, loads, strict=True)) and (most is None or max(moved) <= most):
+            best = min(best, sum(counts) * usd * HOURS + sum(moved) * change)
+    return best
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.integers(0, 5), min_size=3, max_size=4),
+    st.sampled_from([0.0, 300.0, 900.0]),
+    st.sampled_from([None, 1, 2]),
+)
+def test_a_fleet_that_changes_slowly_equals_brute_force(loads: list[int], change: float, most: int | None) -> None:
+    given = problem(
+        demand([[float(x)] for x in loads], [1.0]), [capacity("A", 1.0)], [offer("A", 1.0)],
+        churn_gpus_max=most, churn_usd_per_gpu=change,
+    )  # fmt: skip
+    plan = solve(given)
+    want = best_churn(loads, 1.0, change, most)
+    assert plan.shortfalls == ()
+    assert sum(cost.cash_usd for cost in plan.costs) == pytest.approx(want, abs=1e-2)
+    assert plan.scenario_usd[0] == pytest.approx(want, abs=1e-2)
+
+
+def test_churn_has_a_price_and_a_name() -> None:
+    base = problem(demand([[2.0], [8.0], [2.0]], [1.0]), [capacity("A", 1.0)], [offer("A", 1.0)])
+    slow = solve(replace(base, churn_gpus_max=2))
+    # 6, 8, 6 instead of 2, 8, 2.
+    assert [pool.replicas for pool in slow.pools] == [6, 8, 6]
+    assert {one.rule: one.usd for one in slow.rule_prices}["churn limit"] == pytest.approx(8 * HOURS, rel=1e-3)
+    paid = solve(replace(base, churn_usd_per_gpu=10.0))
+    assert [cost.start_usd for cost in paid.costs] == [0.0, 60.0, 60.0]
+    assert {one.rule: one.usd for one in paid.rule_prices}["churn cost"] == pytest.approx(120.0, abs=0.2)
+    stuck = solve(replace(base, churn_gpus_max=2, quotas={("r", "A"): 7}))
+    assert {short.cause for short in stuck.shortfalls} == {"the quota of A in r is used up"}
+
+
+def order_usd(lots: int, minimum: int, tiers: list[tuple[int, float]], usd: float) -> float:
+    """Brute force: what an order costs for a month."""
+    if 0 < lots < minimum:
+        return inf
+    return lots * usd * HOURS * (1.0 - max((d for n, d in tiers if lots >= n), default=0.0))
+
+
+@settings(max_examples=25)
+@given(
+    st.integers(1, 9),
+    st.integers(1, 7),
+    st.lists(st.tuples(st.integers(2, 12), st.floats(0.05, 0.5)), max_size=2),
+    st.floats(0.4, 1.2),
+)
+def test_orders_in_lots_and_tiers_equal_brute_force(
+    load: int, minimum: int, tiers: list[tuple[int, float]], committed: float
+) -> None:
+    ordered = [(n, d) for n, d in tiers if not any(n <= m and d >= e and (n, d) != (m, e) for m, e in tiers)]
+    given = problem(
+        demand([[float(load)]], [1.0]), [capacity("A", 1.0)], [offer("A", 1.0), offer("A", committed, "block", 1)],
+        minimum_gpus={"block": minimum}, volume_tiers=tuple(VolumeTier("block", n, d) for n, d in ordered),
+    )  # fmt: skip
+    plan = solve(given)
+    want = min(
+        order_usd(lots, minimum, ordered, committed) + max(load - lots, 0) * 1.0 * HOURS for lots in range(load + 14)
+    )
+    assert sum(cost.cash_usd for cost in plan.costs) == pytest.approx(want, abs=1e-2)
+
+
+def test_a_discount_is_in_the_price_of_the_order_and_in_the_rules() -> None:
+    offers = [offer("A", 2.0), offer("A", 1.0, "reserved_1y", 12)]
+    base = problem(demand([[5.0]], [1.0]), [capacity("A", 1.0)], offers, residual_value=1.0)
+    plan = solve(replace(base, volume_tiers=(VolumeTier("reserved_1y", 4, 0.25),)))
+    (bought,) = plan.purchases
+    assert bought.usd_per_gpu_h == pytest.approx(0.75)
+    assert plan.procurement.orders[0].usd_of_term == pytest.approx(5 * 0.75 * HOURS * 12)
+    assert plan.costs[0].committed_usd == pytest.approx(5 * 0.75 * HOURS)
+    assert {one.rule: one.usd for one in plan.rule_prices}["volume discounts"] == pytest.approx(-5 * 0.25 * HOURS)
+    other = solve(replace(base, volume_tiers=(VolumeTier("reserved_1y", 4, 0.25, "B"),)))
+    assert other.purchases[0].usd_per_gpu_h == 1.0
+
+
+def test_a_minimum_lot_says_what_it_costs_and_what_one_would() -> None:
+    offers = [offer("A", 2.0), offer("A", 1.5, "block", 1)]
+    base = problem(demand([[5.0]], [1.0]), [capacity("A", 1.0)], offers, minimum_gpus={"block": 6})
+    plan = solve(base)
+    assert [(one.option, one.gpus) for one in plan.purchases] == [("block", 6)]
+    price = {one.rule: one.usd for one in plan.rule_prices}["minimum lots"]
+    assert price == pytest.approx((6 * 1.5 - 5 * 1.5) * HOURS)
+    larger = solve(replace(base, minimum_gpus={"block": 8}))
+    assert [(one.option, one.gpus) for one in larger.purchases] == [("on_demand", 5)]
+    (dropped,) = larger.procurement.orders
+    assert dropped.regret_usd == pytest.approx((8 * 1.5 - 5 * 2.0) * HOURS, abs=1e-2)
+    assert dropped.reason.startswith("8 GPUs of it would cost")

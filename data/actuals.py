@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from data.records import SeriesKey
 from data.text_files import first_line, numbers, read_bytes, read_table
 
 LABELS = tuple(one.name for one in fields(SeriesKey))
+TENANT = "tenant"
 TOKENS = ("input_tokens", "output_tokens", "cached_tokens")
 
 
@@ -31,11 +32,15 @@ class MeasuredMix:
 
 @dataclass(frozen=True, slots=True)
 class ActualTraffic:
-    """Requests by series, the measured mix by (LLM, class) where the file has tokens, and the file's SHA-256."""
+    """Requests by series, the measured mix by (LLM, class) where the file has tokens, and the file's SHA-256.
+
+    tenants: requests by series and tenant over the hours of the series, where the file names tenants.
+    """
 
     series: tuple[Actual, ...]
     mix: Mapping[tuple[str, str], MeasuredMix]
     sha256: str
+    tenants: Mapping[tuple[SeriesKey, str], Actual] = field(default_factory=dict)
 
 
 def header(path: Path) -> tuple[str, ...]:
@@ -46,14 +51,15 @@ def header(path: Path) -> tuple[str, ...]:
 
 
 def read_actuals(path: Path, columns: Sequence[str] | None = None) -> ActualTraffic:
-    """Reads `ts, <labels of a series>, requests [, input_tokens, output_tokens, cached_tokens]`; tokens are totals of
-    the hour, ts is the start of an hour with an offset (or Z).
+    """Reads `ts, <labels of a series>, requests [, tenant, input_tokens, output_tokens, cached_tokens]`; tokens are
+    totals of the hour, ts is the start of an hour with an offset (or Z). Tenants of a series add up.
 
     Hours that are not in the file count as not observed. Raises InputError naming line and column.
     """
     there = header(path) if columns is None else columns
     tokens = [name for name in TOKENS if name in there]
-    raw, digest = read_table(path, ["ts", *LABELS, "requests", *tokens])
+    whose = [TENANT] if TENANT in there else []
+    raw, digest = read_table(path, ["ts", *LABELS, *whose, "requests", *tokens])
     ts = pd.to_datetime(raw["ts"], errors="coerce", utc=True, format="ISO8601")
     zoned = raw["ts"].str.contains(r"(?:Z|[+-]\d{2}:?\d{2})$", regex=True)
     off = ts.isna() | (ts != ts.dt.floor("h")) | ~zoned
@@ -65,27 +71,36 @@ def read_actuals(path: Path, columns: Sequence[str] | None = None) -> ActualTraf
             repr(raw["ts"][line]),
             f"Correct the value ({int(off.sum())} such rows).",
         )
-    for name in LABELS:
+    for name in (*LABELS, *whose):
         empty = raw[name].str.strip() == ""
         if empty.any():
             raise InputError(f"{path}, line {first_line(empty)}, column {name!r}", "a name", "nothing", "Fill it in.")
-    table = raw[list(LABELS)].assign(ts=ts, requests=numbers(path, raw["requests"], "requests"))
+    table = raw[[*LABELS, *whose]].assign(ts=ts, requests=numbers(path, raw["requests"], "requests"))
     for name in tokens:
         table[name] = numbers(path, raw[name], f"{name.replace('_', ' ')} of the hour")
-    twice = table.duplicated([*LABELS, "ts"])
+    twice = table.duplicated([*LABELS, *whose, "ts"])
     if twice.any():
         line = first_line(twice)
-        raise InputError(
-            f"{path}, line {line}", "one row a series and hour", f"a second row for {raw['ts'][line]}", "Keep one."
-        )
-    series = []
+        each = "one row a series, tenant and hour" if whose else "one row a series and hour"
+        raise InputError(f"{path}, line {line}", each, f"a second row for {raw['ts'][line]}", "Keep one.")
+    series, tenants = [], {}
     for labels, one in table.groupby(list(LABELS)):
+        key = SeriesKey(*map(str, labels))
         hours = one["ts"].dt.tz_convert(None).to_numpy().astype("datetime64[h]")
         first = hours.min()
-        requests = np.full(int((hours.max() - first) / HOUR) + 1, np.nan)
-        requests[((hours - first) / HOUR).astype(int)] = one["requests"].to_numpy()
-        series.append(Actual(SeriesKey(*map(str, labels)), first, requests))
-    return ActualTraffic(tuple(series), _mix(table, tokens), digest)
+        at = ((hours - first) / HOUR).astype(int)
+        requests = np.full(at.max() + 1, np.nan)
+        requests[at] = 0.0
+        if whose:
+            # In an hour that was observed, a tenant without a row sent nothing.
+            for name in sorted(set(one[TENANT])):
+                mine = (one[TENANT] == name).to_numpy()
+                alone = requests.copy()
+                alone[at[mine]] = one["requests"].to_numpy()[mine]
+                tenants[key, str(name)] = Actual(key, first, alone)
+        np.add.at(requests, at, one["requests"].to_numpy())
+        series.append(Actual(key, first, requests))
+    return ActualTraffic(tuple(series), _mix(table, tokens), digest, tenants)
 
 
 def _mix(table: pd.DataFrame, tokens: Sequence[str]) -> dict[tuple[str, str], MeasuredMix]:

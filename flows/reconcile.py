@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from reconcile.attribution import CAUSES, Waterfall, cost_ratio, waterfall
 from reconcile.capacity import CapacityScore, capacity_score, short_hours, supply
 from reconcile.corrections import in_force_until, propose
 from reconcile.fleet import Reconciliation, reconcile_fleet
+from reconcile.tenants import TenantMiss, tenant_misses
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Reconciled:
     costs: tuple[MonthCost, ...]
     waterfalls: tuple[Waterfall, ...]
     goodput: tuple[tuple[MeasuredGoodput, float], ...]
+    tenants: tuple[TenantMiss, ...]
     proposals: Mapping[str, Correction]
     stale: tuple[str, ...]
     notes: tuple[str, ...]
@@ -68,10 +70,11 @@ Source = Iterator[tuple[SeriesKey, tuple[Vintage, ...], Actual | None]]
 
 @dataclass(slots=True)
 class Heard:
-    """What is kept of a ledger read once: actuals by series, and actual and planned requests by (run, month) over the
-    hours that were observed."""
+    """What is kept of a ledger read once: actuals by series, the vintages of series whose tenants are known, and actual
+    and planned requests by (run, month) over the hours that were observed."""
 
     actuals: dict[SeriesKey, Actual]
+    said: dict[SeriesKey, tuple[Vintage, ...]]
     volumes: dict[tuple[str, str], FloatArray]
 
     def volume_ratio(self, run_id: str, month: str) -> float | None:
@@ -84,9 +87,14 @@ class Heard:
         return {run for run, known in self.volumes if known == month}
 
 
-def listening(source: Source, new: Mapping[SeriesKey, Actual], heard: Heard) -> Source:
-    """What the ledger knows with what was just heard on top, noted in `heard` as it passes."""
+def listening(
+    source: Source, new: Mapping[SeriesKey, Actual], heard: Heard, shared: Collection[SeriesKey] = ()
+) -> Source:
+    """What the ledger knows with what was just heard on top, noted in `heard` as it passes; vintages of `shared`
+    series are kept."""
     for key, vintages, old in source:
+        if key in shared:
+            heard.said[key] = vintages
         actual = overlaid_series(old, new.get(key))
         if actual is not None:
             heard.actuals[key] = actual
@@ -133,8 +141,9 @@ def reconcile(
     new = {one.key: one for one in evidence.traffic.series}
     known = read.series_of(ledger, scenario)
     accepted = in_force(ledger, scenario).corrections
-    heard = Heard({}, {})
-    source = listening(read.said_and_done(ledger, scenario), new, heard)
+    heard = Heard({}, {}, {})
+    shared = {key for key, _ in evidence.traffic.tenants}
+    source = listening(read.said_and_done(ledger, scenario), new, heard, shared)
     last = load_plan(ledger, read.runs(ledger, scenario, "plan")[-1].id)
     classes = last.scenario.traffic.classes
     tenants = {name: one.tenant for name, one in classes.items() if one.tenant is not None}
@@ -172,6 +181,7 @@ def reconcile(
             capacity.append(one)
             if one.short_hours:
                 falls.append(_short_waterfall(llm, month, hours, there, burst, ratios))
+    shares = {**{name: {one: 1.0} for name, one in tenants.items()}, **last.scenario.costs.tenants}
     proposals = propose(scenario, found, [*mixes, *goodputs], capacity)
     stamp = datetime.now(UTC)
     outcome = Reconciled(
@@ -182,6 +192,7 @@ def reconcile(
         tuple(costs),
         tuple(falls),
         tuple(pairs),
+        tenant_misses(heard.said, evidence.traffic.tenants, shares),
         {sha256(one.content())[:ID_DIGITS]: one for one in proposals},
         stale(last, today or stamp.date()),
         tuple(notes),
@@ -284,6 +295,7 @@ def document(outcome: Reconciled) -> dict[str, Any]:
         "capacity": [asdict(one) for one in outcome.capacity],
         "costs": [asdict(one) for one in outcome.costs],
         "waterfalls": [asdict(one) for one in outcome.waterfalls],
+        "tenants": [asdict(one) | {"miss": one.miss} for one in outcome.tenants],
         "goodput": [asdict(one) | {"predicted_rps": predicted} for one, predicted in outcome.goodput],
         "corrections": {key: asdict(one) for key, one in outcome.proposals.items()},
         "stale": list(outcome.stale),

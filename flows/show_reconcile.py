@@ -54,6 +54,7 @@ DRIFT = ("series", "severity", "over-forecast", "days", "tracking signal", "by c
 SUMS = ("of", "by", "n", "WAPE", "bias")
 MONTHS = ("series", "month", "observed", "total error", "total interval", "peak-hour error", "peak interval")
 COSTS = ("month", "planned USD", "billed USD", "over plan")
+TENANTS = ("tenant", "LLM", "class", "hours", "planned requests", "sent", "beyond the plan", "of it")
 HEAD = ("WAPE", "bias", "MASE", "FVA", "pinball", "interval holds")
 
 
@@ -106,6 +107,19 @@ def month_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
     )  # fmt: skip
 
 
+def tenant_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
+    """What tenants sent against their share of the forecast, the largest miss first."""
+    return tuple(
+        (
+            one.tenant, one.llm, one.request_class, str(one.hours),
+            "no share declared" if math.isnan(one.planned) else f"{one.planned:,.0f}", f"{one.actual:,.0f}",
+            "" if math.isnan(one.planned) else f"{one.miss:+,.0f}",
+            _percent(one.miss / one.planned, True) if one.planned > 0 else "",
+        )
+        for one in found.tenants
+    )  # fmt: skip
+
+
 def _held(inside: Mapping[float, bool]) -> str:
     """What the widest interval held."""
     if not inside:
@@ -140,6 +154,8 @@ def show_reconciliation(console: Console, found: Reconciled) -> None:
     console.print(_table("Months, as the last vintage saw them", MONTHS, month_rows(found)), "")
     console.print(_table("By time ahead", ("ahead", *HEAD), [(name, *_cells(s)) for name, s in errors.horizons]), "")
     console.print(_table("Drift", DRIFT, drift_rows(found)), "")
+    if found.tenants:
+        console.print(_table("Tenants, against their share of what was last said", TENANTS, tenant_rows(found)), "")
     if found.capacity:
         console.print(_table("Capacity", CAPACITY, capacity_rows(found)), "")
     for fall in found.waterfalls:
@@ -195,6 +211,7 @@ def write_reconciliation(found: Reconciled, out: Path) -> Path:
         Section("Capacity", CAPACITY, capacity_rows(found)),
         Section("Cost", COSTS, cost_rows(found)),
         Section("Goodput", ("configuration", "class", "predicted req/s", "measured req/s", "error"), goodput),
+        Section("Tenants, against their share of what was last said", TENANTS, tenant_rows(found)),
         Section("Hourly forecast error, series by series", ("of", "series", *HEAD), group_rows(found)),
         Section("Error of sums", SUMS, sum_rows(found)),
         Section("Months, as the last vintage saw them", MONTHS, month_rows(found)),

@@ -20,6 +20,7 @@ import numpy as np
 from data.records import FloatArray
 
 COEFFICIENTS = ("device", "host_s", "per_sequence_s", "prefill")
+PER_SEQUENCE = 2
 PRIOR_SD = np.array([0.15, 0.5e-3, 20e-6, 0.3])
 """Assumptions (2026-11): kernels within 15 %, hosts 0.5 ms an iteration and 20 us a sequence, prefill 30 %."""
 NOISE = 0.05
@@ -27,6 +28,8 @@ NOISE = 0.05
 IDENTIFIED = 0.8
 """A posterior narrower than this share of its prior counts as identified."""
 POOR_ERROR = 0.15
+LEAST_SHARE = -0.5
+"""What makes kernels more than twice as fast as their tables is a wrong configuration, not a correction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,11 @@ def calibrate(seen: Observations, prior_sd: FloatArray = PRIOR_SD, noise: float 
     # In units of the prior the ridge is the identity, and of the noise the errors have unit variance.
     x = _design(seen.decode_s, seen.interference_s, seen.batch) * prior_sd / (t * noise)[:, None]
     y = (t - base) / (t * noise)
-    covariance = np.linalg.inv(x.T @ x + np.eye(len(prior_sd)))
-    scaled = covariance @ x.T @ y
+    covariance, scaled = _ridge(x, y)
+    if scaled[PER_SEQUENCE] < 0:
+        # No sequence gives time back: what applies a correction takes none, so none is fitted.
+        x[:, PER_SEQUENCE] = 0.0
+        covariance, scaled = _ridge(x, y)
     leverage = np.einsum("ij,jk,ik->i", x, covariance, x)
     held_out = np.abs((y - x @ scaled) / (1.0 - leverage)) * noise
     width = np.sqrt(np.diag(covariance))
@@ -92,11 +98,20 @@ def calibrate(seen: Observations, prior_sd: FloatArray = PRIOR_SD, noise: float 
         error_before=float(np.mean(np.abs(base / t - 1.0))),
         error_held_out=error,
         identified=identified,
-        verdict=_verdict(t.size, error, identified),
+        verdict=verdict(t.size, error, identified, scaled * prior_sd),
     )
 
 
-def _verdict(points: int, error: float, identified: Sequence[str]) -> str:
+def _ridge(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Posterior covariance and mean of y = x b + e, with unit normal priors and errors."""
+    covariance: FloatArray = np.asarray(np.linalg.inv(x.T @ x + np.eye(x.shape[1])), dtype=np.float64)
+    return covariance, covariance @ x.T @ y
+
+
+def verdict(points: int, error: float, identified: Sequence[str], values: FloatArray) -> str:
+    """How far to trust a fit, in words; `poor` where nothing should be corrected by it."""
+    if min(values[0], values[3]) < LEAST_SHARE:
+        return "poor: it takes kernels twice as fast as their tables; check LLM, GPU, precision and parallelism"
     missing = [name for name in COEFFICIENTS if name not in identified]
     if points < 2:
         return "one point: no held-out error; measure at other batch sizes and prompt lengths"

@@ -198,6 +198,17 @@ def _current_names(series: list[Series], rejects: _Rejects) -> list[Series]:
     return [one for one, out in zip(series, older, strict=True) if not out]
 
 
+def replica_series(staged: Staged, scratch: Path) -> list[Series]:
+    """The series of one export that are understood, each under its current name, for readers that need more than
+    counts by interval. Raises InputError where the file is no JSON."""
+    rejects = _Rejects(scratch / f"{staged.sha256}.rejects")
+    try:
+        series, _, _ = _read(staged, LogMapping(), rejects)
+        return _current_names(series, rejects)
+    finally:
+        rejects.close()
+
+
 def read_prometheus(staged: Staged, mapping: LogMapping | None, scratch: Path) -> Outcome:
     """One export into counts by interval. A row, for the books, is a sample.
 

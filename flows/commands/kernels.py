@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +11,14 @@ import typer
 
 from flows.commands.options import EXIT_INFEASIBLE, CalibrationOption, JsonOption, terminal
 
+CALIBRATE_EXAMPLE = """Columns of a load-test file: concurrency, input_tokens, output_tokens, tpot_ms. Example:
+`fleetcast calibrate --llm Llama-3.1-8B --gpu L40S --metrics metrics.json --out calibration.yaml`"""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command(epilog="Example: `fleetcast sweep --llm Llama-3.1-70B --gpu H100-SXM --gpu H200-SXM`")(sweep)
-    app.command(epilog="Columns of the file: concurrency, input_tokens, output_tokens, tpot_ms.")(calibrate)
+    app.command(epilog=CALIBRATE_EXAMPLE)(calibrate)
 
 
 def sweep(
@@ -64,18 +68,35 @@ def sweep(
 def calibrate(
     llm: Annotated[str, typer.Option(help="Catalog name, Hugging Face id or config.json.")],
     gpu: Annotated[str, typer.Option(help="Catalog name.")],
-    runs: Annotated[Path, typer.Option(help="CSV file of closed-loop load tests of one replica.")],
+    runs: Annotated[Path | None, typer.Option(help="CSV file of closed-loop load tests of one replica.")] = None,
+    metrics: Annotated[
+        list[Path] | None, typer.Option(help="Prometheus range queries of the engine's metrics; repeatable.")
+    ] = None,
     precision: Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")] = "bf16",
     tp: Annotated[int, typer.Option(help="Tensor parallelism of the replica.")] = 1,
     engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
     kv: Annotated[str, typer.Option(help="KV cache: bf16 or fp8.")] = "bf16",
+    window_s: Annotated[float, typer.Option("--window", min=1.0, help="Width of the windows, seconds.")] = 300.0,
+    served: Annotated[str | None, typer.Option(help="model_name in the metrics, where several are served.")] = None,
+    kv_tokens: Annotated[
+        float | None,
+        typer.Option(min=1.0, help="KV cache of one replica, as its log says.", show_default="none"),
+    ] = None,
+    input_tokens: Annotated[
+        float | None, typer.Option("--input", min=1.0, help="Mean prompt, where the metrics lack it.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; others' corrections in it are kept.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit the step time to your own load tests, and say how far to trust it. Exit code 3: the tests contradict."""
+    """Fit the step time to your load tests or production metrics, and say how far to trust it. Exit code 3: they
+    contradict each other."""
     from flows import calibrate as fitting
 
-    fitted = fitting.fit(fitting.Asked(llm, gpu, precision, tp, engine, kv, runs))
+    asked = fitting.Asked(
+        llm, gpu, precision, tp, engine, kv, runs, tuple(metrics or ()), window_s, served,
+        math.nan if kv_tokens is None else kv_tokens, math.nan if input_tokens is None else input_tokens,
+    )  # fmt: skip
+    fitted = fitting.fit(asked)
     written = out if out is not None and fitted.usable else None
     if written is not None:
         fitting.write(fitted, written)

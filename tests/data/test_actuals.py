@@ -57,6 +57,21 @@ def test_bad_rows_are_named(tmp_path: Path, row: str, message: str) -> None:
         read_actuals(write(tmp_path, GOOD + row + "\n"))
 
 
+def test_tenants_of_a_series_add_up(tmp_path: Path) -> None:
+    head = "ts,llm,request_class,region,tenant,requests\n"
+    rows = ["T00:00Z,a,chat,us,acme,10", "T00:00Z,a,chat,us,zeta,5", "T02:00Z,a,chat,us,acme,7"]
+    found = read_actuals(write(tmp_path, head + "".join(f"2026-11-01{row}\n" for row in rows)))
+    (one,) = found.series
+    assert np.array_equal(one.requests, [15, np.nan, 7], equal_nan=True)
+    sent = {tenant: actual.requests for (_, tenant), actual in found.tenants.items()}
+    assert np.array_equal(sent["acme"], [10, np.nan, 7], equal_nan=True)
+    assert np.array_equal(sent["zeta"], [5, np.nan, 0], equal_nan=True)
+    with pytest.raises(InputError, match="one row a series, tenant and hour"):
+        read_actuals(write(tmp_path, head + 2 * f"2026-11-01{rows[0]}\n"))
+    with pytest.raises(InputError, match="column 'tenant'"):
+        read_actuals(write(tmp_path, head + "2026-11-01T00:00Z,a,chat,us,,1\n"))
+
+
 def test_series_overlay_whichever_starts_first() -> None:
     key, start = SeriesKey("a", "chat", "us"), np.datetime64("2026-11-01T00", "h")
     early = Actual(key, start, np.array([1.0, 2.0, 3.0]))

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from configs.errors import InputError
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
 from data.records import Configuration
 from flows.calibrate import Asked, Fitted, as_json, fit, read_tests, write
+from flows.cli import app
 from models.corrections import nearest
 from models.observe import LoadTest, observe
+from tests.conftest import REPOSITORY
+from tests.data.engine_metrics import Load, export, steady
 
 ONE = Configuration("Llama-3.1-8B", "L40S", "bf16", "bf16", 1, "vllm")
 LOADS = [(1.0, 200.0), (4.0, 1000.0), (16.0, 2000.0), (32.0, 500.0), (48.0, 200.0), (8.0, 3000.0)]
@@ -117,3 +123,62 @@ def test_the_nearest_parallelism_lends_its_correction(tmp_path: Path) -> None:
     chosen = [nearest(known, replace(ONE, tensor_parallel=tp)) for tp in (1, 2, 4, 8)]
     assert [c.tensor_parallel for c in chosen if c is not None] == [1, 1, 4, 4]
     assert nearest(known, replace(ONE, precision="fp8")) is None
+
+
+def day(path: Path, noise: float = 0.0) -> Path:
+    """Metrics of an engine as TRUTH says, over windows of LOADS, each twice."""
+    steps = [LoadTest(n, inputs, 200.0, 1.0) for n, inputs in LOADS if n > 1.0] * 2
+    base = observe(ONE, steps, load_llms(), load_gpus(), find_engine("vllm"), load_coefficients())
+    device, host, each, prefill = TRUTH
+    tpot = (1 + device) * base.decode_s + host + each * base.batch + (1 + prefill) * base.interference_s
+    tpot = tpot * np.exp(noise * np.random.default_rng(5).standard_normal(len(tpot)))
+    loads = [Load(t.concurrency, t.input_tokens, t.output_tokens, float(s)) for t, s in zip(steps, tpot, strict=True)]
+    return export(path, steady(loads))
+
+
+def test_production_metrics_move_the_kernels_alike(tmp_path: Path) -> None:
+    asked = Asked("Llama-3.1-8B", "L40S", "bf16", 1, "vllm", "bf16", metrics=(day(tmp_path / "metrics.json"),))
+    found = fit(asked)
+    assert found.usable
+    assert found.correction.error_held_out is not None
+    assert found.correction.error_held_out < 0.05 < found.correction.error_before
+    assert "production metrics: 10 windows of 300 s in metrics.json, 2026-01-05" in found.correction.source.citation
+    told = json.loads(as_json(found))
+    assert (told["windows"]["kept"], told["windows"]["rejected"]) == (10, {})
+    write(found, tmp_path / "calibration.yaml")
+    by_tests = predicted(True, tmp_path / "calibration.yaml")
+    write(ask(measured(tmp_path / "runs.csv")), tmp_path / "calibration.yaml")
+    assert by_tests == pytest.approx(predicted(True, tmp_path / "calibration.yaml"), rel=0.05)
+
+
+def test_metrics_that_do_not_belong_together_are_poor(tmp_path: Path) -> None:
+    asked = Asked("Llama-3.1-8B", "L40S", "bf16", 1, "vllm", "bf16", metrics=(day(tmp_path / "m.json", noise=0.8),))
+    found = fit(asked)
+    assert not found.usable
+    assert json.loads(as_json(found))["usable"] is False
+
+
+def test_what_was_measured_must_be_named_once_and_fit_the_engine(tmp_path: Path) -> None:
+    asked = Asked("Llama-3.1-8B", "L40S", "bf16", 1, "vllm", "bf16", None, (day(tmp_path / "m.json"),))
+    with pytest.raises(InputError, match="neither"):
+        fit(replace(asked, metrics=()))
+    with pytest.raises(InputError, match="both"):
+        fit(replace(asked, runs=tmp_path / "runs.csv"))
+    with pytest.raises(InputError, match="vllm, whose metrics these are"):
+        fit(replace(asked, engine="sglang"))
+    with pytest.raises(InputError, match="no whole window"):
+        fit(replace(asked, window_s=30_000.0))
+    with pytest.raises(InputError, match="windows: mixes loads"):
+        fit(replace(asked, window_s=1000.0))
+
+
+def test_the_commands_of_the_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (REPOSITORY / "docs" / "howto" / "calibrate.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^    fleetcast (calibrate .*)$", text, re.M)
+    assert {word for line in lines for word in ("--runs", "--metrics") if word in line} == {"--runs", "--metrics"}
+    measured(tmp_path / "runs.csv")
+    day(tmp_path / "metrics.json")
+    monkeypatch.chdir(tmp_path)
+    for line in lines:
+        done = CliRunner().invoke(app, shlex.split(line))
+        assert "Verdict" in done.output, f"{line}: {done.output}{done.exception!r}"

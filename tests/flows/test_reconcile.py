@@ -108,6 +108,29 @@ def test_errors_are_found_attributed_and_recorded(ledger: Ledger, tmp_path: Path
     assert "stale" in text
 
 
+def test_a_file_that_names_tenants_says_whose_miss_it_was(ledger: Ledger, tmp_path: Path) -> None:
+    one = said()
+    rows = ["ts,llm,request_class,region,tenant,requests"]
+    for hour in range(24):
+        stamp, labels = one.first_hour + np.timedelta64(hour, "h"), f"{one.key.llm},{one.key.request_class}"
+        middle = one.hourly[hour, one.levels.index(0.5)]
+        rows += [
+            f"{stamp}:00Z,{labels},{one.key.region},{tenant},{share * middle:.6f}"
+            for tenant, share in (("acme", 0.9), ("zeta", 0.3))
+        ]
+    file = tmp_path / "tenants.csv"
+    file.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    found = reconcile_files(ledger, None, file)
+    assert {one.tenant for one in found.tenants} == {"acme", "zeta"}
+    (group,) = [one for one in found.errors.groups if one.dimension == "all"]
+    assert group.members.bias == pytest.approx(1 / 1.2 - 1, abs=1e-3)
+    console = Console(width=160, record=True, file=(tmp_path / "out").open("w"))
+    show_reconciliation(console, found)
+    assert "no share declared" in console.export_text()
+    page = (write_reconciliation(found, tmp_path / "runs") / "reconciliation.html").read_text(encoding="utf-8")
+    assert "acme" in page
+
+
 def test_a_second_reconciliation_of_the_same_file_proposes_nothing_twice(ledger: Ledger, tmp_path: Path) -> None:
     file = actuals(tmp_path, 10)
     first = reconcile_files(ledger, "small", file)

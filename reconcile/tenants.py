@@ -1,0 +1,73 @@
+"""Whose miss it was: the error of series that several tenants share, divided among them.
+
+A tenant is planned as its share of what was said of the class. What each sent beyond that adds up, over the tenants of
+a series, to the miss of the series exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.ledger.records import HOUR, Actual, Vintage
+from data.records import FloatArray, SeriesKey
+
+
+@dataclass(frozen=True, slots=True)
+class TenantMiss:
+    """One tenant of one LLM and class, over the hours that were both said and observed: requests planned (its share of
+    the medians) and sent. planned is NaN where the class declares no shares."""
+
+    tenant: str
+    llm: str
+    request_class: str
+    hours: int
+    planned: float
+    actual: float
+
+    @property
+    def miss(self) -> float:
+        """Requests beyond the plan."""
+        return self.actual - self.planned
+
+
+def last_said(vintages: Sequence[Vintage], first_hour: np.datetime64, hours: int) -> FloatArray:
+    """The median of the latest vintage issued before each hour, shape [hours]; NaN where none speaks of it."""
+    said = np.full(hours, np.nan)
+    for one in sorted(vintages, key=lambda v: v.first_hour):
+        shift = int((one.first_hour - first_hour) / HOUR)
+        low, high = max(shift, 0), min(shift + len(one.hourly), hours)
+        if high > low:
+            said[low:high] = one.hourly[low - shift : high - shift, one.levels.index(0.5)]
+    return said
+
+
+def tenant_misses(
+    said: Mapping[SeriesKey, Sequence[Vintage]],
+    sent: Mapping[tuple[SeriesKey, str], Actual],
+    shares: Mapping[str, Mapping[str, float]],
+) -> tuple[TenantMiss, ...]:
+    """Misses by tenant, LLM and class, summed over regions, the largest first.
+
+    said: vintages by series; sent: requests by series and tenant; shares: request class -> tenant -> share.
+    """
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for key in sorted({key for key, _ in sent}, key=str):
+        mine = {tenant: one for (other, tenant), one in sent.items() if other == key}
+        any_one = next(iter(mine.values()))
+        stated = last_said(said.get(key, ()), any_one.first_hour, len(any_one.requests))
+        both = ~(np.isnan(stated) | np.isnan(any_one.requests))
+        if not both.any():
+            continue
+        declared = shares.get(key.request_class, {})
+        for tenant in sorted({*mine, *declared}):
+            requests = float(mine[tenant].requests[both].sum()) if tenant in mine else 0.0
+            planned = declared.get(tenant, 0.0) * float(stated[both].sum()) if declared else float("nan")
+            total = found.setdefault((tenant, key.llm, key.request_class), [0.0, 0.0, 0.0])
+            total[0] = max(total[0], float(both.sum()))
+            total[1] += planned
+            total[2] += requests
+    rows = [TenantMiss(*key, int(hours), planned, actual) for key, (hours, planned, actual) in found.items()]
+    return tuple(sorted(rows, key=lambda one: (-abs(np.nan_to_num(one.miss)), one.tenant, one.llm, one.request_class)))

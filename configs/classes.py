@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from configs.base import Name, Section
 from configs.matching import Match, common
-from configs.slo import Slo
+from configs.slo import Slo, SuccessCriterion
 from configs.validation import validated
 from configs.yaml_files import load_yaml
 
@@ -25,8 +25,10 @@ class ClassRule(Section):
     name: Name
     match: Match = Match()
     slo: Slo | None = Field(default=None, description="TTFT, TPOT and end-to-end limits at a percentile")
-    success: Literal["answered", "first_token", "within_slo"] = Field(
-        default="answered", description="ended without error; gave a token; or kept the SLO's limits, where known"
+    success: SuccessCriterion | None = Field(
+        default=None,
+        description="when a request succeeds: it ended without error; gave a token; or kept the SLO's limits. Default: "
+        "answered in a description, within_slo in the costs of a plan",
     )
     priority: Annotated[int, Field(ge=0, le=1000)] = Field(default=0, description="higher is served first")
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from configs.base import Positive, Section
 
 Percentile = Annotated[float, Field(gt=0.0, lt=100.0)]
+SuccessCriterion = Literal["answered", "first_token", "within_slo"]
+"""A request succeeds when it ended without error; gave a token; or kept every limit of its SLO."""
 
 
 class Slo(Section):

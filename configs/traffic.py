@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from configs.base import Name, NonNegative, Positive, Section, Share
 from configs.classes import ClassRules
 from configs.matching import Match, narrowed
-from configs.slo import Slo
+from configs.slo import Slo, SuccessCriterion
 
 
 class LengthFile(Section):
@@ -160,6 +160,10 @@ class RequestClass(Section):
         default=1.0, description="what a request not served costs; prices a shortfall, never hides it"
     )
     tenant: Name | None = Field(default=None, description="whose traffic it is; errors are added up by tenant too")
+    success: SuccessCriterion = Field(
+        default="within_slo",
+        description="which requests the cost of a successful task counts; `costs.success` comes first",
+    )
 
 
 class Traffic(Section):
@@ -193,7 +197,8 @@ class Traffic(Section):
             given = classes.get(rule.name, {})
             if rule.name not in planned or not isinstance(given, Mapping):
                 continue
-            own = {"slo": rule.slo.model_dump()} if rule.slo is not None else {}
+            own: dict[str, Any] = {"slo": rule.slo.model_dump()} if rule.slo is not None else {}
+            own |= {"success": rule.success} if rule.success is not None else {}
             merged[rule.name] = {"shed_usd_per_request": 10.0 ** ranks.index(rule.priority), **own, **given}
         return {**raw, "class_rules": rules, "classes": merged}
 
@@ -212,6 +217,11 @@ class Traffic(Section):
             stated = self.classes.get(rule.name)
             if stated is not None and rule.slo is not None and stated.slo != rule.slo:
                 raise ValueError(f"class {rule.name!r} has one SLO in `classes` and another in its rule; keep one")
+            if stated is not None and rule.success is not None and stated.success != rule.success:
+                raise ValueError(
+                    f"class {rule.name!r} succeeds when {stated.success} in `classes` and when {rule.success} in its "
+                    "rule; keep one"
+                )
         self._by_rules()
         self._shed_by_priority()
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from configs.costs import CostPolicy
+from configs.slo import SuccessCriterion
 from cost.attribution import attribute
 from cost.compute import compute_lines
 from cost.services import service_lines
@@ -24,11 +25,12 @@ def cost_report(
     weight_bytes: Mapping[Configuration, float],
     tdp_w: Mapping[str, float],
     slos: Mapping[str, SloTarget],
+    success: Mapping[str, SuccessCriterion],
 ) -> CostReport:
     """Lines, attribution and unit costs of a plan.
 
     work: expected requests by series and month; uses: what a request takes of each configuration; weight_bytes: of a
-    whole replica; tdp_w by GPU; slos by class.
+    whole replica; tdp_w by GPU; slos and success by class.
     """
     figures = assumed(policy)
     lines = (
@@ -42,5 +44,5 @@ def cost_report(
         prefill = prefill_share(*key, plan.pools, uses)
         # Half and half where no pool runs it: nothing is known of its compute then.
         mixes[key] = TokenMix(0.5 if prefill is None else prefill, one.cached_share)
-    done = criteria(policy, slos, figures["failed_share"][0])
+    done = criteria(policy, slos, success, figures["failed_share"][0])
     return CostReport(lines, shares, unit_costs(lines, shares, work, plan.pools, uses, done), figures, mixes)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from configs.costs import CostPolicy
+from configs.slo import SuccessCriterion
 from data.cost_records import AttributedCost, CostLine, ResourceUse, UnitCost, Work
 from data.plan_records import Pool
 from data.records import SloTarget
@@ -20,13 +21,19 @@ class Criterion:
     rate: float
 
 
-def criteria(policy: CostPolicy, slos: Mapping[str, SloTarget], failed_share: float) -> dict[str, Criterion]:
-    """By class: the policy's, or that the request does not fail and holds its SLO, which as many of them do as the
-    loosest of its percentiles says."""
+def criteria(
+    policy: CostPolicy, slos: Mapping[str, SloTarget], success: Mapping[str, SuccessCriterion], failed_share: float
+) -> dict[str, Criterion]:
+    """By class: the policy's own, else the class's: that the request does not fail; or that it does not fail and keeps
+    its SLO, which as many requests do as the loosest of its percentiles says."""
     found = {}
     for name, slo in slos.items():
         if name in policy.success:
             found[name] = Criterion(policy.success[name].criterion, policy.success[name].rate)
+            continue
+        if success[name] != "within_slo":
+            done = "answered" if success[name] == "answered" else "a first token"
+            found[name] = Criterion(f"{done}, however late; all but failures", 1.0 - failed_share)
             continue
         limits = f"TTFT {slo.ttft_s:g} s, TPOT {slo.tpot_s * 1e3:g} ms" + (
             f", {slo.e2e_s:g} s in all" if slo.e2e_s else ""

@@ -71,4 +71,5 @@ def full_cost(
         {row.configuration: row.weight_bytes_per_gpu * row.configuration.gpus for row in capacity.rows},
         {offer.gpu: find_gpu(offer.gpu).tdp_w for offer in problem.offers},
         {name: slo_target(one.slo) for name, one in scenario.traffic.classes.items()},
+        {name: one.success for name, one in scenario.traffic.classes.items()},
     )

@@ -156,6 +156,13 @@ def _remarks(one: ClassProfile) -> list[str]:
         o = one.outcomes
         success = "" if o.success is None else f", success ({o.criterion}) {o.success:.1%}"
         said.append(f"cancelled {o.cancelled:.1%}, failed {o.failed:.1%}, retried {o.retried:.1%}{success}")
+    if one.slo:
+        held = [
+            f"{x.label} p{x.percentile:g} {x.seconds:.3g} of {x.limit_s:g} s, {'kept' if x.holds else 'broken'} "
+            f"({x.kept:.1%} within)"
+            for x in one.slo
+        ]
+        said.append(f"SLO: {'; '.join(held)} (times of the {' and '.join(sorted({x.basis for x in one.slo}))})")
     if one.drift is not None:
         periods = one.drift.periods
         worst = max(periods, key=lambda p: max(p.psi_input, p.psi_output))

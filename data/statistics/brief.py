@@ -15,9 +15,10 @@ from data.lengths import of_rows
 from data.readers.session import one_row
 from data.records import FloatArray, IntArray, LengthSample
 from data.statistics.arrivals import arrivals
-from data.statistics.counts import Counts, logged_counts, stray_notes
+from data.statistics.counts import Counts, logged_counts, with_metrics
 from data.statistics.describe import ClassProfile, DatasetProfile
 from data.statistics.drift import mix_drift
+from data.statistics.histogram_lengths import engine_lengths
 from data.statistics.lengths import Histogram, Lengths, bucket_sql, bucket_tokens, spread
 from data.statistics.quality import data_report, quality
 from data.statistics.tail import length_tail
@@ -74,40 +75,46 @@ def sketched_lengths(bucket: IntArray, requests: FloatArray, source: str) -> Len
 
 
 def describe_briefly(folder: Path, rules: ClassRules, seed: int = 0) -> DatasetProfile:
-    """Arrivals by minute and hour, sketched lengths, tails and quality of the requests of a dataset. Without what needs
-    a sort or more scans: seconds, exact percentiles, outcomes, load, drift and doubles."""
+    """Arrivals by minute and hour, sketched lengths, tails and quality of a dataset, from logs and engine metrics.
+    Without what needs a sort or more scans of the requests: seconds, exact percentiles, outcomes, load, drift and
+    doubles."""
     with opened(folder) as (dataset, connection):
         found = sketch(connection, rules)
         names = class_names(rules)
         first, last = one_row(connection, "SELECT epoch_us(min(ts)), epoch_us(max(ts)) FROM requests")
-    classes = []
-    counted: dict[int, Counts] = {}
-    strays = 0.0
-    if first is not None:
-        span = (int(str(first)) / 1e6, int(str(last)) / 1e6)
-        counted, strays = logged_counts(names, found.minute_class, found.minute, found.minute_requests, 60, span)
-    for number, counts in counted.items():
-        mine = found.bucket_class == number
-        lengths = sketched_lengths(found.bucket[mine], found.bucket_requests[mine], f"{folder.name}, sketched")
-        profile = arrivals(counts, None)
-        rule = next((one for one in rules.classes if one.name == counts.name), None)
-        classes.append(
-            ClassProfile(
-                name=counts.name,
-                priority=rule.priority if rule else 0,
-                requests=counts.total(),
-                arrivals=profile,
-                quality=quality(counts),
-                lengths=lengths,
-                tail=length_tail(lengths.sample, seed),
-                load=None,
-                outcomes=None,
-                drift=None,
+        logged: dict[int, Counts] = {}
+        strays = 0.0
+        if first is not None:
+            span = (int(str(first)) / 1e6, int(str(last)) / 1e6)
+            logged, strays = logged_counts(names, found.minute_class, found.minute, found.minute_requests, 60, span)
+        counted, notes = with_metrics(connection, rules, logged, strays)
+        source = dataset.sha256()[:12]
+        classes = []
+        for counts in counted:
+            number = names.index(counts.name)
+            mine = found.bucket_class == number
+            lengths = (
+                sketched_lengths(found.bucket[mine], found.bucket_requests[mine], f"{folder.name}, sketched")
+                if mine.any()
+                else engine_lengths(connection, f"{class_sql(rules, tokens=False)} = {number}", seed, source)
             )
-        )
+            rule = next((one for one in rules.classes if one.name == counts.name), None)
+            classes.append(
+                ClassProfile(
+                    name=counts.name,
+                    priority=rule.priority if rule else 0,
+                    requests=counts.total(),
+                    arrivals=arrivals(counts, None),
+                    quality=quality(counts),
+                    lengths=lengths,
+                    tail=None if lengths is None else length_tail(lengths.sample, seed),
+                    load=None,
+                    outcomes=None,
+                    drift=None,
+                )
+            )
     total = sum(one.requests for one in classes)
     unmatched = sum(one.requests for one in classes if one.name == rules.unmatched)
     report = data_report(dataset.sources, 0, 0)
-    report = replace(report, notes=(*report.notes, *stray_notes(strays)))
-    mix = mix_drift(tuple(counted.values()))
-    return DatasetProfile(report, tuple(classes), None, mix, unmatched / total if total else 0.0)
+    report = replace(report, notes=(*report.notes, *notes))
+    return DatasetProfile(report, tuple(classes), None, mix_drift(counted), unmatched / total if total else 0.0)

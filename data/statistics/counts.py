@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -164,10 +164,18 @@ def class_counts(
     A class that both logs and engine metrics count is taken from whichever observed more hours, with a note: adding
     them would count twice.
     """
-    (logged, few), (metered, more) = _from_requests(connection, rules), _from_metrics(connection, rules)
+    logged, few = _from_requests(connection, rules)
+    return with_metrics(connection, rules, logged, few)
+
+
+def with_metrics(
+    connection: duckdb.DuckDBPyConnection, rules: ClassRules, logged: Mapping[int, Counts], strays: float
+) -> tuple[tuple[Counts, ...], tuple[str, ...]]:
+    """What `class_counts` says, of counts of the logs by class number."""
+    metered, more = _from_metrics(connection, rules)
     both = sorted(set(logged) & set(metered))
-    merged = metered | logged
-    notes = stray_notes(few + more)
+    merged = {**metered, **logged}
+    notes = stray_notes(strays + more)
     for number in both:
         longer = metered[number].covered.sum() > logged[number].covered.sum()
         merged[number] = metered[number] if longer else logged[number]

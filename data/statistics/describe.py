@@ -12,6 +12,7 @@ from data.classes import class_names, class_sql
 from data.dataset import opened
 from data.readers.session import one_row
 from data.statistics.arrivals import Arrivals, arrivals
+from data.statistics.attained import Attained, attained
 from data.statistics.counts import Counts, class_counts
 from data.statistics.drift import Drift, Mix, drifts, mix_drift
 from data.statistics.histogram_lengths import engine_lengths
@@ -37,6 +38,7 @@ class ClassProfile:
     load: Load | None
     outcomes: Outcomes | None
     drift: Drift | None
+    slo: tuple[Attained, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def _profiles(
                 load=None if found is None else little(rule, profile, found.sample, logged, times.get(number)),
                 outcomes=engines.get(number) if logged is None else outcomes(connection, rules, rule, number, logged),
                 drift=moved.get(one.name),
+                slo=attained(connection, rules, rule, number),
             )
         )
     return tuple(classes)

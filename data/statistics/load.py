@@ -117,7 +117,7 @@ def outcomes(
     connection: duckdb.DuckDBPyConnection, rules: ClassRules, rule: ClassRule | None, number: int, found: Ended
 ) -> Outcomes:
     """Shares by ending, and success by the class's own criterion."""
-    criterion = rule.success if rule else "answered"
+    criterion = (rule.success if rule else None) or "answered"
     success = found.gave / found.n if criterion == "first_token" else found.ok / found.known if found.known else None
     if criterion == "within_slo" and rule is not None:
         success = _within_slo(connection, rules, rule, number)

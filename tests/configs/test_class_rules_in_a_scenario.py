@@ -23,7 +23,9 @@ RULES: dict[str, Any] = {
 }
 
 
-def scenario(folder: Path, classes: dict[str, Any] | None = None, **series: Any) -> Scenario:
+def scenario(
+    folder: Path, classes: dict[str, Any] | None = None, rules: dict[str, Any] | None = None, **series: Any
+) -> Scenario:
     """Two series on one dataset, by the rules in a file."""
     raw = yaml.safe_load(embedded_scenarios()["default"].read_text(encoding="utf-8"))
     one = {
@@ -34,7 +36,7 @@ def scenario(folder: Path, classes: dict[str, Any] | None = None, **series: Any)
     }
     both = [one | {"request_class": "chat"} | series, one | {"request_class": "batch"}]
     raw["traffic"] = {"class_rules": "rules.yaml", "series": both} | ({"classes": classes} if classes else {})
-    (folder / "rules.yaml").write_text(yaml.safe_dump(RULES), encoding="utf-8")
+    (folder / "rules.yaml").write_text(yaml.safe_dump(rules or RULES), encoding="utf-8")
     (folder / "scenario.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     return load_scenario(folder / "scenario.yaml").scenario
 
@@ -44,6 +46,17 @@ def test_rules_give_promises_and_ranks(tmp_path: Path) -> None:
     assert traffic.classes["chat"].slo.model_dump(exclude_none=True) == SLO
     assert {name: one.shed_usd_per_request for name, one in traffic.classes.items()} == {"chat": 10.0, "batch": 1.0}
     assert Traffic.model_validate(traffic.model_dump(mode="json")) == traffic
+
+
+def test_a_rules_criterion_of_success_reaches_the_costs(tmp_path: Path) -> None:
+    """What neither states is that the SLO holds; what both state must be the same."""
+    rules = {**RULES, "classes": [RULES["classes"][0] | {"success": "answered"}, RULES["classes"][1]]}
+    classes = scenario(tmp_path, rules=rules).traffic.classes
+    assert {name: one.success for name, one in classes.items()} == {"chat": "answered", "batch": "within_slo"}
+    stated = scenario(tmp_path, {"batch": {"success": "first_token"}}).traffic.classes
+    assert stated["batch"].success == "first_token"
+    with pytest.raises(InputError, match="succeeds when within_slo in `classes` and when answered in its"):
+        scenario(tmp_path, {"chat": {"success": "within_slo"}}, rules)
 
 
 def test_what_is_stated_stays(tmp_path: Path) -> None:

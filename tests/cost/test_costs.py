@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.costs import CostPolicy
+from configs.slo import SuccessCriterion
 from cost.attribution import attribute, bottleneck, shares
 from cost.report import cost_report
 from cost.services import cash_of
@@ -33,11 +34,14 @@ POLICY = CostPolicy.model_validate(
 )
 
 
-def report(one: Fleet, policy: CostPolicy = POLICY) -> CostReport:
-    slos = {key.request_class: SLO for key in one.problem.demand.series}
+def report(
+    one: Fleet, policy: CostPolicy = POLICY, slo: SloTarget = SLO, criterion: SuccessCriterion = "within_slo"
+) -> CostReport:
+    slos = dict.fromkeys((key.request_class for key in one.problem.demand.series), slo)
+    success = dict.fromkeys(slos, criterion)
     weights = {use.configuration: 16e9 for use in one.uses}
     return cost_report(
-        one.problem, one.plan, policy, one.work, one.uses, weights, {"H100-SXM": 700.0, "L40S": 350.0}, slos
+        one.problem, one.plan, policy, one.work, one.uses, weights, {"H100-SXM": 700.0, "L40S": 350.0}, slos, success
     )
 
 
@@ -110,6 +114,30 @@ def test_shares_follow_the_bottleneck_not_the_count() -> None:
         assert found["2026-11", "east", "H100-SXM", "m"]["m", "long"] == pytest.approx(wanted)
     assert bottleneck([(1.0, compute[0])]) == "compute"
     assert bottleneck([(1.0, cache[0])]) == "kv_cache"
+
+
+@pytest.mark.parametrize(
+    ("criterion", "slo", "share", "words"),
+    [
+        ("within_slo", SLO, 0.95, "counted at p95"),
+        ("within_slo", replace(SLO, ttft_percentile=99.0, tpot_percentile=90.0), 0.90, "counted at p90"),
+        ("within_slo", replace(SLO, e2e_percentile=50.0), 0.95, "counted at p95"),
+        ("answered", SLO, 1.0, "answered, however late"),
+        ("first_token", SLO, 1.0, "a first token, however late"),
+    ],
+)
+def test_a_successful_task_is_counted_by_the_classs_own_criterion(
+    criterion: SuccessCriterion, slo: SloTarget, share: float, words: str
+) -> None:
+    """A task costs what a request does over the share of requests that succeed; failures never do."""
+    made = report(fleet(11), slo=slo, criterion=criterion)
+    failed = load_costs().assumptions["failed_share"].value
+    by_unit = {(one.request_class, one.unit): one for one in made.units}
+    assert by_unit
+    for (name, unit), one in by_unit.items():
+        assert words in one.success_criterion
+        if unit == "a successful task":
+            assert one.usd == pytest.approx(by_unit[name, "a request"].usd / (share * (1.0 - failed)))
 
 
 def test_a_reserve_is_shared_by_its_pool_and_a_tenant_pays_its_share() -> None:

@@ -40,13 +40,15 @@ def numbers(fitted: Fitted, first_min: int, minutes: int, rng: np.random.Generat
 
 
 def _like(patterns: Patterns, ends: IntArray, number: int, rng: np.random.Generator) -> FloatArray:
-    """Places of `number` arrivals after one of the minutes whose count is nearest: of a busier one a run of arrivals is
-    left out, so that the others keep their distances; what a calmer one lacks comes from another, laid over it."""
+    """Places of `number` arrivals after one of the minutes of that count, or, where there are not eight, of the eight
+    whose count is nearest: of a busier one a run of arrivals is left out, so that the others keep their distances; what
+    a calmer one lacks comes from another, laid over it."""
     found: list[FloatArray] = []
     while number > 0:
-        at = int(np.searchsorted(patterns.counts, number))
-        low = max(min(at - NEAREST_PATTERNS // 2, len(patterns.counts) - NEAREST_PATTERNS), 0)
-        chosen = int(rng.integers(low, min(low + NEAREST_PATTERNS, len(patterns.counts))))
+        low, high = (int(np.searchsorted(patterns.counts, number, side)) for side in ("left", "right"))
+        lacking = max(NEAREST_PATTERNS - (high - low), 0)
+        low = max(min(low - lacking // 2, len(patterns.counts) - NEAREST_PATTERNS), 0) if lacking else low
+        chosen = int(rng.integers(low, min(max(high, low + NEAREST_PATTERNS), len(patterns.counts))))
         size = int(patterns.counts[chosen])
         places = patterns.places[ends[chosen] - size : ends[chosen]]
         if size > number:

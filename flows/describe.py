@@ -199,6 +199,13 @@ def show(console: Console, profile: DatasetProfile) -> None:
         f"{report.repaired_share:.2%} repaired, {report.rejected_share:.2%} rejected{alike}",
         soft_wrap=True,
     )
+    if not profile.classes:
+        console.print(
+            "[yellow]![/] no arrivals are counted in this dataset: it has neither requests nor counters of them"
+        )
+        for note in report.notes:
+            console.print(f"[dim]{escape(note)}[/]", soft_wrap=True)
+        return
     shown = [*profile.classes, *([profile.overall] if profile.overall is not None else [])]
     head = ("class", "requests a", "mean", "p50", "p95", "p99", "max", "dispersion")
     console.print(table("Arrivals", head, [row for one in shown for row in _rates(one)], 2), "")

@@ -71,5 +71,7 @@ def show(console: Console, answers: Sequence[Ingested]) -> None:
             console.print(f"  [yellow]rejected[/] {count:,}: {escape(text)}")
         if one.rejects is not None:
             console.print(f"  rejected rows: {escape(str(one.rejects))}", soft_wrap=True)
+        if source.rejected == source.rows_in:
+            console.print("  [bold red]no row is kept[/]: see what the rejects say, and the mapping in docs/ingest.md")
         for note in source.notes:
             console.print(f"  note: {escape(note)}", soft_wrap=True)

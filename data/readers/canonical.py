@@ -136,7 +136,7 @@ def canonical_sql(relation: str, found: Found, resolved: Resolved, unit: str, id
     object_check = "WHEN NOT json_valid(raw) OR left(ltrim(raw), 1) <> '{' THEN 'not a JSON object' "
     reason = (
         f"CASE {object_check if found.layout == 'jsonl' else ''}"
-        "WHEN t IS NULL THEN 'timestamp: not a time that exists' "
+        "WHEN t IS NULL THEN 'timestamp: not a time that exists (ISO 8601, or a number of one unit)' "
         f"WHEN year(t) NOT BETWEEN {FIRST_YEAR} AND {LAST_YEAR - 1} "
         f"THEN 'timestamp: before {FIRST_YEAR} or after {LAST_YEAR - 1}' "
         + _bad_count("i", "input_tokens")

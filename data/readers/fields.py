@@ -46,7 +46,7 @@ METRIC_COLUMNS: Mapping[str, str] = {
 USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "timestamp": (
         "timestamp", "ts", "time", "arrival_time", "arrived_at", "arrival_timestamp", "start_time", "created_at",
-        "datetime",
+        "datetime", "starttime", "request_time", "created",
     ),
     "input_tokens": (
         "input_tokens", "prompt_tokens", "num_prompt_tokens", "input_toks", "input_length", "context_tokens",

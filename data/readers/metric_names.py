@@ -29,6 +29,7 @@ _TABLE: tuple[tuple[str, Shape, str, tuple[str, ...]], ...] = (
     # `succeeded`, `failed` and `cancelled`, which add up to arrivals.
     ("succeeded", "counter", "vllm", ("vllm_request_success",)),
     ("requests", "counter", "sglang", ("sglang_num_requests",)),
+    ("succeeded", "counter", "sglang", ("sglang_request_success",)),
     ("of_which_cancelled", "counter", "sglang", ("sglang_num_aborted_requests",)),
     ("succeeded", "counter", "trtllm", ("trtllm_request_success",)),
     ("succeeded", "counter", "triton", ("nv_inference_request_success",)),
@@ -48,8 +49,13 @@ _TABLE: tuple[tuple[str, Shape, str, tuple[str, ...]], ...] = (
     # Length histograms
     ("input_length", "histogram", "vllm", ("vllm_request_prompt_tokens",)),
     ("output_length", "histogram", "vllm", ("vllm_request_generation_tokens",)),
-    ("input_length", "histogram", "sglang", ("sglang_prompt_tokens_histogram",)),
-    ("output_length", "histogram", "sglang", ("sglang_generation_tokens_histogram",)),
+    ("input_length", "histogram", "sglang", ("sglang_prompt_tokens_histogram", "sglang_request_prompt_tokens")),
+    (
+        "output_length",
+        "histogram",
+        "sglang",
+        ("sglang_generation_tokens_histogram", "sglang_request_generation_tokens"),
+    ),
     ("input_length", "histogram", "triton", ("nv_llm_input_token_len",)),
     ("output_length", "histogram", "triton", ("nv_llm_output_token_len",)),
     ("input_length", "histogram", "tgi", ("tgi_request_input_length",)),
@@ -76,7 +82,7 @@ _TABLE: tuple[tuple[str, Shape, str, tuple[str, ...]], ...] = (
     ("kv_usage", "gauge", "vllm", ("vllm_kv_cache_usage_perc", "vllm_gpu_cache_usage_perc")),
     ("cache_hit_rate", "gauge", "vllm", ("vllm_gpu_prefix_cache_hit_rate",)),
     ("running", "gauge", "sglang", ("sglang_num_running_reqs",)),
-    ("waiting", "gauge", "sglang", ("sglang_num_queue_reqs",)),
+    ("waiting", "gauge", "sglang", ("sglang_num_queue_reqs", "sglang_queue_req")),
     ("kv_usage", "gauge", "sglang", ("sglang_token_usage",)),
     ("cache_hit_rate", "gauge", "sglang", ("sglang_cache_hit_rate",)),
     ("running", "gauge", "trtllm", ("trtllm_num_requests_running",)),
@@ -103,7 +109,8 @@ ENDINGS: Mapping[str, str] = {"abort": "cancelled", "aborted": "cancelled", "can
 """finished_reason of a counter of endings -> what it counts instead of successes."""
 
 LABEL_NAMES: Mapping[str, tuple[str, ...]] = {
-    "llm": ("model_name", "model", "served_model_name", "model_id"),
+    # SGLang's first metrics call it `name`.
+    "llm": ("model_name", "model", "served_model_name", "model_id", "name"),
     "service": ("service", "app", "job"),
     "tenant": ("tenant", "tenant_id", "customer"),
     "slo_tier": ("slo_tier", "tier", "priority"),

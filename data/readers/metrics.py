@@ -46,6 +46,10 @@ def _key(*parts: object) -> int:
     return int.from_bytes(hashlib.md5(repr(parts).encode(), usedforsecurity=False).digest()[:8], "little")
 
 
+ARRIVAL_METRICS = ("requests", "succeeded", "failed", "cancelled")
+STANDING_IN = {"input_length_count": "the length histograms", "e2e_s_count": "the latency histograms"}
+"""What counts requests where no counter of them was exported, the first that is there."""
+
 SCHEMA = pa.schema(
     [
         ("ts", pa.timestamp("us")),

@@ -19,13 +19,15 @@ from data.readers.counters import Binned, binned_counter, binned_gauge, grid_wid
 from data.readers.fields import FIRST_YEAR, LABELS, LAST_YEAR
 from data.readers.lines import reject_record
 from data.readers.metric_names import LABEL_NAMES, RANK_LABELS, Meaning, meaning
-from data.readers.metrics import MetricRow, midnight_us, write_metrics
+from data.readers.metrics import ARRIVAL_METRICS, STANDING_IN, MetricRow, midnight_us, write_metrics
 from data.readers.outcome import Outcome
 from data.readers.staging import Staged
+from data.readers.triton import around_the_llm, replica_and_model
 from data.records import FloatArray
 
 MOST_BYTES = 1 << 30
 """A range query is read whole, series by series; a gigabyte of JSON is a year of 15-second samples of 50 series."""
+MOST_NAMED = 6
 _EARLIEST = midnight_us(FIRST_YEAR, 1, 1) / 1e6
 _LATEST = midnight_us(LAST_YEAR, 1, 1) / 1e6
 
@@ -136,11 +138,13 @@ def _edge(raw: Mapping[str, str]) -> float | None:
         return None
 
 
-def _read(staged: Staged, mapping: LogMapping, rejects: _Rejects) -> tuple[list[Series], int, Counter[str]]:
-    """Every series that is understood, the number of samples in the file, and how many samples were not in order."""
+def _read(staged: Staged, mapping: LogMapping, rejects: _Rejects) -> tuple[list[Series], int, Counter[str], set[str]]:
+    """Every series that is understood, the number of samples in the file, how many samples were not in order, and the
+    names of metrics that are not used."""
     found: list[Series] = []
     samples = 0
     disorder: Counter[str] = Counter()
+    unused: set[str] = set()
     ordinal = 0
     for document in _documents(staged):
         results = _results(document)
@@ -167,6 +171,7 @@ def _read(staged: Staged, mapping: LogMapping, rejects: _Rejects) -> tuple[list[
                 reason = "a series without a name: export the metric itself, not a rate() or a sum() of it"
             elif known is None:
                 reason = "a metric that is not used"
+                unused.add(name[:60])
             elif any(raw.get(label, "0") != "0" for label in RANK_LABELS):
                 reason = "another rank of the same replica"
             elif known[1] == "bucket" and _edge(raw) is None:
@@ -178,7 +183,7 @@ def _read(staged: Staged, mapping: LogMapping, rejects: _Rejects) -> tuple[list[
             disorder["late"] += sum(a > b for a, b in pairwise(times))
             t, v = _samples(one, name, ordinal, rejects)
             found.append(Series(*known, _labels(raw, mapping), _edge(raw), t, v))
-    return found, samples, disorder
+    return found, samples, disorder, unused
 
 
 def _current_names(series: list[Series], rejects: _Rejects) -> list[Series]:
@@ -203,10 +208,37 @@ def replica_series(staged: Staged, scratch: Path) -> list[Series]:
     counts by interval. Raises InputError where the file is no JSON."""
     rejects = _Rejects(scratch / f"{staged.sha256}.rejects")
     try:
-        series, _, _ = _read(staged, LogMapping(), rejects)
-        return _current_names(series, rejects)
+        series, _, _, _ = _read(staged, LogMapping(), rejects)
+        return _without_steps(_current_names(series, rejects), rejects)[0]
     finally:
         rejects.close()
+
+
+def _without_steps(series: list[Series], rejects: _Rejects) -> tuple[list[Series], list[str]]:
+    """Without what Triton counts of one request at the models around its LLM, and notes."""
+    counted = [one.meaning.engine == "triton" and one.meaning.shape == "counter" for one in series]
+    steps, side_by_side = around_the_llm(
+        one.labels["instance"] for one, yes in zip(series, counted, strict=True) if yes
+    )
+    kept = []
+    for ordinal, (one, yes) in enumerate(zip(series, counted, strict=True), start=1):
+        if yes and one.labels["instance"] in steps:
+            text = f"{one.meaning.metric} of {replica_and_model(one.labels['instance'])[1]}"
+            rejects.add(ordinal, "a step around the LLM: the same requests again", text, len(one.t))
+        else:
+            kept.append(one)
+    several = f"Triton counts {', '.join(side_by_side)}: where one passes requests to another, tell them apart by llm"
+    return kept, [several] if side_by_side else []
+
+
+def _arrivals_note(metrics: set[str]) -> list[str]:
+    """What stands for arrivals where no counter of requests was exported."""
+    if metrics & set(ARRIVAL_METRICS):
+        return []
+    for name, words in STANDING_IN.items():
+        if name in metrics:
+            return [f"no counter of requests: arrivals are the counts of {words}"]
+    return ["no counter of requests, and no histogram that counts them: arrivals are unknown"]
 
 
 def read_prometheus(staged: Staged, mapping: LogMapping | None, scratch: Path) -> Outcome:
@@ -219,8 +251,8 @@ def read_prometheus(staged: Staged, mapping: LogMapping | None, scratch: Path) -
     rejects_path, table = stem.with_suffix(".rejects"), stem.with_suffix(".table.parquet")
     rejects = _Rejects(rejects_path)
     try:
-        series, samples, disorder = _read(staged, mapping or LogMapping(), rejects)
-        series = _current_names(series, rejects)
+        series, samples, disorder, unused = _read(staged, mapping or LogMapping(), rejects)
+        series, notes = _without_steps(_current_names(series, rejects), rejects)
     finally:
         rejects.close()
     usable = [one for one in series if len(one.t)]
@@ -235,6 +267,7 @@ def read_prometheus(staged: Staged, mapping: LogMapping | None, scratch: Path) -
     width = grid_width(steps)
     repairs: Counter[str] = Counter()
     repaired = 0
+    made: set[str] = set()
     unplaced: Counter[str] = Counter()
 
     def rows() -> Iterator[MetricRow]:
@@ -249,6 +282,7 @@ def read_prometheus(staged: Staged, mapping: LogMapping | None, scratch: Path) -
             repaired += binned.repaired
             name = one.meaning.metric + (f"_{one.part}" if one.part in ("sum", "count") else "")
             unplaced[name] += round(binned.unplaced)
+            made.add(name)
             yield from (
                 MetricRow(round(start * 1e6), width, one.labels, name, one.le, float(value))
                 for start, value in zip(binned.start_s, binned.value, strict=True)
@@ -257,7 +291,11 @@ def read_prometheus(staged: Staged, mapping: LogMapping | None, scratch: Path) -
     write_metrics(rows(), table)
     rejected = sum(rejects.reasons.values())
     engines = sorted({one.meaning.engine for one in usable})
-    notes = [*staged.notes, f"metrics of {', '.join(engines)}: {len(usable)} series, a sample every {step:g} s"]
+    said = f"metrics of {', '.join(engines)}: {len(usable)} series, a sample every {step:g} s"
+    notes = [*staged.notes, said, *notes, *_arrivals_note(made)]
+    if unused:
+        more = f" and {len(unused) - MOST_NAMED} more" if len(unused) > MOST_NAMED else ""
+        notes.append(f"not used: {', '.join(sorted(unused)[:MOST_NAMED])}{more}")
     if disorder["late"]:
         notes.append(f"{disorder['late']} samples were not in order of time and are sorted")
     notes.extend(

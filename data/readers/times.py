@@ -27,7 +27,7 @@ class TimeSql:
 def native(type_name: str) -> str:
     """text, number, timestamp or timestamptz: how a column of this DuckDB type is read."""
     upper = type_name.upper()
-    if upper.startswith("TIMESTAMP WITH TIME ZONE"):
+    if upper.startswith(("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ")):
         return "timestamptz"
     if upper.startswith(("TIMESTAMP", "DATETIME")):
         return "timestamp"
@@ -59,7 +59,8 @@ def time_sql(mapping: LogMapping, kind: str, unit: str) -> TimeSql:
             f"CASE WHEN {micros} BETWEEN 0 AND 5e15 THEN make_timestamp(CAST(round({micros}) AS BIGINT)) END"
         )
     if kind == "timestamptz":
-        return TimeSql(f"({name} AT TIME ZONE 'UTC')")
+        # Some writers keep nanoseconds, which is a type of its own.
+        return TimeSql(f"(CAST({name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')")
     # Words such as `now` and `infinity` are times to the database, not to us.
     sane = "true" if kind == "timestamp" else f"(ltrim({name})[1] BETWEEN '0' AND '9')"
     aware = f"TRY_CAST({name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"

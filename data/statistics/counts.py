@@ -11,10 +11,10 @@ import pandas as pd
 
 from configs.classes import ClassRules
 from data.classes import class_names, class_sql
+from data.readers.metrics import ARRIVAL_METRICS, STANDING_IN
 from data.readers.session import one_row
 from data.records import BoolArray, FloatArray, IntArray
 
-ARRIVAL_METRICS = ("requests", "succeeded", "failed", "cancelled")
 QUIET_REQUESTS_PER_H = 10.0
 STRAY_GAP_H, STRAY_SHARE = 60 * 24, 0.001
 LEAST_WITH_STRAYS = 20
@@ -115,17 +115,18 @@ def observed_hours(hour: IntArray, count: FloatArray) -> IntArray:
 
 
 def _from_metrics(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> tuple[dict[int, Counts], float]:
-    """Arrivals that engines counted, and how many are strays. Where a set of labels has no counter of requests, its
-    length histogram counts."""
+    """Arrivals that engines counted, and how many are strays. Where a set of labels has no counter of requests, a
+    histogram of theirs counts."""
     names = class_names(rules)
     labels = "llm, service, tenant, slo_tier, region"
     listed = ", ".join(f"'{metric}'" for metric in ARRIVAL_METRICS)
+    others = " ".join(f"WHEN metric = '{name}' THEN {place}" for place, name in enumerate(STANDING_IN, start=1))
     sql = (
-        f"WITH said AS (SELECT {class_sql(rules, tokens=False)} AS class, *, metric IN ({listed}) AS direct "
-        f"FROM metrics WHERE metric IN ({listed}, 'input_length_count')), "
-        f"ranked AS (SELECT *, bool_or(direct) OVER (PARTITION BY {labels}) AS counted FROM said) "
+        f"WITH said AS (SELECT {class_sql(rules, tokens=False)} AS class, *, "
+        f"CASE WHEN metric IN ({listed}) THEN 0 {others} END AS place FROM metrics), "
+        f"ranked AS (SELECT *, min(place) OVER (PARTITION BY {labels}) AS first FROM said WHERE place IS NOT NULL) "
         "SELECT class, CAST(epoch(ts) AS BIGINT) AS at, CAST(interval_s AS BIGINT) AS width, sum(value) AS requests "
-        "FROM ranked WHERE direct = counted GROUP BY 1, 2, 3 ORDER BY 1, 2"
+        "FROM ranked WHERE place = first GROUP BY 1, 2, 3 ORDER BY 1, 2"
     )
     found = connection.execute(sql).fetchnumpy()
     result = {}

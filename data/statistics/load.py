@@ -9,10 +9,10 @@ import duckdb
 
 from configs.classes import ClassRule, ClassRules
 from data.classes import class_sql
+from data.readers.metrics import ARRIVAL_METRICS
 from data.readers.session import one_row
 from data.records import LengthSample
 from data.statistics.arrivals import Arrivals
-from data.statistics.counts import ARRIVAL_METRICS
 
 LEAST_KNOWN = 0.5
 """Share of requests that must say how long they took for measured durations to be used."""

@@ -103,3 +103,15 @@ def test_a_class_with_hardly_any_requests_is_refused(tmp_path: Path) -> None:
     one(tmp_path / "out", tmp_path / "t.parquet")
     with opened(tmp_path / "out") as (_, connection), pytest.raises(InputError, match="at least 200 requests"):
         read_class(connection, ALL, "all")
+
+
+def test_quiet_minutes_are_drawn_from_all_of_their_kind() -> None:
+    """Four days of Poisson arrivals at three a minute: hundreds of minutes have three, and each serves as pattern."""
+    seen = trace(4 * 1440, 3, mean=3.0)
+    fitted = fit(seen)
+    made = generate(fitted, START_MIN, fitted.minutes, 5)
+    gaps = np.diff(made.ts_us) / 1e6
+    # Of Poisson arrivals the gaps are exponential: 1 - exp(-x) at their mean's multiples.
+    for multiple in (0.1, 0.5, 1.0, 2.0):
+        assert (gaps < multiple * gaps.mean()).mean() == pytest.approx(1 - np.exp(-multiple), abs=0.015)
+    assert len(np.unique(made.ts_us % 60_000_000)) > 0.6 * len(made.ts_us)

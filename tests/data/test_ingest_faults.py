@@ -100,7 +100,11 @@ def read_log(path: Path, zone: str = "UTC") -> RequestTable:
     ("content", "where", "expected"),
     [
         (log("2026-01-01 00:00:00,1,1", "yesterday,1,1"), "line 3", "'yesterday,1,1' (timestamp: not a time"),
-        (log("2026-01-01 00:00:00,1,1", "2026-13-01 00:00:00,1,1"), "line 3", "(timestamp: not a time that exists)"),
+        (
+            log("2026-01-01 00:00:00,1,1", "2026-13-01 00:00:00,1,1"),
+            "line 3",
+            "(timestamp: not a time that exists (ISO 8601, or a number of one unit))",
+        ),
         (log("2026-01-01 00:00:00,-4,1"), "line 2", "(input_tokens: not a whole number from 0)"),
         (log("2026-01-01 00:00:00,4,1e99"), "line 2", "(output_tokens: more than 100,000,000)"),
         (log("2026-01-01 00:00:00,4,1", "2026-01-01 00:00:00,4"), "line 3", "(2 fields where the header has 3)"),

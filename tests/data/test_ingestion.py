@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -115,10 +116,10 @@ def test_overlaps_count_as_multisets_in_any_order(a: list[Row2], b: list[Row2], 
 
 
 BAD = (
-    (("yesterday", 1, 1), "timestamp: not a time that exists"),
-    (("now", 1, 1), "timestamp: not a time that exists"),
-    (("infinity", 1, 1), "timestamp: not a time that exists"),
-    (("2026-02-30 00:00:00", 1, 1), "timestamp: not a time that exists"),
+    (("yesterday", 1, 1), "timestamp: not a time that exists (ISO 8601, or a number of one unit)"),
+    (("now", 1, 1), "timestamp: not a time that exists (ISO 8601, or a number of one unit)"),
+    (("infinity", 1, 1), "timestamp: not a time that exists (ISO 8601, or a number of one unit)"),
+    (("2026-02-30 00:00:00", 1, 1), "timestamp: not a time that exists (ISO 8601, or a number of one unit)"),
     (("1970-01-01 00:00:00", 1, 1), "timestamp: before 2000 or after 2099"),
     (("2026-01-05 10:00:00", "", 1), "input_tokens: empty"),
     (("2026-01-05 10:00:00", -4, 1), "input_tokens: not a whole number from 0"),
@@ -243,7 +244,7 @@ def test_clock_changes(tmp_path: Path) -> None:
         tmp_path / "out", write_csv(tmp_path / "a.csv", header, rows), mapping=LogMapping(time_zone="Europe/Paris")
     ).source
     assert source is not None
-    assert source.reasons == {"timestamp: not a time that exists": 1}
+    assert source.reasons == {"timestamp: not a time that exists (ISO 8601, or a number of one unit)": 1}
     assert source.repairs["an hour that a clock change repeats: the first of the two is taken"] == 1
     got = dict(content(tmp_path / "out", "input_tokens, ts"))
     assert got == {
@@ -397,3 +398,15 @@ def test_a_parquet_file_whose_statistics_lie(tmp_path: Path) -> None:
     source = one(tmp_path / "out", path).source
     assert source is not None
     assert (source.kept, source.reasons) == (99, {"input_tokens: more than 100,000,000": 1})
+
+
+def test_parquet_times_of_nanoseconds_with_a_zone_are_read(tmp_path: Path) -> None:
+    """What pandas writes of zoned times by default."""
+    at = pd.date_range("2026-01-05 11:00", periods=30, freq="7s", tz="Europe/Paris").as_unit("ns")
+    pd.DataFrame({"timestamp": at, "input_tokens": 100.0, "output_tokens": 5}).to_parquet(tmp_path / "p.parquet")
+    source = one(tmp_path / "out", tmp_path / "p.parquet").source
+    assert source is not None
+    assert (source.kept, source.repaired) == (30, 0)
+    assert content(tmp_path / "out", "min(ts), max(ts)") == [
+        (datetime(2026, 1, 5, 10), datetime(2026, 1, 5, 10, 3, 23))
+    ]

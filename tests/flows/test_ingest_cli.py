@@ -32,7 +32,7 @@ def test_from_a_file_to_a_description_and_a_generated_trace(tmp_path: Path) -> N
     code, text = call("ingest", path, "--out", out, "--label", "service=chat")
     assert code == 0
     assert "3,001 rows in = 3,000 kept + 0 repaired + 1 rejected" in text
-    assert "timestamp: not a time that exists" in text
+    assert "timestamp: not a time that exists (ISO 8601, or a number of one unit)" in text
     code, text = call("ingest", path, tmp_path / "absent.csv", "--out", out, "--label", "service=chat", "--json")
     assert code == 2
     again, absent = json.loads(text)

@@ -13,5 +13,7 @@ class ReportPolicy(Section):
     """What the report takes extra time for."""
 
     service_curves: Annotated[int, Field(ge=0, le=20)] = Field(
-        default=2, description="configurations, largest first, whose service curve is simulated (some 10 s each)"
+        default=8,
+        description="configurations, largest first, whose service curve is simulated (some 4 s each on a core); only "
+        "pools of these get scaling thresholds",
     )

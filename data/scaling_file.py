@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
@@ -16,6 +17,7 @@ from configs.errors import InputError
 from data.scaling_records import PoolScaling
 
 SCALING_SCHEMA = "fleetcast.scaling/1"
+NUMBERS = re.compile(r"\[\n((?:\s+(?:[-+.eE\d]+|null),?\n)+)\s+\]")
 FIX = "Make it with `fleetcast autoscale RUN --out FILE`."
 
 
@@ -26,8 +28,9 @@ def scaling_document(pools: Sequence[PoolScaling]) -> dict[str, Any]:
 
 
 def scaling_json(pools: Sequence[PoolScaling]) -> str:
-    """The document as text, indented, newline at the end."""
-    return json.dumps(scaling_document(pools), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """The document as text, indented, lists of numbers on a line of their own, newline at the end."""
+    text = json.dumps(scaling_document(pools), indent=2, ensure_ascii=False, allow_nan=False)
+    return NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
 
 
 def read_scaling(path: Path) -> tuple[PoolScaling, ...]:

@@ -249,5 +249,6 @@ class PoolScaling:
     pictured: str
     """The day on which plain reaction is short the longest."""
     timelines: tuple[tuple[str, Timeline], ...]
-    """The chosen policy and plain reaction (`reaction`) on that day."""
+    """The chosen policy and plain reaction (`reaction`) on that day, hours about the moment that is hardest for
+    reaction."""
     method: str

@@ -22,6 +22,7 @@ from reports.manifests.engines import FACES, Serving
 from reports.manifests.nodes import resource
 from reports.manifests.pool import PoolManifest
 from reports.manifests.render import render
+from reports.write import SCALING
 
 HINTS = {"fp8": ("fp8",), "int8": ("int8", "w8a8"), "int4": ("awq", "gptq", "int4", "w4a16"), "fp4": ("fp4",)}
 """How published checkpoints name their precision."""
@@ -30,7 +31,7 @@ HINTS = {"fp8": ("fp8",), "int8": ("int8", "w8a8"), "int4": ("awq", "gptq", "int
 def emit_run(run: Path, scaling: Path | None, out: Path) -> tuple[str, ...]:
     """Writes the manifests of a run into the new folder `out`; returns what was written.
 
-    scaling: what `fleetcast autoscale --out` wrote; without it no scaler is emitted and replicas stand as planned.
+    scaling: what `fleetcast autoscale --out` wrote; without it the plan's own, and no scaler where it has none either.
     Raises InputError for files that cannot be read, and for scaling of another plan's pools.
     """
     files = manifests(run, scaling)
@@ -45,6 +46,8 @@ def emit_run(run: Path, scaling: Path | None, out: Path) -> tuple[str, ...]:
 def manifests(run: Path, scaling: Path | None) -> dict[str, str]:
     """Relative path -> text."""
     plan = read_plan(run)
+    if scaling is None and (run / SCALING).is_file():
+        scaling = run / SCALING
     scenario = load_scenario(run / "scenario.yaml").scenario
     capacity = pd.read_parquet(run / "capacity.parquet")
     known = () if scaling is None else read_scaling(scaling)
@@ -134,6 +137,19 @@ def _pool(
         policy=None if scaled is None else scaled.chosen.policy,
         schedule=() if scaled is None else scaled.schedule,
         checkpoint=checkpoint,
+        scaling_doubt=_doubt(scaled),
+    )
+
+
+def _doubt(scaled: PoolScaling | None) -> str:
+    if scaled is None:
+        return "not scaled: no scaler was written, replicas stand as planned (`fleetcast autoscale`)"
+    best = scaled.chosen
+    if best.holds:
+        return ""
+    return (
+        f"no policy tried holds its SLO: the one written is short of capacity for {best.worst_short_s:.0f} s on its "
+        f"worst day (allowed: {scaled.burst.short_s:.0f} s); plan more replicas or lower autoscaling.burst"
     )
 
 

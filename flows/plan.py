@@ -26,6 +26,7 @@ from flows.changes import last_pools
 from flows.corrections import in_force
 from flows.ledger import open_ledger, record_plan, since_the_last, unique_id
 from flows.lengths import at_forecast_lengths
+from flows.plan_scaling import with_scaling
 from flows.pool_curves import curves_of
 from flows.progress import Stopwatch, report
 from flows.rebuilt import Rebuilt
@@ -133,12 +134,14 @@ def plan_by(do: Steps, loaded: LoadedScenario, out: str, data_folder: str | None
     report("drawing service curves")
     with watch.step("curves"):
         curves = do.draw(loaded.scenario, ahead, planned, loaded.base)
-    report("writing the report")
     made = steps.Made(loaded, history, demand, planned.capacity, planned.problem, planned.plan, replayed, watch, begun)
+    bundle = replace(steps.bundle(made), curves=curves)
+    report("choosing how pools scale")
+    bundle = with_scaling(bundle)
+    report("writing the report")
     final = Path(out) / unique_id(f"{loaded.scenario.name}-{begun:%Y%m%dT%H%M%SZ}-{steps.run_fingerprint(made)}")
     with whole_folder(final) as scratch:
-        bundle = with_sensitivity(replace(steps.bundle(made), curves=curves), begun.date())
-        bundle = since_the_last(ledger, bundle, corrections)
+        bundle = since_the_last(ledger, with_sensitivity(bundle, begun.date()), corrections)
         do.write(made, scratch, bundle)
         # Before the folder gets its name: a run folder that can be seen is one that the ledger knows.
         record_plan(ledger, made, bundle, scratch, final.name, observed)

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from configs.schema import Scenario
-from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.curve_records import ServiceCurve
 from data.history import TrafficHistory
 from data.plan_records import Pool
 from flows.check_plan import pool_mix
-from flows.steps import Planned, calibration_files
-from models.curve import Asked, service_curve
-from models.simulator.engine import Limits
-from models.simulator.load import mean_context_tokens
-from models.step_cost import step_cost
-
-REQUESTS, SEEDS = 1000, 4
-"""Fewer than `fleetcast curve` takes: the knee of the plan is known already, and this draws the curve around it."""
+from flows.progress import report
+from flows.replica_curve import replica_curve
+from flows.steps import Planned
 
 
 def curves_of(
@@ -32,35 +24,21 @@ def curves_of(
         old = largest.get(pool.configuration)
         if old is None or pool.gpus > old.gpus:
             largest[pool.configuration] = pool
-    engine, coefficients = (
-        find_engine(scenario.evaluate.engine),
-        load_coefficients(calibration=calibration_files(scenario, base)),
-    )
+    drawn = sorted(largest.values(), key=lambda one: -one.gpus)[: scenario.report.service_curves]
     found = []
-    for pool in sorted(largest.values(), key=lambda one: -one.gpus)[: scenario.report.service_curves]:
-        one = pool.configuration
+    for number, pool in enumerate(drawn, start=1):
+        report(f"  curve {number} of {len(drawn)}")
         mix = pool_mix(scenario, history, capacity, problem, pool)
-        rows = [row for row in capacity.rows if row.configuration == one and row.excuse is None]
-        knees = {row.request_class: row.knee_rps for row in rows}
-        shares = {each.name: each.share for each in mix}
-        total = sum(shares.values())
-        if not total or any(not knees.get(name) for name in shares):
+        rows = {
+            row.request_class: row
+            for row in capacity.rows
+            if row.configuration == pool.configuration and row.excuse is None
+        }
+        if not sum(part.share for part in mix) or any(
+            part.name not in rows or not rows[part.name].knee_rps for part in mix
+        ):
             continue
-        context = mean_context_tokens(mix)
-        cost = step_cost(
-            [one], {one.llm: find_llm(one.llm)}, {one.gpu: find_gpu(one.gpu)}, engine, coefficients, [context]
-        )
-        limits = Limits(
-            np.array([one.max_num_seqs]), np.array([one.max_num_batched_tokens]),
-            np.array([rows[0].kv_capacity_tokens]), np.array([engine.kv_block_tokens]),
-        )  # fmt: skip
-        guess = total / sum(share / knees[name] for name, share in shares.items())
-        curve = service_curve(
-            Asked(
-                one, cost, limits, mix, guess, rows[0].provenance, scenario.evaluate.operating_point,
-                seed=scenario.seed, requests=REQUESTS, seeds=SEEDS, cv=scenario.evaluate.arrival_cv,
-            )
-        )  # fmt: skip
+        curve = replica_curve(scenario, rows, mix, base)
         if curve is not None:
             found.append(curve)
     return tuple(found)

@@ -7,24 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from configs.autoscaling import AutoscalingPolicy
 from configs.errors import InputError
 from configs.loading import LoadedScenario
 from configs.schema import Scenario
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
+from data.curve_records import ServiceCurve
 from data.history import TrafficHistory
 from data.records import Capacity, Configuration
 from data.scaling_records import ReplicaFacts, StartUp
 from data.slo import slo_target
-from data.units import GB
+from flows.replica_curve import replica_curve, start_up
 from models.autoscaler.facts import replica_facts
-from models.curve import Asked, service_curve
 from models.evaluate import evaluate
-from models.simulator.engine import Limits
 from models.simulator.load import ClassLoad
-from models.step_cost import step_cost
-
-REQUESTS, SEEDS = 1000, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +56,23 @@ def replica(loaded: LoadedScenario, history: TrafficHistory, one: Configuration,
     if excused:
         raise InputError(one.label, "a configuration that serves its classes", str(excused[0].excuse), "See `size`.")
     rows = {row.request_class: row for row in table.rows}
-    row = table.rows[0]
-    total = sum(part.share for part in mix)
-    means = [_means(part) for part in mix]
-    context = sum(part.share / total * (prompt + out / 2) for part, (prompt, out) in zip(mix, means, strict=True))
-    limits = Limits(
-        np.array([row.configuration.max_num_seqs]),
-        np.array([row.configuration.max_num_batched_tokens]),
-        np.array([row.kv_capacity_tokens]),
-        np.array([engine.kv_block_tokens]),
-    )
-    start = _start_up(scenario.autoscaling, row)
-    curve = service_curve(
-        Asked(
-            row.configuration,
-            step_cost([row.configuration], {llm.name: llm}, {gpu.name: gpu}, engine, coefficients, [context]),
-            limits,
-            mix,
-            total / sum(part.share / rows[part.name].knee_rps for part in mix),
-            row.provenance,
-            policy.operating_point,
-            time_to_ready_s=start.cold_s,
-            requests=REQUESTS,
-            seeds=SEEDS,
-            seed=scenario.seed,
-            cv=policy.arrival_cv,
-            gains=False,
-        )
-    )
+    curve = replica_curve(scenario, rows, mix, loaded.base)
     if curve is None:
         raise InputError(one.label, "a configuration that serves its classes", "the SLO breaks", "See `curve`.")
-    promise = scenario.autoscaling.attainment or min(min(part.slo.percentiles) for part in mix) / 100.0
-    prompt = sum(part.share / total * mean for part, (mean, _) in zip(mix, means, strict=True))
-    return Replica(replica_facts(curve, prompt), start, promise, row, f"{curve.method}, step time {curve.provenance}")
+    return of_curve(scenario, history, curve, table.rows[0])
+
+
+def of_curve(scenario: Scenario, history: TrafficHistory, curve: ServiceCurve, row: Capacity) -> Replica:
+    """The replica of a service curve that is there already; row: its line of the capacity table."""
+    samples = {name: history.lengths[curve.configuration.llm, name] for name in curve.shares}
+    prompt = sum(
+        share * float(np.average(samples[name].input_tokens, weights=samples[name].weight))
+        for name, share in curve.shares.items()
+    )
+    policy = scenario.autoscaling
+    promise = policy.attainment or min(min(slo.percentiles) for slo in curve.slos.values()) / 100.0
+    method = f"{curve.method}, step time {curve.provenance}"
+    return Replica(replica_facts(curve, prompt), start_up(policy, row), promise, row, method)
 
 
 def _mix(scenario: Scenario, history: TrafficHistory, llm: str, classes: Sequence[str]) -> tuple[ClassLoad, ...]:
@@ -110,16 +89,3 @@ def _mix(scenario: Scenario, history: TrafficHistory, llm: str, classes: Sequenc
         slo = declared.slo
         found.append(ClassLoad(name, rate, sample, slo_target(slo)))
     return tuple(found)
-
-
-def _means(part: ClassLoad) -> tuple[float, float]:
-    """Mean prompt and output tokens."""
-    weight = part.lengths.weight / part.lengths.weight.sum()
-    return float((weight * part.lengths.input_tokens).sum()), float((weight * part.lengths.output_tokens).sum())
-
-
-def _start_up(policy: AutoscalingPolicy, row: Capacity) -> StartUp:
-    """Seconds by part; weights by their bytes and the declared rate."""
-    parts = policy.start_up
-    weights_s = row.weight_bytes_per_gpu * row.configuration.gpus / (parts.weights_gb_per_s * GB)
-    return StartUp(parts.node_s, parts.image_s, weights_s, parts.warm_up_s, parts.drain_s)

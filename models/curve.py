@@ -29,8 +29,6 @@ QUEUES = (8, 16, 32, 64, 128)
 OVERLOAD = 1.3
 CROWDED = 0.8
 """Loads from here on, as multiples of the knee, are simulated under the admission limits; below them nothing waits."""
-POOL_REQUESTS, POOL_SEEDS = 1000, 3
-"""Size of the runs under limits, whose lanes cost a hundred times the plain ones."""
 SEQS_STEP = 8
 
 
@@ -52,6 +50,9 @@ class Asked:
     seeds: int = 6
     seed: int = 0
     cv: float = 1.0
+    pool_requests: int = 1000
+    """Size of the runs under limits, whose lanes cost a hundred times the plain ones."""
+    pool_seeds: int = 3
     gains: bool = True
     """Whether pools are simulated too, a quarter of the work."""
 
@@ -66,7 +67,7 @@ def service_curve(asked: Asked) -> ServiceCurve | None:
     scale = knee * np.exp(-asked.growth_per_min * asked.time_to_ready_s / 60.0)
     loads = np.array([*(knee * multiple for multiple in LOADS), scale])
     outcome, requests = _open(asked, drawn, loads)
-    few = draw([asked.mix], POOL_REQUESTS, POOL_SEEDS, asked.seed, asked.cv)
+    few = draw([asked.mix], asked.pool_requests, asked.pool_seeds, asked.seed, asked.cv)
     limits = _admission(asked, few, knee)
     crowded = np.array([multiple >= CROWDED for multiple in LOADS])
     bounded, bounded_requests = _bounded(
@@ -77,8 +78,8 @@ def service_curve(asked: Asked) -> ServiceCurve | None:
     points = []
     for i, load in enumerate(loads[: len(LOADS)]):
         rows = np.arange(i * asked.seeds, (i + 1) * asked.seeds)
-        place = int(crowded[:i].sum()) * POOL_SEEDS
-        served = held.lanes(np.arange(place, place + POOL_SEEDS)) if crowded[i] else free.lanes(rows)
+        place = int(crowded[:i].sum()) * asked.pool_seeds
+        served = held.lanes(np.arange(place, place + asked.pool_seeds)) if crowded[i] else free.lanes(rows)
         points.append(_point(asked, float(load), rows, outcome, free.lanes(rows), served))
     return ServiceCurve(
         configuration=asked.configuration,

@@ -16,6 +16,7 @@ from data.memory_records import MemoryBreakdown
 from data.plan_records import FleetPlan, FleetProblem
 from data.records import CapacityTable
 from data.replay_records import Replay
+from data.scaling_records import PoolScaling
 from data.sensitivity_records import Sensitivity
 from data.workload import WorkloadStatistics
 
@@ -56,6 +57,10 @@ class PlanBundle:
     """What the scenario's calibration files change about step times."""
     sensitivity: Sensitivity | None = None
     """How cost and risk move with the assumptions; None where there is no plan to move."""
+    scaling: tuple[PoolScaling, ...] = ()
+    """How every pool whose configuration has a curve is scaled."""
+    unscaled: tuple[str, ...] = ()
+    """Pools that were not scaled, with the reason."""
     changes: Changes = field(default_factory=Changes)
     reconciled: str = ""
     """When what was planned was last set against what happened; empty: never."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reports.bundle import PlanBundle
-from reports.charts import BANDS, INK, STEADY, Picture, band_scale, picture
+from reports.charts import BANDS, INK, STEADY, Picture, band_scale, joined, picture
 from reports.decision import quantile
 
 
@@ -85,7 +85,7 @@ def _one(bundle: PlanBundle, llm: str) -> Picture:
                 ),
             )
         )  # fmt: skip
-        return alt.layer(bars, marks).properties(width=width - 90, height=200)
+        return joined("layer", [bars, marks], width=width - 90, height=200)
 
     caption = (
         "Bars: what the planned replicas carry, by what they are for; marks: the peak 10 minutes of demand over all "

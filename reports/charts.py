@@ -7,14 +7,16 @@ dark mode and print need no second picture.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import numpy as np
 import pandas as pd
 import vl_convert
+from altair.utils import schemapi
 
 from data.forecast_records import SeriesForecast
 from reports.bundle import PlanBundle
@@ -31,6 +33,10 @@ BANDS = {
 """Replicas by purpose."""
 INK, GRID = "#111111", "#dddddd"
 WIDE, NARROW = 960, 340
+CHECKED = False
+"""Whether altair holds every chart against the schema of Vega-Lite, which takes as long as drawing it: tests do."""
+DRAWING = ThreadPoolExecutor(1, thread_name_prefix="charts")
+"""Charts are drawn here while the next one is put together: the renderer is native code and lets Python go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +45,19 @@ class Picture:
 
     title: str
     caption: str
-    wide: str
-    narrow: str
+    drawn: tuple[Future[str], Future[str]]
+
+    @property
+    def wide(self) -> str:
+        return self.drawn[0].result()
+
+    @property
+    def narrow(self) -> str:
+        return self.drawn[1].result()
 
 
-def _svg(chart: Any, width: int) -> str:
+def _svg(spec: dict[str, Any], width: int) -> str:
     """A chart at a width, its ink as currentColor and its grid as a CSS variable."""
-    spec = chart.to_dict()
     spec["config"] = {
         "background": "transparent",
         # Room for text that a reader's font draws wider than the one that was measured.
@@ -54,13 +66,14 @@ def _svg(chart: Any, width: int) -> str:
         "view": {"stroke": None},
         "axis": {
             "labelColor": INK, "titleColor": INK, "domainColor": INK, "tickColor": INK, "gridColor": GRID,
-            "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 320,
+            "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 0, "titleLimit": 0,
         },
         "legend": {
             "labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12, "orient": "top",
-            "titleFontWeight": "normal", "columns": 1 if width < 400 else 0, "labelLimit": 280, "columnPadding": 28,
+            "titleFontWeight": "normal", "columns": 1 if width < 400 else 0, "labelLimit": 0, "titleLimit": 0,
+            "columnPadding": 28,
         },
-        "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": 12},
+        "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "labelLimit": 0},
     }  # fmt: skip
     svg = str(vl_convert.vegalite_to_svg(spec))
     svg = (
@@ -72,9 +85,30 @@ def _svg(chart: Any, width: int) -> str:
     return re.sub(r"<svg ", '<svg aria-hidden="true" focusable="false" ', svg, count=1)
 
 
+def as_spec(chart: Any) -> dict[str, Any]:
+    """A chart as Vega-Lite, or what is that already."""
+    if isinstance(chart, dict):
+        return chart
+    spec: dict[str, Any] = chart.to_dict(validate=CHECKED)
+    return {key: value for key, value in spec.items() if key not in ("$schema", "config")}
+
+
+def joined(how: Literal["layer", "hconcat", "vconcat"], parts: Sequence[Any], **properties: Any) -> dict[str, Any]:
+    """Charts over or beside each other, their data at the top. altair's own `layer` and `concat` copy every part
+    several times over, which takes longer than drawing."""
+    specs = [as_spec(part) for part in parts]
+    data: dict[str, Any] = {}
+    for spec in specs:
+        data |= spec.pop("datasets", {})
+    return {how: specs, "datasets": data, **properties}
+
+
 def picture(title: str, caption: str, build: Callable[[int], Any]) -> Picture:
-    """A chart in both widths; build takes the width in pixels."""
-    return Picture(title, caption, _svg(build(WIDE), WIDE), _svg(build(NARROW), NARROW))
+    """A chart in both widths; build takes the width in pixels and gives a chart of altair or a specification."""
+    with schemapi.debug_mode(CHECKED):
+        specs = {width: as_spec(build(width)) for width in (WIDE, NARROW)}
+    wide, narrow = (DRAWING.submit(_svg, spec, width) for width, spec in specs.items())
+    return Picture(title, caption, (wide, narrow))
 
 
 def band_scale(shown: set[str]) -> Any:
@@ -118,7 +152,7 @@ def fan(frame: pd.DataFrame, one: SeriesForecast) -> Picture:
         history = alt.Chart(past).mark_line(color=INK, strokeWidth=1.2).encode(x=x, y=y)
         area = alt.Chart(band).mark_area(color=BLUE, opacity=0.25).encode(x=x, y="low:Q", y2="high:Q")
         median = alt.Chart(band).mark_line(color=BLUE, strokeWidth=1.6).encode(x=x, y="mid:Q")
-        return alt.layer(area, median, history).properties(width=width - 70, height=190)
+        return joined("layer", [area, median, history], width=width - 70, height=190)
 
     caption = (
         f"{key.llm}. Line: history, then the median forecast; band: {levels[low]:.0%} to {levels[high]:.0%} of hourly "

@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from data.cost_records import IDLE, STEADY, WASTED, CostReport
-from reports.charts import BLUE, GREEN, INK, ORANGE, SKY, Picture, picture
+from reports.charts import BLUE, GREEN, INK, ORANGE, SKY, Picture, joined, picture
 
 KINDS = {"serving": GREEN, "reserve, waste, idle": ORANGE, "everything else": SKY, "total": BLUE}
 COMPUTE = ("compute", "power and cooling")
@@ -58,7 +58,7 @@ def cost_waterfall(report: CostReport) -> Picture | None:
             color=alt.Color("kind:N", title=None, scale=alt.Scale(domain=shown, range=[KINDS[k] for k in shown])),
         )
         labels = base.mark_text(align="left", dx=4, color=INK).encode(x="end:Q", text="text:N")
-        return alt.layer(bars, labels).properties(width=width - 210, height=24 * len(frame))
+        return joined("layer", [bars, labels], width=width - 210, height=24 * len(frame))
 
     caption = (
         "Compute by what it is for, then every other line of the full cost; sources and dates are in the table below."

@@ -8,12 +8,12 @@ import altair as alt
 import pandas as pd
 
 from data.curve_records import ServiceCurve
-from reports.charts import BLUE, GREEN, INK, ORANGE, RED, Picture, picture
+from reports.charts import BLUE, GREEN, INK, ORANGE, RED, Picture, joined, picture
 
 
-def curve_pictures(curves: tuple[ServiceCurve, ...]) -> list[Picture]:
-    """One picture a curve."""
-    return [_one(curve) for curve in curves]
+def curve_pictures(curves: tuple[ServiceCurve, ...], most: int = 3) -> list[Picture]:
+    """One picture a curve, of the configurations with the most GPUs; the tables below have all of them."""
+    return [_one(curve) for curve in curves[:most]]
 
 
 def _one(curve: ServiceCurve) -> Picture:
@@ -65,7 +65,7 @@ def _one(curve: ServiceCurve) -> Picture:
                 ),
             )
         )
-        panels = [alt.layer(rules, good).properties(width=each, height=150, title="goodput")]
+        panels = [joined("layer", [rules, good], width=each, height=150, title="goodput")]
         for metric, unit in (("TTFT", "s"), ("TPOT", "ms")):
             frame = pd.DataFrame([row for row in times if row["metric"] == metric])
             limit = alt.Chart(pd.DataFrame([{"limit": limits[metric]}])).mark_rule(color=INK, strokeDash=[2, 2])
@@ -78,9 +78,9 @@ def _one(curve: ServiceCurve) -> Picture:
                     strokeDash=alt.StrokeDash("line:N", title=None, legend=alt.Legend(symbolStrokeColor=BLUE)),
                 )
             )  # fmt: skip
-            drawn = alt.layer(rules, limit.encode(y=alt.Y("limit:Q", scale=scale)), lines)
-            panels.append(drawn.properties(width=each, height=150, title=metric))
-        return alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
+            over = [rules, limit.encode(y=alt.Y("limit:Q", scale=scale)), lines]
+            panels.append(joined("layer", over, width=each, height=150, title=metric))
+        return joined("vconcat" if narrow else "hconcat", panels)
 
     caption = (
         f"Dotted: the SLO's limit at {first.at}; past the knee requests are turned away by the admission "

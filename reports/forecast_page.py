@@ -9,12 +9,11 @@ from typing import Any
 import altair as alt
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from data.forecast_records import Accuracy, Forecast, SeriesForecast
-from reports.charts import BLUE, Picture, fan, picture
-from reports.page import TEMPLATES
+from reports.charts import BLUE, Picture, fan, joined, picture
+from reports.layout import lay_out
 from reports.reconciliation import Section
 
 MOST_SERIES = 8
@@ -106,7 +105,7 @@ def busiest_week(one: SeriesForecast) -> Picture | None:
         y = alt.Y("low:Q", title="requests/s", scale=alt.Scale(zero=True))
         area = base.mark_area(color=BLUE, opacity=0.25).encode(y=y, y2="high:Q")
         line = base.mark_line(color=BLUE, strokeWidth=1.6).encode(y="mid:Q")
-        return alt.layer(area, line).properties(width=width - 70, height=170)
+        return joined("layer", [area, line], width=width - 70, height=170)
 
     peak = float(frame["mid"].max())
     title = f"Its busiest week, from {hours[span][0]:%Y-%m-%d}: the median hour reaches {peak:,.3g} requests/s"
@@ -166,16 +165,13 @@ def forecast_page(
     warnings: Sequence[str] = (),
 ) -> str:
     """The whole page, self-contained; series: those shown, largest first; words: what is said of each by its key."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(default=True), undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     months = series[0].months
     lead = (
         f"Issued from history until {forecast.issued_from} for {months[0]} to {months[-1]}; {len(series)} series. "
         "Every quantile is one of joint simulated futures, widened or narrowed by what past windows showed."
     )
-    return environment.get_template("forecast.html.j2").render(
+    return lay_out(
+        "forecast.html.j2",
         title=title,
         lead=lead,
         warnings=warnings,
@@ -186,5 +182,4 @@ def forecast_page(
         lengths=[one.note for one in forecast.lengths],
         notes=forecast.notes,
         markup=Markup,
-        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
     )

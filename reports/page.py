@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from importlib import metadata
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
-
-from reports import charts, decision, fleet_tables, tables
+from reports import charts, decision, fleet_tables, scaling_page, tables
 from reports.answers import answers
 from reports.bundle import PlanBundle
 from reports.capacity_chart import capacity_against_demand
 from reports.cost_chart import cost_waterfall
 from reports.cost_tables import cost_tables
 from reports.curve_pictures import curve_pictures
+from reports.layout import lay_out
 from reports.sensitivity_charts import sensitivity_pictures
 from reports.sensitivity_tables import sensitivity_tables
 from reports.tables import usd
 
 SHOWN = 8
 """Lines of the decision on the first screen; the rest is folded."""
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def headline(bundle: PlanBundle) -> str:
@@ -137,19 +133,12 @@ def notes(bundle: PlanBundle) -> list[str]:
 
 def render(bundle: PlanBundle) -> str:
     """The whole page as text; user strings are escaped by the template."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=select_autoescape(["html", "j2"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     months = bundle.problem.demand.months
     answer = bundle.sensitivity
     begun, decided = str(bundle.provenance["begun"]), tables.decisions(bundle)
-    return environment.get_template("report.html.j2").render(
+    return lay_out(
+        "report.html.j2",
         b=bundle,
-        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         span=f"{months[0]} to {months[-1]}",
         begun=begun,
         headline=headline(bundle),
@@ -165,6 +154,8 @@ def render(bundle: PlanBundle) -> str:
         fleet=charts.fleet_by_purpose(bundle),
         configurations=charts.configurations(bundle),
         curves=curve_pictures(bundle.curves),
+        scaling=scaling_page.page(bundle.scaling),
+        unscaled=bundle.unscaled,
         waterfall=cost_waterfall(bundle.costs),
         cost=cost_tables(bundle.costs),
         sensitivity=None if answer is None else sensitivity_tables(answer),

@@ -9,11 +9,10 @@ from typing import Any
 
 import altair as alt
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from reports.charts import BLUE, GREEN, INK, ORANGE, Picture, picture
-from reports.page import TEMPLATES
+from reports.layout import lay_out
 
 NUMBER = re.compile(r"(?:[+-]?[\d,.]+(?: ?%)?)?")
 
@@ -104,11 +103,5 @@ def reconciliation_page(
     title: str, lead: str, pictures: Sequence[Picture], sections: Sequence[Section], notes: Sequence[str]
 ) -> str:
     """The whole page, self-contained."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(default=True), undefined=StrictUndefined
-    )
     drawn = [(one.title, one.caption, Markup(one.wide), Markup(one.narrow)) for one in pictures]
-    return environment.get_template("reconciliation.html.j2").render(
-        title=title, lead=lead, pictures=drawn, sections=sections, notes=notes,
-        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-    )  # fmt: skip
+    return lay_out("reconciliation.html.j2", title=title, lead=lead, pictures=drawn, sections=sections, notes=notes)

@@ -10,8 +10,8 @@ from data.scaling_records import Candidate, PoolScaling, ScalerPolicy, Signal
 Rows = list[tuple[str, ...]]
 
 POOL_HEAD = (
-    "LLM", "on", "region", "policy", "signal", "target a replica", "min", "max", "warm reserve", "standby nodes",
-    "SLO at worst", "short at worst", "USD a day", "against max",
+    "Pool", "Region", "Policy", "Scale on", "At, a replica", "Replicas", "Warm reserve", "Standby nodes",
+    "Reaction alone", "In SLO at worst", "Short at worst", "USD a day", "Against most",
 )  # fmt: skip
 KIND_HEAD = (
     "policy", "signal", "target a replica", "min", "extra", "standby", "holds", "SLO at worst", "short at worst",
@@ -24,6 +24,16 @@ UNITS: dict[Signal, str] = {
     "tokens": "tokens",
     "kv_cache": "of KV cache",
     "rate": "requests/s",
+}
+
+
+SIGNAL_WORDS: dict[Signal, str] = {
+    "none": "nothing",
+    "queue": "requests waiting",
+    "concurrency": "requests waiting and running",
+    "tokens": "tokens in flight",
+    "kv_cache": "KV cache in use",
+    "rate": "arrivals",
 }
 
 
@@ -48,17 +58,24 @@ def pool_rows(pools: Sequence[PoolScaling]) -> Rows:
     """The choice for every pool."""
     rows: Rows = []
     for pool in pools:
-        one, best = pool.configuration, pool.chosen
+        one, best, plain = pool.configuration, pool.chosen, pool.kinds[0].best
         saved = 1.0 - best.usd_per_day / pool.fixed_usd_per_day if pool.fixed_usd_per_day else 0.0
         rows.append(
             (
-                pool.llm, f"{one.gpu} {one.precision} TP{one.tensor_parallel}", pool.region, pool.chosen_kind,
-                best.policy.signal, target(best.policy), f"{best.policy.min_replicas}", f"{best.policy.max_replicas}",
-                f"{pool.warm_reserve}", f"{best.policy.standby_nodes}", share(best.worst_attainment),
-                minutes(best.worst_short_s), f"{best.usd_per_day:,.0f}", f"{-saved:+.0%}",
+                f"{pool.llm} on {one.gpu} {one.precision} TP{one.tensor_parallel}", pool.region, pool.chosen_kind,
+                SIGNAL_WORDS[best.policy.signal], target(best.policy),
+                f"{best.policy.min_replicas} to {best.policy.max_replicas}", f"{pool.warm_reserve}",
+                f"{best.policy.standby_nodes}", "holds" if plain.holds else _misses(plain),
+                share(best.worst_attainment), minutes(best.worst_short_s), f"{best.usd_per_day:,.0f}", f"{-saved:+.0%}",
             )
         )  # fmt: skip
     return rows
+
+
+def _misses(one: Candidate) -> str:
+    """What a policy that does not hold misses by."""
+    short = f"short {minutes(one.worst_short_s)}" if one.worst_short_s else ""
+    return short or f"{share(one.worst_attainment)} in SLO"
 
 
 def kind_rows(pool: PoolScaling) -> Rows:
@@ -121,9 +138,13 @@ def said(pool: PoolScaling) -> str:
             f"{max(row.queue_max for row in plain.verdicts):,.0f} waiting; {limits}."
         )
     if pool.chosen.holds:
-        more = pool.chosen.usd_per_day - plain.usd_per_day
-        held = f"{pool.chosen_kind} holds it for {abs(more):,.0f} USD a day {'more' if more >= 0 else 'less'}"
-        text += "" if plain.holds else f" {held[0].upper()}{held[1:]}: warm reserve of {pool.warm_reserve} at the peak."
+        if not plain.holds:
+            best, most = pool.chosen, pool.chosen.policy.max_replicas
+            text += (
+                f" {pool.chosen_kind[0].upper()}{pool.chosen_kind[1:]} holds it for {best.usd_per_day:,.0f} USD a day "
+                f"({pool.fixed_usd_per_day:,.0f} with all {most} replicas up at all hours): warm reserve of "
+                f"{pool.warm_reserve} at the peak."
+            )
     else:
         row = max(pool.chosen.verdicts, key=lambda one: one.short_s)
         text += (

@@ -9,18 +9,15 @@ from importlib import metadata
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
 
 from data.scaling_records import PoolScaling, Timeline
 from reports import scaling
 from reports.charts import BLUE, INK, ORANGE, Picture, picture
-from reports.page import TEMPLATES
+from reports.layout import lay_out
 
-SPAN_S = 3 * 3600.0
-"""What the picture shows about the burst."""
+PICTURES = 2
+"""Pools that are drawn, the most doubtful first; the others are told in words and tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +28,15 @@ class ScalingSection:
     statement: str
     kinds: scaling.Rows
     days: scaling.Rows
-    figure: Picture
+    figure: Picture | None
 
 
 @dataclass(frozen=True, slots=True)
 class ScalingPage:
     """The table of all pools, and each of them; heads are column names and which of them hold numbers."""
 
+    title: str
+    how: str
     pools: scaling.Rows
     sections: tuple[ScalingSection, ...]
     pool_head: tuple[str, ...] = scaling.POOL_HEAD
@@ -49,35 +48,39 @@ def page(pools: Sequence[PoolScaling]) -> ScalingPage | None:
     """What the template needs; None where nothing was scaled."""
     if not pools:
         return None
-    return ScalingPage(scaling.pool_rows(pools), tuple(_section(pool) for pool in pools))
+    late = sum(not pool.kinds[0].best.holds for pool in pools)
+    holds = sum(pool.chosen.holds for pool in pools)
+    most = max(pools, key=lambda one: one.policies)
+    burst = most.burst
+    return ScalingPage(
+        f"{holds} of {len(pools)} pools hold their SLO when scaled; plain reaction is too late in {late}",
+        f"Held against {len(most.chosen.verdicts)} days: the busiest at the peak of every demand scenario up to the "
+        f"design, and a burst of {burst.factor:g} times the load within {scaling.minutes(burst.ramp_s)}, for "
+        f"{scaling.minutes(burst.hold_s)}, at the steepest rise, the peak and the trough; "
+        f"{scaling.minutes(burst.short_s)} of a day may be short of capacity. "
+        f"{most.policies} policies a pool. {most.method}.",
+        scaling.pool_rows(pools),
+        tuple(_section(pool, number < PICTURES) for number, pool in enumerate(ranked(pools))),
+    )
+
+
+def ranked(pools: Sequence[PoolScaling]) -> list[PoolScaling]:
+    """Those first in which no policy holds, then those in which reaction alone does not, then the dearest."""
+    return sorted(pools, key=lambda one: (one.chosen.holds, one.kinds[0].best.holds, -one.chosen.usd_per_day))
 
 
 def render(pools: Sequence[PoolScaling]) -> str:
     """The section as a page of its own, self-contained; user texts are escaped by the template."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=select_autoescape(["html", "j2"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    late = sum(not pool.kinds[0].best.holds for pool in pools)
-    holds = sum(pool.chosen.holds for pool in pools)
-    return environment.get_template("scaling.html.j2").render(
-        scaling=page(pools),
-        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        title=f"{holds} of {len(pools)} pools hold their SLO when scaled; plain reaction is too late in {late}",
-        version=metadata.version("fleetcast"),
-    )
+    return lay_out("scaling.html.j2", scaling=page(pools), unscaled=(), version=metadata.version("fleetcast"))
 
 
-def _section(pool: PoolScaling) -> ScalingSection:
+def _section(pool: PoolScaling, pictured: bool) -> ScalingSection:
     return ScalingSection(
         title=f"{pool.configuration.label} in {pool.region}",
         statement=pool.statement,
         kinds=scaling.kind_rows(pool),
         days=scaling.trace_rows(pool.chosen),
-        figure=burst_picture(pool),
+        figure=burst_picture(pool) if pictured else None,
     )
 
 
@@ -85,15 +88,10 @@ def burst_picture(pool: PoolScaling) -> Picture:
     """Load against what the ready replicas carry at their knee, with the chosen policy and with plain reaction, about
     the time in which plain reaction has the least to spare."""
     lines = dict(pool.timelines)
-    plain = lines["reaction"]
-    spare = plain.ready * pool.facts.knee_rps - plain.load_rps
-    middle = float(plain.seconds[int(np.argmin(spare))])
-    last = float(plain.seconds[-1])
-    begin = min(max(middle - SPAN_S / 2, 0.0), max(last - SPAN_S, 0.0))
-    rows = _rows("load", plain, plain.load_rps, begin)
+    rows = _rows("load", lines["reaction"], lines["reaction"].load_rps)
     names = {"chosen": f"carried: {pool.chosen_kind}", "reaction": "carried: plain reaction"}
     for key, name in names.items():
-        rows += _rows(name, lines[key], lines[key].ready * pool.facts.knee_rps, begin)
+        rows += _rows(name, lines[key], lines[key].ready * pool.facts.knee_rps)
     frame = pd.DataFrame(rows)
     reaction = next(kind.best for kind in pool.kinds if kind.name == "reaction")
     short = max(row.short_s for row in reaction.verdicts)
@@ -123,9 +121,8 @@ def burst_picture(pool: PoolScaling) -> Picture:
     return picture(title, caption, build)
 
 
-def _rows(what: str, line: Timeline, values: Any, begin: float) -> list[dict[str, Any]]:
-    keep = (line.seconds >= begin) & (line.seconds <= begin + SPAN_S)
+def _rows(what: str, line: Timeline, values: Any) -> list[dict[str, Any]]:
     return [
         {"what": what, "hour": float(at) / 3600.0, "rps": float(value)}
-        for at, value in zip(line.seconds[keep], values[keep], strict=True)
+        for at, value in zip(line.seconds, values, strict=True)
     ]

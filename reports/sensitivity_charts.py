@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from data.sensitivity_records import CellOutlook, Sensitivity
-from reports.charts import BLUE, GREEN, INK, ORANGE, RED, SKY, Picture, picture
+from reports.charts import BLUE, GREEN, INK, ORANGE, RED, SKY, Picture, joined, picture
 
 MOST_RISK = 0.5
 """Decisions that are short more often than this, and than twice as often as the plan, are not drawn."""
@@ -44,7 +44,7 @@ def tornado(answer: Sensitivity) -> Picture:
             )
         )
         rule = alt.Chart(base).mark_rule(color=INK).encode(x="usd:Q")
-        return alt.layer(bars, rule).properties(width=width - 150, height=24 * len(order))
+        return joined("layer", [bars, rule], width=width - 150, height=24 * len(order))
 
     decided = f"The decision changes with {', '.join(deciding)}." if deciding else "None changes the decision."
     return picture(title, f"One variable at a time, the others at their base. {decided}", build)
@@ -93,8 +93,12 @@ def _fan(answer: Sensitivity, one: CellOutlook) -> Picture:
         else:
             outer = alt.Chart(band).mark_area(color=BLUE, opacity=0.2)
             inner = alt.Chart(band).mark_area(color=BLUE, opacity=0.3)
-            spread = alt.layer(
-                outer.encode(x=x, y=alt.Y("p5:Q", title="GPUs"), y2="p95:Q"), inner.encode(x=x, y="p25:Q", y2="p75:Q")
+            spread = joined(
+                "layer",
+                [
+                    outer.encode(x=x, y=alt.Y("p5:Q", title="GPUs"), y2="p95:Q"),
+                    inner.encode(x=x, y="p25:Q", y2="p75:Q"),
+                ],
             )
             middle = alt.Chart(band).mark_line(color=BLUE).encode(x=x, y="p50:Q")
             marks = alt.Chart(frame).mark_line(strokeDash=[5, 3], interpolate="step")
@@ -103,7 +107,7 @@ def _fan(answer: Sensitivity, one: CellOutlook) -> Picture:
             y=alt.Y("GPUs:Q", title="GPUs"),
             color=alt.Color("line:N", title=None, scale=alt.Scale(domain=["committed", "quota"], range=[GREEN, RED])),
         )
-        return alt.layer(spread, middle, drawn).properties(width=width - 70, height=190)
+        return joined("layer", [spread, middle, drawn], width=width - 70, height=190)
 
     when = "" if one.run_out_p95 is None else f" The 95 % need passes the quota on {one.run_out_p95}."
     caption = f"Bands: 5 to 95 % and 25 to 75 % of {answer.samples:,} draws, reserves included.{when}"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from data import archive
+from data.scaling_file import scaling_json
 from reports.bundle import PlanBundle
 from reports.machine import frames, plan_json
 from reports.page import render
@@ -13,10 +14,13 @@ from reports.workbook import write_workbook
 
 ARCHIVE = "run.zip"
 """The whole bundle, for `fleetcast report` and `fleetcast whatif`."""
+SCALING = "scaling.json"
+"""How the pools scale, for `fleetcast emit`; absent where no pool was scaled."""
 
 
 def write_run_files(bundle: PlanBundle, folder: Path) -> tuple[Path, ...]:
-    """The report, plan.json, changes.json, provenance.json, plan.xlsx, one Parquet file a table, and the bundle itself.
+    """The report, plan.json, scaling.json, changes.json, provenance.json, plan.xlsx, one Parquet file a table, and the
+    bundle itself.
 
     Returns what was written.
     """
@@ -31,6 +35,8 @@ def write_run_files(bundle: PlanBundle, folder: Path) -> tuple[Path, ...]:
     text("provenance.json", json.dumps(dict(bundle.provenance), indent=2, sort_keys=True) + "\n")
     changed = {"since": bundle.changes.since or None, "changes": list(bundle.changes.lines)}
     text("changes.json", json.dumps(changed, indent=2) + "\n")
+    if bundle.scaling:
+        text(SCALING, scaling_json(bundle.scaling))
     for stem, frame in frames(bundle).items():
         path = folder / f"{stem}.parquet"
         frame.to_parquet(path, index=False)

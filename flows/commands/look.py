@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -124,13 +125,19 @@ def report(
     to: Annotated[
         Path | None, typer.Option(help="The HTML file to write.", show_default="report.html in the run folder")
     ] = None,
+    scaling: Annotated[
+        Path | None, typer.Option(help="What `fleetcast autoscale --out` wrote.", show_default="the plan's own")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Draw the report of a run again, from what its folder holds: nothing is computed anew."""
+    from data.scaling_file import read_scaling
     from flows.recall import recall
     from reports.page import render
 
     folder, bundle = recall(run, out)
+    if scaling is not None:
+        bundle = replace(bundle, scaling=read_scaling(scaling), unscaled=())
     path = to or folder / "report.html"
     path.write_text(render(bundle), encoding="utf-8")
     if as_json:

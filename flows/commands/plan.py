@@ -33,7 +33,7 @@ def plan(
     from flows.show import show_plan
 
     console = Console(stderr=True)
-    with shown_on(console, total=7, key=f"plan {config}"):
+    with shown_on(console, total=8, key=f"plan {config}"):
         done = make_plan(config, str(out), None if data_folder is None else str(data_folder))
     if as_json:
         sys.stdout.write((done.folder / "plan.json").read_text(encoding="utf-8"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from configs.errors import InputError
 from flows.commands.options import EXIT_INFEASIBLE, ConfigOption, DataOption, JsonOption, terminal
@@ -16,9 +18,7 @@ from flows.commands.options import EXIT_INFEASIBLE, ConfigOption, DataOption, Js
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command(epilog="Example: `fleetcast autoscale runs/default-20261121T100000Z-1a2b3c --trace day.csv`")(autoscale)
-    app.command(epilog="Example: `fleetcast emit runs/default-20261121T100000Z-1a2b3c --scaling s.json --out k8s`")(
-        emit
-    )
+    app.command(epilog="Example: `fleetcast emit runs/default-20261121T100000Z-1a2b3c --out k8s`")(emit)
 
 
 def autoscale(
@@ -69,7 +69,10 @@ def autoscale(
 
 def emit(
     run: Annotated[Path, typer.Argument(help="A run folder of `fleetcast plan`.", show_default=False)],
-    scaling: Annotated[Path | None, typer.Option(help="The file of `fleetcast autoscale RUN --out FILE`.")] = None,
+    scaling: Annotated[
+        Path | None,
+        typer.Option(help="The file of `fleetcast autoscale RUN --out FILE`.", show_default="the plan's own"),
+    ] = None,
     out: Annotated[Path, typer.Option(help="A new folder for the manifests.")] = Path("manifests"),
     as_json: JsonOption = False,
 ) -> None:
@@ -83,5 +86,5 @@ def emit(
     console = terminal()
     for name in files:
         console.print(str(out / name), soft_wrap=True)
-    if scaling is None:
-        console.print("[yellow]![/] No --scaling: replicas stand as planned, and no scaler was written.")
+    for note in json.loads((out / "index.json").read_text(encoding="utf-8"))["notes"]:
+        console.print(f"[yellow]![/] {escape(note)}", soft_wrap=True)

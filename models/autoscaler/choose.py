@@ -33,7 +33,8 @@ FINALISTS = 24
 class Question:
     """A pool that scales: its replica, what starting one takes, what must hold, and the load it is held against.
 
-    weights: of the traces in what a policy costs; those of bursts are 0.
+    weights: of the traces in what a policy costs; those of bursts are 0. brief: a few dozen policies on one signal, all
+    in coarse steps, in under a second instead of half a minute.
     """
 
     facts: ReplicaFacts
@@ -50,6 +51,7 @@ class Question:
     interval_s: float = 15.0
     forecast: bool = True
     nodes_per_min: float = float("inf")
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +71,14 @@ def choose(asked: Question) -> Chosen:
     """All kinds of policy on all traces; the cheapest that holds, else the least short."""
     tried = policies(
         asked.facts, asked.start_up, asked.burst, asked.signals, asked.trough_rps, asked.peak_rps, asked.max_replicas,
-        asked.interval_s, asked.forecast,
+        asked.interval_s, asked.forecast, asked.brief,
     )  # fmt: skip
     step_s = coarse_step_s(asked.interval_s)
     rough = judge(asked, tried, [coarser(one, step_s) for one in asked.traces])
-    order = sorted(range(len(tried)), key=lambda i: _rank(rough[i]))
-    finalists = order[:FINALISTS]
-    for kind in KINDS:
-        finalists += [i for i in order if tried[i].kind == kind][:3]
-    for signal in asked.signals:
-        finalists += [i for i in order if tried[i].policy.signal == signal][:2]
-    picked = [tried[i] for i in dict.fromkeys(finalists)]
-    judged = judge(asked, picked, asked.traces)
+    picked, judged = tried, rough
+    if not asked.brief:
+        picked = _finalists(asked, tried, rough)
+        judged = judge(asked, picked, asked.traces)
     ranked = sorted(zip(picked, judged, strict=True), key=lambda pair: _rank(pair[1]))
     kinds = []
     for kind, meaning in KINDS.items():
@@ -93,6 +91,17 @@ def choose(asked: Question) -> Chosen:
         signals += mine[:1]
     first = ranked[0][0]
     return Chosen(ranked[0][1], first.kind, first.load, tuple(kinds), tuple(signals), len(tried))
+
+
+def _finalists(asked: Question, tried: Sequence[Tried], rough: Sequence[Candidate]) -> list[Tried]:
+    """The best on the whole, of every kind and on every signal."""
+    order = sorted(range(len(tried)), key=lambda i: _rank(rough[i]))
+    finalists = order[:FINALISTS]
+    for kind in KINDS:
+        finalists += [i for i in order if tried[i].kind == kind][:3]
+    for signal in asked.signals:
+        finalists += [i for i in order if tried[i].policy.signal == signal][:2]
+    return [tried[i] for i in dict.fromkeys(finalists)]
 
 
 def judge(asked: Question, tried: Sequence[Tried], traces: Sequence[LoadTrace]) -> list[Candidate]:

@@ -21,8 +21,9 @@ MEAN_S = 60.0
 """The load that is held against capacity is the mean of the last minute: the knee already allows for arrivals that come
 at random within it."""
 LARGEST = ("queue_max", "wait_max", "under_max", "wanted_max", "longest_short")
-PART = 64
-"""Policies are run in parts of a multiple of this, so that few shapes are ever compiled."""
+PART, ALIKE = 64, 4
+"""Policies are run in parts of a multiple of PART or of a power of two below it, and traces in multiples of ALIKE, so
+that few shapes are ever compiled."""
 
 
 def simulate(
@@ -108,7 +109,7 @@ def _run(
     nodes_per_min: float,
     watch: bool,
 ) -> tuple[dict[str, FloatArray], tuple[FloatArray, ...] | None]:
-    """Sums by policy and trace in double precision, padded policies and ticks cut off."""
+    """Sums by policy and trace in double precision, padded policies and traces cut off."""
     step_s = traces[0].step_s
     steps = round(tick_s / step_s)
     if abs(steps * step_s - tick_s) > 1e-9 or any(
@@ -116,8 +117,11 @@ def _run(
     ):
         raise ValueError("traces must share one step and length, and a tick must be a whole number of steps")
     ticks = _ticks(traces[0], tick_s)
-    count = len(policies)
-    padded = [*policies, *[policies[-1]] * (-count % PART if count > PART else 0)]
+    count, days = len(policies), len(traces)
+    if not watch:
+        traces = [*traces, *[traces[-1]] * (-days % ALIKE)]
+    size = -(-count // PART) * PART if count > PART else 1 << (count - 1).bit_length()
+    padded = [*policies, *[policies[-1]] * (size - count)]
     chunk = min(CHUNK_TICKS, ticks)
     # Every chunk is whole but the last, which is run on its own: padding would go on scaling and queueing.
     whole = ticks // chunk * chunk
@@ -151,5 +155,5 @@ def _run(
                 total[name] = merge(total[name], once) if name in total else once
             if watched is not None:
                 seen.append([np.asarray(one).reshape(-1) for one in watched])
-    cut = {name: np.asarray(values[:count]) for name, values in total.items()}
+    cut = {name: np.asarray(values[:count, :days]) for name, values in total.items()}
     return cut, tuple(np.concatenate(each) for each in zip(*seen, strict=True)) if seen else None

@@ -47,6 +47,8 @@ class PoolManifest:
     schedule: tuple[int, ...] = ()
     checkpoint: str = ""
     """What must be seen to before the engine can load the weights as planned; empty where nothing."""
+    scaling_doubt: str = ""
+    """Why its scaler must not be trusted, or that it has none; empty where it holds the SLO."""
 
     @property
     def name(self) -> str:

@@ -49,6 +49,7 @@ def render(
     add("budgets.json", texts.budgets(plan))
     own = sorted({(pool.gpu, pool.nodes[OWN]) for pool in pools if OWN in pool.nodes})
     labels = [f"Nodes with {gpu} must carry the label {OWN}: {value}." for gpu, value in own]
-    notes = [*NOTES, *labels, *(f"{pool.name}: {pool.checkpoint}" for pool in pools if pool.checkpoint)]
+    told = [f"{pool.name}: {text}" for pool in pools for text in (pool.checkpoint, pool.scaling_doubt) if text]
+    notes = [*NOTES, *labels, *told]
     add("index.json", texts.index(pools, sorted(files), notes))
     return dict(sorted(files.items()))

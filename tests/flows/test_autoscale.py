@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,16 @@ import yaml
 from rich.console import Console
 
 from configs.errors import InputError
-from data.scaling_file import scaling_document, scaling_json
+from configs.reporting import ReportPolicy
+from data.scaling_file import read_scaling, scaling_document, scaling_json
 from flows import steps
 from flows.autoscale import autoscale_run
 from flows.emit import emit_run, manifests
+from flows.plan_scaling import with_scaling
+from flows.pool_curves import curves_of
 from flows.scaling_pools import asked_configuration, pools_of, read_plan
 from flows.show_autoscale import show_autoscale
+from reports.machine import plan_document
 from tests.flows.conftest import Run
 from tests.flows.small import small_made, small_scenario
 from tests.reports.test_manifests import check
@@ -42,7 +48,21 @@ def test_every_pool_of_a_run_is_scaled(tmp_path: Path) -> None:
     made = small_made()
     folder = tmp_path / "run"
     folder.mkdir()
-    steps.write(made, folder)
+    bundle = steps.bundle(made)
+    none = with_scaling(bundle)
+    assert none.scaling == ()
+    assert all("curve was not drawn" in text for text in none.unscaled)
+    assert len(none.unscaled) == len(pools_of(plan_document(bundle), None))
+    drawn = bundle.scenario.model_copy(update={"report": ReportPolicy()})
+    planned = steps.Planned(made.capacity, made.problem, made.plan)
+    bundle = replace(bundle, scenario=drawn, curves=curves_of(drawn, made.history, planned))
+    bundle = with_scaling(bundle)
+    assert bundle.unscaled == ()
+    steps.write(made, folder, bundle)
+    brief = {(one.configuration, one.region): one for one in bundle.scaling}
+    assert scaling_document(read_scaling(folder / "scaling.json")) == scaling_document(bundle.scaling)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert all(escape(one.statement, quote=False).replace("'", "&#39;") in page for one in bundle.scaling)
     # Two signals are enough here, and a third of the work.
     raw = yaml.safe_load((folder / "scenario.yaml").read_text(encoding="utf-8"))
     raw["autoscaling"] = {"signals": ["concurrency", "rate"]}
@@ -60,6 +80,11 @@ def test_every_pool_of_a_run_is_scaled(tmp_path: Path) -> None:
         assert pool.facts.saturation_rps >= pool.facts.knee_rps > pool.facts.operating_rps
         assert pool.chosen.usd_per_day <= pool.fixed_usd_per_day * 1.01 or policy.standby_nodes
         plain = pool.kinds[0].best
+        # What the plan found briefly is no cheaper than what the whole search finds, and says the same of reaction.
+        within = brief[pool.configuration, pool.region]
+        assert within.kinds[0].best.holds == plain.holds
+        assert not within.chosen.holds or pool.chosen.usd_per_day <= 1.02 * within.chosen.usd_per_day
+        assert within.policies < pool.policies
         assert ("cannot hold" in pool.statement) == (not plain.holds)
         if not plain.holds:
             assert "short of capacity for" in pool.statement
@@ -91,8 +116,15 @@ def test_every_pool_of_a_run_is_scaled(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(InputError, match="elsewhere"):
         manifests(folder, tmp_path / "other.json")
+    # The plan's own scaling is the default.
+    own = [yaml.safe_load(text) for name, text in manifests(folder, None).items() if "/keda/" in name]
+    assert sorted(one["spec"]["minReplicaCount"] for one in own) == sorted(
+        one.chosen.policy.min_replicas for one in bundle.scaling
+    )
     # Without scaling, replicas stand as planned and nothing scales them.
+    (folder / "scaling.json").unlink()
     plain = manifests(folder, None)
+    assert "not scaled: no scaler was written" in plain["index.json"]
     assert not any("/keda/" in name for name in plain)
     workloads = [yaml.safe_load(text.split("---\n")[0]) for name, text in plain.items() if "/deployment/" in name]
     assert sorted(one["spec"]["replicas"] for one in workloads) == sorted(

@@ -24,7 +24,7 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 def test_its_commands_parse() -> None:
     lines = [line.strip() for line in TEXT.splitlines() if line.startswith("    fleetcast ")]
-    assert {line.split()[1] for line in lines} == {"autoscale", "emit"}
+    assert {line.split()[1] for line in lines} == {"autoscale", "emit", "report"}
     for line in lines:
         _, name, *arguments = shlex.split(line)
         assert COMMANDS[name].make_context(name, arguments).params

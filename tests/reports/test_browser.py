@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,12 @@ from data.curve_records import (
 )
 from data.records import SloTarget
 from flows import steps
+from flows.plan import with_sensitivity
 from reports.bundle import Changes
 from reports.page import render
 from tests.flows.small import small_made
 from tests.reports.browser import Page, browser, chromium
+from tests.reports.test_scaling_page import pool as scaled
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,7 +33,9 @@ pytestmark = [
 ]
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 """axe-core 4.14.1 (MPL-2.0), as published."""
-SECTIONS = ["decision", "demand", "capacity", "fleet", "service", "cost", "answers", "assumptions", "provenance"]
+SECTIONS = [
+    "decision", "demand", "capacity", "fleet", "service", "scaling", "cost", "answers", "assumptions", "provenance",
+]  # fmt: skip
 
 
 def curve(made: steps.Made) -> ServiceCurve:
@@ -51,10 +56,13 @@ def curve(made: steps.Made) -> ServiceCurve:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every section and every kind of picture: sensitivity, curves, a pool that scales and one that does not hold."""
     made = small_made()
     told = Changes("small-1", ("cost of 2026-12: 1 -> 2 USD (+100.0%)", "why: history until later"))
+    whole = replace(steps.bundle(made), curves=(curve(made),), changes=told, unscaled=("<i>one</i>: no curve",))
+    whole = replace(whole, scaling=(scaled(), replace(scaled(False, False), region="<b>north</b>")))
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(render(replace(steps.bundle(made), curves=(curve(made),), changes=told)), encoding="utf-8")
+    path.write_text(render(with_sensitivity(whole, date(2026, 11, 21))), encoding="utf-8")
     return path
 
 
@@ -84,7 +92,7 @@ def test_every_section_is_seen_and_nothing_is_asked_of_the_network(page: Page, r
         "[...document.querySelectorAll('figure')].map(f => [...f.querySelectorAll('svg')]"
         ".map(s => s.getBoundingClientRect().width).filter(w => w > 0))"
     )
-    assert len(pictures) >= 6
+    assert len(pictures) >= 12
     assert all(len(drawn) == 1 and 200 < drawn[0] <= width for drawn in pictures), pictures
     asked = [e["params"]["request"]["url"] for e in page.events if e["method"] == "Network.requestWillBeSent"]
     assert asked == [report.resolve().as_uri()]
@@ -93,16 +101,31 @@ def test_every_section_is_seen_and_nothing_is_asked_of_the_network(page: Page, r
     assert loud == []
 
 
+MEDIA = {"light": ("screen", "light"), "dark": ("screen", "dark"), "print": ("print", "light")}
+
+
 @pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_axe_finds_no_barrier(page: Page, report: Path, width: int, dark: bool) -> None:
-    page.open(report, width, dark=dark)
+@pytest.mark.parametrize("media", MEDIA)
+def test_axe_finds_no_barrier(page: Page, report: Path, width: int, media: str) -> None:
+    shown, scheme = MEDIA[media]
+    page.open(report, width, dark=scheme == "dark")
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    page.call("Emulation.setEmulatedMedia", media=shown, features=features)
     page.ask("document.querySelectorAll('details').forEach(d => d.open = true)")
     page.ask(AXE.read_text(encoding="utf-8") + ";0")
-    found = json.loads(page.ask("axe.run().then(r => JSON.stringify([r.passes.length, r.violations]))"))
-    assert found[0] > 15, "axe has run its checks"
+    found = json.loads(page.ask("axe.run().then(r => JSON.stringify([r.passes, r.violations]))"))
+    passed = {one["id"] for one in found[0]}
+    assert {"color-contrast", "landmark-one-main", "heading-order", "html-has-lang"} <= passed, "axe has run its checks"
+    assert len(passed) > 15
     told = [(one["id"], one["help"], [node["html"][:200] for node in one["nodes"][:3]]) for one in found[1]]
     assert told == []
+
+
+def test_axe_tells_a_barrier_where_there_is_one(page: Page, report: Path) -> None:
+    page.open(report, 1280)
+    page.ask("document.querySelector('.cards dt').style.color = '#eee'")
+    page.ask(AXE.read_text(encoding="utf-8") + ";0")
+    assert "color-contrast" in page.ask("axe.run().then(r => r.violations.map(v => v.id).join())")
 
 
 def test_it_prints_on_pages_without_what_is_for_the_screen(page: Page, report: Path) -> None:

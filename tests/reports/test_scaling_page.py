@@ -64,7 +64,7 @@ def test_it_says_by_how_much_reacting_is_too_late_and_what_holds() -> None:
     # A share below the promise is never rounded up to it.
     assert "84.9% of requests" in text
     assert "2.6% a minute" in text
-    assert "Warm reserve holds it for 60 USD a day more" in text
+    assert "Warm reserve holds it for 460 USD a day (3,360 with all 14 replicas up at all hours)" in text
     assert "Plain reaction holds the SLO" in scaling.said(pool(plain_holds=True))
     assert "No policy tried holds it" in scaling.said(pool(chosen_holds=False))
     tight = scaling.said(replace(pool(), supply_factor=1.1))

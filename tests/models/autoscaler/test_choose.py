@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from data.scaling_records import BurstBudget, LoadTrace
-from models.autoscaler.choose import Question, choose, coarse_step_s, coarser, supply_factor, warm_reserve
+from models.autoscaler.choose import Question, choose, coarse_step_s, coarser, judge, supply_factor, warm_reserve
 from models.autoscaler.facts import followed_growth_per_min, signal_at
-from models.autoscaler.grid import KINDS, policies
+from models.autoscaler.grid import KINDS, Tried, policies
 from tests.models.autoscaler.cases import START, replica, trace
 
 BURST = BurstBudget(factor=1.5, ramp_s=60.0, hold_s=900.0, short_s=30.0)
@@ -43,6 +43,18 @@ def test_every_kind_is_tried_on_every_signal_within_its_limits() -> None:
     assert all(one.policy.headroom == 0 == one.policy.standby_nodes for one in found if one.kind == "reaction")
     none = policies(replica(), START, BURST, signals, 40.0, 100.0, 12, 15.0, False)
     assert {one.kind for one in none} == set(KINDS) - {"forecast"}
+
+
+def test_a_brief_search_tries_few_of_the_same_policies_of_every_kind() -> None:
+    signals = ("queue", "kv_cache", "concurrency")
+    every = policies(replica(), START, BURST, signals, 40.0, 100.0, 20, 15.0, True)
+    brief = policies(replica(), START, BURST, signals, 40.0, 100.0, 20, 15.0, True, brief=True)
+    assert set(brief) < set(every)
+    assert len(brief) <= 32
+    assert {one.kind for one in brief} == set(KINDS)
+    assert {one.policy.signal for one in brief if one.kind != "fixed"} == {"concurrency"}
+    only = policies(replica(), START, BURST, ("queue",), 40.0, 100.0, 20, 15.0, True, brief=True)
+    assert {one.policy.signal for one in only if one.kind != "fixed"} == {"queue"}
 
 
 def test_a_signal_at_a_load_is_read_off_the_lines() -> None:
@@ -78,6 +90,12 @@ def test_the_cheapest_that_holds_is_chosen_and_reaction_alone_is_too_late() -> N
     # Short from the moment the minute's mean passes the knees until the ordered replicas serve: close to a cold start.
     assert plain.worst_short_s == pytest.approx(START.cold_s, abs=60.0)
     assert found.best.usd_per_day == min(kind.best.usd_per_day for kind in found.kinds if kind.best.holds)
+    # The brief search finds one that holds second by second too, and no cheaper one than the whole search.
+    brief = choose(replace(asked, brief=True))
+    (again,) = judge(asked, [Tried("any", 1.0, brief.best.policy)], asked.traces)
+    assert again.holds
+    assert found.best.usd_per_day <= again.usd_per_day
+    assert not next(kind.best for kind in brief.kinds if kind.name == "reaction").holds
     # What it holds at the peak carries the burst at the knee.
     held = warm_reserve(found.best, asked.facts, found.load, 100.0) + int(np.ceil(100.0 / asked.facts.operating_rps))
     assert held * asked.facts.knee_rps >= 0.97 * 150.0

@@ -117,7 +117,7 @@ class Switch:
 
     aspect: "purchases", "GPU types" or "placement"; value: between `last_same` and `first_other`, the closest values
     tried on both sides; before and after: the decision on both, in words; keep_usd: what keeping the base's commitments
-    and pools would cost at the variable's end, more than planning anew there.
+    and pools would cost at the variable's end, over planning anew there.
     """
 
     variable: str

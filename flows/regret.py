@@ -1,7 +1,8 @@
 """Candidate plans held in every scenario: the regret matrix, and the plan whose largest regret is least.
 
 Candidates are the plans made for each named scenario, and the base's a month later. Each one's commitments are held in
-each scenario, where everything else is planned anew with the pools that either of the two plans would run.
+each scenario, where everything else is planned anew, with the pools of the scenario's own plan or of any, whichever is
+cheaper.
 """
 
 from __future__ import annotations
@@ -67,27 +68,41 @@ def regrets(
         made = [one for one in team.each(_anew, worlds) if one is not None]
         if len(made) < len(named):
             return None
-        names = [f"for {one.name}" for one in named]
-        lots = [one.lots for one in made]
-        for i, one in enumerate(named):
-            if one.name == "base" and lots[i]:
-                names.append(WAIT)
-                lots.append(later(lots[i], len(fleet.problem.demand.months)))
-                made.append(made[i])
-        cases = [
-            Held(world, mine, plan_i.pools | made[j].pools)
-            for mine, plan_i in zip(lots, made, strict=True)
-            for j, world in enumerate(worlds)
-        ]
+        candidates = _candidates([one.name for one in named], made, len(fleet.problem.demand.months))
+        every = frozenset[PoolKey]().union(*(one.pools for one in made))
+        cases = [Held(world, lots, pools) for _, lots in candidates for j, world in enumerate(worlds)
+                 for pools in (made[j].pools, every)]  # fmt: skip
         answers = list(team.each(_held, cases))
-    n = len(worlds)
-    usd = [[float("inf") if one is None else one.usd for one in answers[i * n : (i + 1) * n]] for i in range(len(lots))]
-    # A scenario's own plan is one way to hold its own commitments.
-    for j in range(n):
-        usd[j][j] = min(usd[j][j], made[j].usd)
+    cost = iter([float("inf") if one is None else one.usd for one in answers])
+    usd = [[min(next(cost), next(cost)) for _ in worlds] for _ in candidates]
+    for j, one in enumerate(made):
+        # A scenario's own plan is one way to hold its own commitments.
+        i = next(i for i, (_, lots) in enumerate(candidates) if lots == dict(one.lots))
+        usd[i][j] = min(usd[i][j], one.usd)
     gaps = [one.gap for one in (*made, *answers) if one is not None]
-    words = [_words(fleet, mine) for mine in lots]
-    return matrix(names, [one.name for one in named], usd, words, max(gaps))
+    words = [_words(fleet, lots) for _, lots in candidates]
+    return matrix([name for name, _ in candidates], [one.name for one in named], usd, words, max(gaps))
+
+
+def _candidates(
+    names: Sequence[str], made: Sequence[Replanned], months: int
+) -> list[tuple[str, dict[tuple[int, int], int]]]:
+    """What is worth comparing: commitments of each scenario's plan, alike ones once, and the base's a month later."""
+    found: list[tuple[str, dict[tuple[int, int], int]]] = []
+
+    def add(name: str, lots: dict[tuple[int, int], int]) -> None:
+        for i, (other, theirs) in enumerate(found):
+            if lots == theirs:
+                found[i] = (f"{other}, {name}", theirs)
+                return
+        found.append((name, lots))
+
+    for name, one in zip(names, made, strict=True):
+        add(f"for {name}", dict(one.lots))
+    for name, one in zip(names, made, strict=True):
+        if name == "base" and one.lots:
+            add(WAIT, later(one.lots, months))
+    return found
 
 
 def _words(fleet: FixedFleet, lots: Mapping[tuple[int, int], int]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from configs.sensitivity import Spread
 from cost.fixed_fleet import FixedFleet
 from data.plan_records import FleetPlan, FleetProblem
@@ -15,6 +17,8 @@ from optimizer.again import Replanned
 
 STEPS = 16
 """The value is found to within this part of the way from the base to the end."""
+WORTH = 0.0025
+"""A decision changes where another saves at least this share of the cost."""
 SHARE = 0.15
 """An LLM is on a GPU type or in a region that holds at least this share of its GPUs."""
 ASPECTS = ("purchases", "GPU types", "placement")
@@ -71,48 +75,51 @@ class Side:
 def switches_of(side: Side) -> tuple[tuple[Switch, ...], int, float]:
     """Switches towards one end, how many plans that took, and the largest gap of them.
 
-    Bisection between the base and the end: where the decision changes more than once on the way, one of the changes is
-    found.
+    The decision has changed where a plan made anew saves WORTH over keeping the base's commitments and pools. Bisection
+    between the base and the end: where the decision changes more than once on the way, one of the changes is found.
     """
-    plan, seen = my_planner(), dict[int, Replanned | None]()
+    planner, gaps = my_planner(), list[float]()
 
-    def at(i: int) -> Replanned | None:
+    def made(i: int, keep: Replanned | None = None) -> Replanned | None:
+        lots, pools = (None, ()) if keep is None else (keep.lots, keep.pools)
+        found = planner.plan(side.steps[i], lots, pools)
+        gaps.append(0.0 if found is None else found.gap)
+        return found
+
+    base = made(0)
+    if base is None:
+        return (), len(gaps), max(gaps)
+    seen = {0: (base, 0.0)}
+
+    def at(i: int) -> tuple[Replanned, float]:
+        """What is decided there, and what it saves over keeping what the base decides."""
         if i not in seen:
-            seen[i] = plan.plan(side.steps[i])
+            kept, anew = made(i, base), made(i)
+            saved = -np.inf if anew is None else np.inf if kept is None else kept.usd - anew.usd
+            moved = anew is not None and saved > WORTH * abs(anew.usd)
+            seen[i] = (anew, saved) if moved and anew is not None else (base, 0.0)
         return seen[i]
 
-    last = len(side.steps) - 1
-    base, end = at(0), at(last)
-    if base is None or end is None:
-        return (), len(seen), 0.0
-    found, extra, keep = [], 0, float("nan")
+    def value(i: int) -> float:
+        return side.base + (side.end - side.base) * i / last
+
+    found, last = [], len(side.steps) - 1
+    end, saved = at(last)
     for aspect in ASPECTS:
         if not differs(base, end, aspect):
             continue
         low, high = 0, last
         while high - low > 1:
             middle = (low + high) // 2
-            one = at(middle)
-            low, high = (low, middle) if one is None or differs(base, one, aspect) else (middle, high)
-        other = at(high)
-        if other is None:
-            continue
-        if keep != keep:
-            extra += 1
-            held = plan.plan(side.steps[last], base.lots, base.pools)
-            keep = float("inf") if held is None else held.usd - end.usd
-
-        def value(i: int) -> float:
-            return side.base + (side.end - side.base) * i / last
-
+            low, high = (low, middle) if differs(base, at(middle)[0], aspect) else (middle, high)
+        other = at(high)[0]
         found.append(
             Switch(
                 side.variable, side.base, side.end, aspect, value(low), value(high),
-                in_words(base, other, aspect), in_words(other, base, aspect), keep,
+                in_words(base, other, aspect), in_words(other, base, aspect), saved,
             )
         )  # fmt: skip
-    gaps = [one.gap for one in seen.values() if one is not None]
-    return tuple(found), len(seen) + extra, max(gaps)
+    return tuple(found), len(gaps), max(gaps)
 
 
 def switching(fleet: FixedFleet, plan: FleetPlan, spreads: Mapping[str, Spread], processes: int = 2) -> Switching:

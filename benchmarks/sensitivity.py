@@ -9,20 +9,31 @@ service-capacity-modeling takes 156 s for 512 scenarios of a far smaller decisio
 from __future__ import annotations
 
 import argparse
+import resource
 import time
+from collections.abc import Callable, Mapping
 from datetime import date
+from typing import TypeVar
 
 import numpy as np
 
 from benchmarks.fleet_instances import SIZES, instance
-from configs.sensitivity import SensitivityPolicy
+from configs.sensitivity import SensitivityPolicy, Spread
 from cost.draws import joint
-from cost.fixed_fleet import fixed_fleet, heaviest_and_lightest
+from cost.fixed_fleet import FixedFleet, fixed_fleet, heaviest_and_lightest
 from cost.reprice import reprice
 from cost.sensitivity import PLAN, examine, options_of
 from data.cost_records import TokenMix
+from data.plan_records import FleetPlan
 from data.spreads import spreads
+from flows.resolve import Planner, planner, resolve
+from flows.worlds import worlds_at
+from optimizer.blocks import thinned
+from optimizer.merge import merge
+from optimizer.renumber import renumbered, template
 from optimizer.solve import solve
+
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -60,13 +71,40 @@ def main() -> None:
         print(f"  {outcome.name:60} {outcome.usd:14,.0f} regret {outcome.regret:12,.0f} short {outcome.short:.1%}"
               f"{' efficient' if outcome.efficient else ''}")  # fmt: skip
     if options.resolves:
-        from flows.resolve import resolve
-
-        again = resolve(fleet, plan, draws, options.resolves, processes=options.processes)
-        print(f"re-solves: {again.solves} of {options.resolves} in {again.seconds:.0f} s; decision changed in "
-              f"{again.changed:.0%}; committed GPUs {np.mean(again.committed_gpus):.0f} on average")  # fmt: skip
+        one_solve(fleet, plan, ranges)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        again = resolve(fleet, plan, ranges, draws, options.resolves, options.processes)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        print(f"re-solves: {again.solves} of {options.resolves} in {again.seconds:.0f} s, {cpu:.0f} CPU-s with "
+              f"start-up, {cpu / options.resolves:.2f} each; gap to a bound {again.gap_median:.1%} median, "
+              f"{again.gap_most:.1%} most")  # fmt: skip
+        print(f"  base {again.base_usd:,.0f} USD, the plan {plan.stats.objective_usd:,.0f}; commitments change in "
+              f"{again.changed:.0%}, committed GPUs {np.mean(again.committed_gpus):.0f} on average")  # fmt: skip
         for name, value in sorted(again.drivers.items(), key=lambda pair: -abs(pair[1])):
             print(f"  {name:18} {value:+.2f}")
+
+
+def one_solve(fleet: FixedFleet, plan: FleetPlan, ranges: Mapping[str, Spread]) -> None:
+    """Where a re-solve's time goes, against declaring the same world anew; CPU seconds, one process."""
+    world = worlds_at(fleet, ranges, [{"volume": 1.1, "growth": 0.01, "goodput": 0.95, "prices": 1.05}])[0]
+
+    def timed(what: Callable[[], T]) -> tuple[float, T]:
+        begun = time.process_time()
+        found = what()
+        return time.process_time() - begun, found
+
+    made, mine = timed(lambda: planner(fleet.problem, plan, [world], check=False))
+    assert mine.ready is not None
+    ready, slim = mine.ready, thinned(merge(world)[0], list(mine.ready.kept))
+    renumbered(ready.known, slim)
+    numbers, _ = timed(lambda: renumbered(ready.known, slim))
+    declared, _ = timed(lambda: template(slim))
+    warm, one = timed(lambda: mine.plan(world))
+    whole, _ = timed(lambda: Planner(fleet.problem, None, mine.pools).plan(world))
+    gap = "none" if one is None else f"{one.gap:.1%}"
+    print(f"one world, CPU-s: numbers {numbers:.3f} against a declaration {declared:.2f} ({declared / numbers:.0f}x), "
+          f"planned {warm:.2f} (gap {gap}) against {whole:.2f} when declared, set-up {made:.1f}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -252,14 +252,21 @@ def _commitments(fleet: FixedFleet, option: Option, late: np.ndarray) -> tuple[F
 
 
 def slowness(fleet: FixedFleet, draws: Draws) -> dict[tuple[str, str], FloatArray]:
-    """(LLM, class) -> compute of a request over the plan's, [scenario]: prefill grows with the input the cache does not
-    hold, decode with the output, everything with lost goodput."""
+    """(LLM, class) -> what a request takes of the resource that runs out first, over the plan's, [scenario].
+
+    Compute: prefill grows with the input that the cache does not hold, decode with the output. KV cache: a longer
+    answer is held for longer, and is more to hold. Everything grows with lost goodput. A cache hit saves prefill and no
+    room: a prefix is counted as held by every request, as in the memory kernels.
+    """
     found = {}
     for key, mix in fleet.mixes.items():
         hit = np.clip(mix.cached_share + draws.values["cache_hit"], 0.0, 0.98)
         inputs = (1.0 - hit) / max(1.0 - mix.cached_share, 0.02)
-        work = mix.prefill_share * inputs + (1.0 - mix.prefill_share) * draws.values["output_length"]
-        found[key] = work / draws.values["goodput"]
+        longer, r = draws.values["output_length"], mix.output_per_input
+        compute = mix.prefill_share * inputs + (1.0 - mix.prefill_share) * longer
+        cache = mix.kv_per_compute * longer * (1.0 + r * longer / 2.0) / (1.0 + r / 2.0)
+        taken = np.maximum(compute, cache) / max(1.0, mix.kv_per_compute)
+        found[key] = taken / draws.values["goodput"]
     return found
 
 

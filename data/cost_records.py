@@ -142,10 +142,14 @@ class UnitCost:
 
 @dataclass(frozen=True, slots=True)
 class TokenMix:
-    """Of an (LLM, class): share of its compute that is prefill, and of its input that the prefix cache holds."""
+    """Of an (LLM, class): share of its compute that is prefill, and of its input that the prefix cache holds;
+    kv_per_compute: replica-seconds of KV cache a request holds over its compute-seconds, above 1 where the cache is the
+    bottleneck; output_per_input: of its mean tokens."""
 
     prefill_share: float
     cached_share: float
+    kv_per_compute: float = 0.0
+    output_per_input: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

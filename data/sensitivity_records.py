@@ -92,8 +92,9 @@ class AssumptionAge:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Full re-solves: how many, their objectives, in how many the first month's commitments differ from the plan's by
-    more than a tenth of their GPUs or in what is bought, and by variable the rank correlation with committed GPUs."""
+    """Full re-solves: how many, their objectives, in how many the commitments differ from those of the base, planned in
+    the same way, by more than a tenth of their GPUs or in what is bought, and by variable the rank correlation with
+    committed GPUs. gap_median, gap_most: of the worlds' objectives to their proven bounds."""
 
     solves: int
     seconds: float
@@ -102,7 +103,63 @@ class Resolved:
     changed: float
     drivers: Mapping[str, float]
     decisions: tuple[tuple[str, float], ...]
-    """What is committed to in the first month, as text, and in which share of solves."""
+    """What is committed to, as text, and in which share of solves."""
+    method: str
+    gap_median: float
+    gap_most: float
+    base_usd: float
+    """Objective of the base planned in the same way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A value of one variable at which something about the decision changes, found by planning anew.
+
+    aspect: "purchases", "GPU types" or "placement"; value: between `last_same` and `first_other`, the closest values
+    tried on both sides; before and after: the decision on both, in words; keep_usd: what keeping the base's commitments
+    and pools would cost at the variable's end, over planning anew there.
+    """
+
+    variable: str
+    base: float
+    end: float
+    aspect: str
+    last_same: float
+    first_other: float
+    before: str
+    after: str
+    keep_usd: float
+
+    @property
+    def value(self) -> float:
+        return (self.last_same + self.first_other) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Switching:
+    """Every switch, the variables without one, how many plans were made and their largest gap."""
+
+    switches: tuple[Switch, ...]
+    steady: tuple[str, ...]
+    """Variables that change the cost but no part of the decision, between their 5 % and 95 % ends."""
+    solves: int
+    gap_most: float
+    """Differences in cost smaller than this share of it may be the planning's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegretMatrix:
+    """Candidate plans held in scenarios: cost by [candidate][scenario] with everything but the commitments planned
+    anew, regret over the scenario's least, what each candidate commits to, and the candidate whose largest regret is
+    least."""
+
+    candidates: tuple[str, ...]
+    scenarios: tuple[str, ...]
+    usd: tuple[tuple[float, ...], ...]
+    regret: tuple[tuple[float, ...], ...]
+    commitments: tuple[str, ...]
+    least: str
+    gap_most: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,4 +188,7 @@ class Sensitivity:
     stochastic_usd: float | None = None
     """Value of the stochastic solution: what planning for the mean demand alone would cost more; None if not solved."""
     resolved: Resolved | None = None
+    switching: Switching | None = None
+    """By planning anew; None if not asked for."""
+    regrets: RegretMatrix | None = None
     notes: tuple[str, ...] = ()

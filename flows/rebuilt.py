@@ -21,6 +21,7 @@ from data.records import Block, Capacity, CapacityTable, Configuration, Demand, 
 from data.slo import slo_target
 from flows.problem import fleet_problem
 
+MIX = ("prefill_share", "cached_share", "kv_per_compute", "output_per_input")
 RESERVES = (
     ("failure (N+k)", "failure_replicas"), ("rollout", "rollout_replicas"), ("canary", "canary_replicas"),
     ("maintenance", "maintenance_replicas"), ("warm", "warm_replicas"), ("zone", "zone_replicas"),
@@ -46,7 +47,7 @@ def read_run(folder: Path) -> Rebuilt:
         demand = _demand(pd.read_parquet(folder / "demand.parquet"))
         capacity = _capacity(pd.read_parquet(folder / "capacity.parquet"), scenario)
         mixes = {
-            (one["llm"], one["request_class"]): TokenMix(one["prefill_share"], one["cached_share"])
+            (one["llm"], one["request_class"]): TokenMix(**{name: one[name] for name in MIX})
             for one in document["full_cost"]["mixes"]
         }
         offers = tuple(Offer(**one | {"source": Source(**one["source"])}) for one in document["prices"])

@@ -1,102 +1,100 @@
-"""Full re-solves of the fleet problem in parallel processes: what a plan made in another world would be."""
+"""Full re-solves of the fleet problem in parallel processes: what a plan made in another world would be.
+
+Every process declares the model once and gives it every world's numbers (optimizer/again.py). Whether these are what a
+declaration of their own would give is checked on two worlds; where they are not, every world is declared anew.
+"""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from typing import TypeVar
 
 import numpy as np
 from scipy.stats import spearmanr
 
+from configs.sensitivity import Spread
 from cost.draws import Draws, some
 from cost.fixed_fleet import FixedFleet
 from data.plan_records import FleetPlan, FleetProblem
-from data.records import Capacity, Demand, FloatArray
+from data.records import FloatArray
 from data.sensitivity_records import Resolved
+from flows.worlds import changed, worlds, worlds_at
+from optimizer.again import Replanned, Stencil, in_step, replan, stencil
+from optimizer.sets import PoolKey
 
-GAP = 0.02
-SECONDS = 2.0
-"""Gap and limit of one re-solve: a world among hundreds need not be proven to the plan's own gap."""
+T = TypeVar("T")
+R = TypeVar("R")
+METHOD = "planned anew in full: the declared model with each world's numbers, whole replicas and commitments"
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """One draw: what changes in the problem. slowness by (LLM, class)."""
+class Planner:
+    """Plans worlds of one problem. ready: None where each must be declared anew."""
 
-    values: Mapping[str, float]
-    slowness: Mapping[tuple[str, str], float]
+    problem: FleetProblem
+    ready: Stencil | None
+    pools: frozenset[PoolKey]
 
-
-def changed(problem: FleetProblem, world: World, seconds: float = SECONDS) -> FleetProblem:
-    """The problem in another world: demand grown, rates slower, hours dearer, commitments later.
-
-    Terms' prices stay: they are what is decided on. llm_mix moves requests between LLMs; quality_routing does not enter
-    (it is a serving decision that the re-pricing prices).
-    """
-    v = world.values
-    demand = problem.demand
-    months = np.arange(1, len(demand.months) + 1)
-    rps = demand.rps * (v["volume"] * (1.0 + v["growth"]) ** months)[None, :, None, None]
-    late = round(v["lead_time"])
-    return replace(
-        problem,
-        demand=_moved(replace(demand, rps=rps), v.get("llm_mix", 0.0), problem.capacities),
-        capacities=tuple(
-            replace(row, operating_rps=row.operating_rps / slow, knee_rps=row.knee_rps / slow)
-            for row in problem.capacities
-            for slow in (world.slowness.get((row.configuration.llm, row.request_class), 1.0 / v["goodput"]),)
-        ),
-        offers=tuple(
-            one if one.term_months else replace(one, usd_per_gpu_h=one.usd_per_gpu_h * v["prices"])
-            for one in problem.offers
-        ),
-        api={key: replace(one, usd_per_request=one.usd_per_request * v["prices"]) for key, one in problem.api.items()},
-        spot_interrupted_share=1.0 - v["spot_availability"],
-        commitment_lead_time_months=problem.commitment_lead_time_months + late,
-        lead_time_months={name: months + late for name, months in problem.lead_time_months.items()},
-        mip_gap=max(problem.mip_gap, GAP),
-        time_limit_s=seconds,
-    )
+    def plan(
+        self, world: FleetProblem, keep: Mapping[tuple[int, int], int] | None = None, pools: Collection[PoolKey] = ()
+    ) -> Replanned | None:
+        """A world's plan from the plan's pools, or from those given; see optimizer.again.replan."""
+        ready = stencil(self.problem, [world]) if self.ready is None else self.ready
+        return replan(ready, world, pools or self.pools, keep)
 
 
-def _moved(demand: Demand, share: float, capacities: Sequence[Capacity]) -> Demand:
-    """Requests moved from the LLM with the slowest replicas a GPU to the one with the fastest."""
-    speed: dict[str, list[float]] = {}
-    for row in capacities:
-        speed.setdefault(row.configuration.llm, []).append(row.operating_rps / row.configuration.gpus)
-    known = sorted({key.llm for key in demand.series} & set(speed), key=lambda llm: (max(speed[llm]), llm))
-    if share == 0.0 or len(known) < 2:
-        return demand
-    source = [k for k, key in enumerate(demand.series) if key.llm == known[0]]
-    target = [k for k, key in enumerate(demand.series) if key.llm == known[-1]]
-    rps = demand.rps.copy()
-    taken = share * rps[source].sum()
-    rps[source] *= 1.0 - share
-    rps[target] *= max(1.0 + taken / max(rps[target].sum(), 1e-12), 0.0)
-    return replace(demand, rps=rps)
+def planner(problem: FleetProblem, plan: FleetPlan, known: Sequence[FleetProblem], check: bool = True) -> Planner:
+    """A planner for worlds like those known."""
+    pools = frozenset(PoolKey(pool.region, pool.configuration) for pool in plan.pools)
+    ready: Stencil | None = stencil(problem, known)
+    if check and ready is not None and not all(in_step(ready, world) for world in (known[0], known[-1])):
+        ready = None
+    return Planner(problem, ready, pools)
 
 
-def _solve(problem: FleetProblem) -> tuple[str, float, dict[str, int]]:
-    """Status, objective and the first month's commitments, option and place -> GPUs; runs in a process of its own."""
+_mine: list[Planner] = []
+"""The planner of a process."""
+
+
+def _begin(problem: FleetProblem, plan: FleetPlan, known: Sequence[FleetProblem]) -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    from optimizer.solve import solve
-
-    plan = solve(problem)
-    return plan.stats.status, plan.stats.objective_usd, first_stage(plan)
+    _mine[:] = [planner(problem, plan, known)]
 
 
-def first_stage(plan: FleetPlan) -> dict[str, int]:
-    """What is committed to: place, GPU and option -> GPUs, over all start months."""
-    found: dict[str, int] = {}
-    for one in plan.purchases:
-        if one.term_months > 0:
-            key = f"{one.gpu} in {one.region} {one.option}"
-            found[key] = found.get(key, 0) + one.gpus
-    return found
+def my_planner() -> Planner:
+    """The planner of this process, for functions that `workers` maps."""
+    return _mine[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Processes that each have a planner (`my_planner`)."""
+
+    pool: ProcessPoolExecutor
+
+    def each(self, what: Callable[[T], R], over: Iterable[T]) -> Iterator[R]:
+        """A parallel map, answers in order."""
+        return self.pool.map(what, over)
+
+
+@contextmanager
+def workers(problem: FleetProblem, plan: FleetPlan, known: Sequence[FleetProblem], processes: int) -> Iterator[Workers]:
+    """Processes that plan worlds like those known."""
+    # Spawned: a fork after JAX has started would hang.
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(problem, plan, known)
+    ) as pool:
+        yield Workers(pool)
+
+
+def _planned(world: FleetProblem) -> Replanned | None:
+    return my_planner().plan(world)
 
 
 def same(one: Mapping[str, int], other: Mapping[str, int], within: float = 0.1) -> bool:
@@ -106,48 +104,55 @@ def same(one: Mapping[str, int], other: Mapping[str, int], within: float = 0.1) 
     return apart <= within * total
 
 
-def worlds(fleet: FixedFleet, draws: Draws) -> list[World]:
-    """Every draw as a world."""
-    from cost.reprice import slowness
-
-    slow = slowness(fleet, draws)
-    return [
-        World(
-            {name: float(value[i]) for name, value in draws.values.items()},
-            {key: float(value[i]) for key, value in slow.items()},
-        )
-        for i in range(len(draws))
-    ]
-
-
 def resolve(
-    fleet: FixedFleet, plan: FleetPlan, draws: Draws, count: int, seconds: float = SECONDS, processes: int = 2
+    fleet: FixedFleet, plan: FleetPlan, spreads: Mapping[str, Spread], draws: Draws, count: int, processes: int = 2
 ) -> Resolved:
-    """`count` of the draws, evenly picked, each planned anew in full."""
+    """`count` of the draws, evenly picked, each planned anew in full, beside the base planned in the same way."""
     start = time.perf_counter()
     mine = some(draws, np.linspace(0, len(draws) - 1, count).astype(np.int64))
-    problems = [changed(fleet.problem, world, seconds) for world in worlds(fleet, mine)]
-    # Spawned: a fork after JAX has started would hang.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        answers = list(pool.map(_solve, problems, chunksize=max(1, count // (8 * processes))))
+    base = worlds_at(fleet, spreads, [{}])
+    problems = [*base, *(changed(fleet.problem, world) for world in worlds(fleet, mine))]
+    with workers(fleet.problem, plan, _outer(problems), processes) as team:
+        first, *answers = team.each(_planned, problems)
     spent = time.perf_counter() - start
-    found = [i for i, (status, _, _) in enumerate(answers) if status in ("optimal", "feasible")]
-    decided = first_stage(plan)
-    gpus = np.array([float(sum(answers[i][2].values())) for i in found])
+    found = [i for i, one in enumerate(answers) if one is not None]
+    made = [one for one in answers if one is not None]
+    decided = first.commitments if first is not None else {}
+    gpus = np.array([float(sum(one.commitments.values())) for one in made])
     kinds: dict[str, int] = {}
-    for i in found:
-        text = ", ".join(sorted(answers[i][2])) or "nothing"
+    for one in made:
+        text = ", ".join(sorted(one.commitments)) or "nothing"
         kinds[text] = kinds.get(text, 0) + 1
     ranked = sorted(kinds.items(), key=lambda one: (-one[1], one[0]))
+    gaps = [one.gap for one in made] or [0.0]
     return Resolved(
         solves=len(found),
         seconds=spent,
-        usd=tuple(answers[i][1] for i in found),
+        usd=tuple(one.usd for one in made),
         committed_gpus=tuple(gpus.tolist()),
-        changed=float(np.mean([not same(decided, answers[i][2]) for i in found])) if found else 0.0,
+        changed=float(np.mean([not same(decided, one.commitments) for one in made])) if made else 0.0,
         drivers={name: correlation(value[found], gpus) for name, value in mine.values.items()},
         decisions=tuple((text, n / len(found)) for text, n in ranked),
+        method=METHOD,
+        gap_median=float(np.median(gaps)),
+        gap_most=float(max(gaps)),
+        base_usd=first.usd if first is not None else float("nan"),
     )
+
+
+def _outer(problems: Sequence[FleetProblem]) -> list[FleetProblem]:
+    """Some worlds that between them want every pool: processes get these instead of all."""
+    from optimizer.merge import merge
+    from optimizer.sets import build_sets
+
+    found: list[FleetProblem] = []
+    seen: set[PoolKey] = set()
+    for problem in problems:
+        pools = set(build_sets(merge(problem)[0]).pools)
+        if not pools <= seen:
+            seen |= pools
+            found.append(problem)
+    return found if len(found) > 1 else [found[0], problems[-1]]
 
 
 def correlation(x: FloatArray, y: FloatArray) -> float:

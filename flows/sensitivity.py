@@ -17,7 +17,9 @@ from data.catalog import load_coefficients
 from data.sensitivity_records import Sensitivity
 from data.spreads import spreads
 from flows.rebuilt import Rebuilt, read_run
+from flows.regret import regrets
 from flows.resolve import mean_value, resolve
+from flows.switching import switching
 from reports.sensitivity_charts import sensitivity_pictures
 
 
@@ -54,9 +56,11 @@ def examine_run(
     resolves: int = 0,
     processes: int = 2,
     say: Callable[[str], None] = lambda _: None,
+    switches: bool = False,
+    regret: bool = False,
 ) -> Examined:
     """The whole answer for a plan: re-pricing always, the value of the stochastic solution and full re-solves where
-    `resolves` asks for some."""
+    `resolves` asks for some, switching values and the regret matrix of plans where they are asked for."""
     policy = run.scenario.sensitivity
     if samples is not None:
         policy = policy.model_copy(update={"samples": samples})
@@ -75,7 +79,13 @@ def examine_run(
             worth = float((reprice(other, PLAN, draws).usd - reprice(fleet, PLAN, draws).usd).mean())
             answer = replace(answer, stochastic_usd=worth)
         say(f"planning {resolves} draws anew")
-        answer = replace(answer, resolved=resolve(fleet, run.plan, draws, resolves, processes=processes))
+        answer = replace(answer, resolved=resolve(fleet, run.plan, ranges, draws, resolves, processes))
+    if switches:
+        say("looking for values that change the decision")
+        answer = replace(answer, switching=switching(fleet, run.plan, ranges, processes))
+    if regret:
+        say("holding every scenario's plan in every other")
+        answer = replace(answer, regrets=regrets(fleet, run.plan, ranges, answer.named, processes))
     return Examined(answer, fleet, draws)
 
 

@@ -25,12 +25,13 @@ def show_sensitivity(console: Console, answer: Sensitivity) -> None:
     console.print(
         _table("GPUs needed at the end, and when quotas run out", cells, tables.cells(answer), {2, 3, 4, 5, 8}), ""
     )
+    if answer.switching is not None:
+        changes = ("variable", "at", "looked from", "changes", "before", "after", "keeping costs")
+        title = f"Values that change the decision, {answer.switching.solves} plans made anew"
+        console.print(_table(title, changes, tables.switches(answer), {1, 6}), "")
+    if answer.regrets is not None:
+        marks = set(range(1, len(answer.regrets.scenarios) + 2))
+        rows = tables.regrets(answer)
+        console.print(_table("Regret of plans held in scenarios, USD", tables.regret_head(answer), rows, marks), "")
     for name, value in tables.facts(answer):
         console.print(f"{escape(name)}: {escape(value)}", soft_wrap=True)
-    oldest = [one for one in answer.ages if one.days is not None][:1]
-    undated = sum(one.days is None for one in answer.ages)
-    if oldest:
-        more = f"; {undated} undated" if undated else ""
-        console.print(
-            f"Oldest assumption: {oldest[0].days} days ({escape(oldest[0].source.citation)}){more}", soft_wrap=True
-        )

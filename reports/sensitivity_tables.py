@@ -85,14 +85,59 @@ def facts(answer: Sensitivity) -> Rows:
     if answer.resolved is not None:
         r = answer.resolved
         strongest = sorted(r.drivers.items(), key=lambda pair: -abs(pair[1]))[:3]
-        found.append(("Full re-solves", f"{r.solves} in {r.seconds:.0f} s; the commitments change in {r.changed:.0%}"))
+        found.append(
+            (
+                "Full re-solves",
+                f"{r.solves} in {r.seconds:.0f} s, each within {r.gap_median:.1%} (median; at most {r.gap_most:.1%}); "
+                f"the commitments change in {r.changed:.0%}",
+            )
+        )
         found.append(("Drive the commitments", ", ".join(f"{_words(name)} {rank:+.2f}" for name, rank in strongest)))
+    if answer.switching is not None and answer.switching.steady:
+        steady = ", ".join(map(_words, answer.switching.steady))
+        found.append(("Change the cost, not the decision, between their ends", steady))
+    if answer.regrets is not None:
+        found.append(("Least regret among the scenarios' plans", answer.regrets.least))
+    oldest = max((one.days for one in answer.ages if one.days is not None), default=None)
+    if oldest is not None:
+        undated = sum(one.days is None for one in answer.ages)
+        found.append(("Ages of the assumptions", f"up to {oldest:,} days, {undated} undated"))
     return [*found, ("Scenarios are", answer.method), *(("Note", note) for note in answer.notes)]
+
+
+def switches(answer: Sensitivity) -> Rows:
+    """Values at which the decision changes; empty where nobody asked or none was found."""
+    found = () if answer.switching is None else answer.switching.switches
+    return [
+        (
+            _words(one.variable), f"{one.value:.3g}", f"{one.base:g} to {one.end:g}", one.aspect, one.before, one.after,
+            _usd(one.keep_usd),
+        )
+        for one in found
+    ]  # fmt: skip
+
+
+def regrets(answer: Sensitivity) -> Rows:
+    """The regret matrix: a row a candidate plan, a column a scenario, then the largest and what it commits to."""
+    if answer.regrets is None:
+        return []
+    r = answer.regrets
+    return [
+        (name, *(_usd(value) for value in row), _usd(max(row)), words)
+        for name, row, words in zip(r.candidates, r.regret, r.commitments, strict=True)
+    ]
+
+
+def regret_head(answer: Sensitivity) -> list[str]:
+    """Columns of the regret matrix."""
+    scenarios = () if answer.regrets is None else answer.regrets.scenarios
+    return ["plan", *(f"in {name}" for name in scenarios), "largest", "commitments"]
 
 
 def sensitivity_tables(answer: Sensitivity) -> dict[str, Rows]:
     """What templates/_sensitivity.html.j2 shows."""
     return {
         "bars": bars(answer), "scenarios": scenarios(answer), "options": options(answer), "cells": cells(answer),
-        "ages": ages(answer), "facts": facts(answer),
+        "ages": ages(answer), "facts": facts(answer), "switches": switches(answer), "regrets": regrets(answer),
+        "regret_head": [tuple(regret_head(answer))],
     }  # fmt: skip

@@ -77,7 +77,13 @@ def sensitivity(
     data_folder: DataOption = None,
     samples: Annotated[int | None, typer.Option(min=10, help="Joint draws; default: the scenario's own.")] = None,
     resolves: Annotated[int, typer.Option(min=0, help="Draws that are planned anew in full.")] = 0,
-    processes: Annotated[int, typer.Option(min=1, help="Processes for these.")] = 2,
+    switches: Annotated[
+        bool, typer.Option(help="Find the value of each variable at which the decision changes, by planning anew.")
+    ] = False,
+    regret: Annotated[
+        bool, typer.Option(help="Hold the plan of every named scenario in every other; name the least regret.")
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Processes for planning anew.")] = 2,
     out: Annotated[Path | None, typer.Option(help="Folder for sensitivity.json and the pictures as SVG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -93,8 +99,9 @@ def sensitivity(
     note = Console(stderr=True)
     planned = load(run, config, data_folder)
     found = examine_run(
-        planned, datetime.now(UTC).date(), samples, resolves, processes, lambda text: note.print(f"[dim]{text}[/]")
-    )
+        planned, datetime.now(UTC).date(), samples, resolves, processes, lambda text: note.print(f"[dim]{text}[/]"),
+        switches, regret,
+    )  # fmt: skip
     if out is not None:
         write_pictures(found.answer, out)
     if as_json:

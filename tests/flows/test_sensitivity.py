@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import reports
 from configs.errors import InputError
+from configs.sensitivity import SensitivityPolicy
 from cost.draws import points
 from cost.fixed_fleet import fixed_fleet
 from cost.reprice import reprice
@@ -20,8 +21,12 @@ from cost.sensitivity import PLAN
 from data.spreads import spreads
 from flows import steps
 from flows.rebuilt import Rebuilt, read_run
-from flows.resolve import World, changed, first_stage, same
+from flows.regret import later, matrix
+from flows.resolve import same
 from flows.sensitivity import Examined, examine_run, sensitivity_json, write_pictures
+from flows.switching import differs, main_places
+from flows.worlds import World, changed
+from optimizer.again import Replanned
 from reports.sensitivity_charts import sensitivity_pictures
 from reports.sensitivity_tables import headline, sensitivity_tables
 from tests.flows.small import small_made
@@ -107,6 +112,23 @@ def test_another_world_is_another_problem(found: Examined, run: Rebuilt) -> None
         assert theirs.usd_per_gpu_h == pytest.approx(mine.usd_per_gpu_h * (1.0 if mine.term_months else 1.5))
 
 
+def test_regrets_by_hand() -> None:
+    found = matrix(["a", "b", "c"], ["x", "y"], [[10.0, 30.0], [14.0, 22.0], [12.0, 20.0]], ["", "", ""], 0.0)
+    assert found.regret == ((0.0, 10.0), (4.0, 2.0), (2.0, 0.0))
+    assert found.least == "c"
+    assert later({(0, 0): 3, (1, 5): 2}, 6) == {(0, 1): 3}
+
+
+def test_where_an_llm_runs_is_where_its_gpus_are() -> None:
+    one = Replanned(1.0, 1.0, {}, {"A": 10}, {("m", "r", "A"): 90.0, ("m", "q", "B"): 10.0}, frozenset())
+    two = Replanned(1.0, 1.0, {}, {"A": 10}, {("m", "r", "A"): 70.0, ("m", "q", "A"): 30.0}, frozenset())
+    assert main_places(one, 1) == {"m": {"r"}}
+    assert main_places(two, 1) == {"m": {"r", "q"}}
+    assert not differs(one, two, "GPU types")
+    assert differs(one, two, "placement")
+    assert not differs(one, two, "purchases")
+
+
 def test_decisions_are_alike_within_a_tenth() -> None:
     assert same({"a": 100}, {"a": 95})
     assert not same({"a": 100}, {"a": 80})
@@ -126,5 +148,36 @@ def test_draws_planned_anew(run: Rebuilt) -> None:
     assert answer.resolved.solves == 6
     assert sum(share for _, share in answer.resolved.decisions) == pytest.approx(1.0)
     assert 0.0 <= answer.resolved.changed <= 1.0
+    assert answer.resolved.gap_median <= answer.resolved.gap_most
+    # The base, planned in the same way, is no better than what the plan's own search has proven, nor far from it.
+    assert answer.resolved.base_usd >= run.plan.stats.bound_usd * (1 - 1e-6)
+    assert answer.resolved.base_usd <= run.plan.stats.objective_usd * 1.05
     assert answer.stochastic_usd is not None
-    assert first_stage(run.plan) == first_stage(small_made().plan)
+
+
+@pytest.mark.slow
+def test_values_that_change_the_decision_do(run: Rebuilt) -> None:
+    wide = SensitivityPolicy.model_validate(
+        {"variables": {"volume": {"low": 0.3, "base": 1.0, "high": 3.0, "source": "test", "as_of": "2026"}}}
+    )
+    scenario = run.scenario.model_copy(update={"sensitivity": wide})
+    answer = examine_run(
+        replace(run, scenario=scenario), date(2026, 11, 21), samples=50, switches=True, regret=True
+    ).answer
+    found = answer.switching
+    assert found is not None
+    assert {one.variable for one in found.switches} | set(found.steady) == set(spreads(wide))
+    assert {one.variable for one in found.switches}.isdisjoint(found.steady)
+    # A third, or three times, of the requests is another fleet.
+    assert "volume" in {one.variable for one in found.switches}
+    for one in found.switches:
+        assert abs(one.first_other - one.last_same) == pytest.approx(abs(one.end - one.base) / 16)
+        assert min(one.base, one.end) <= one.value <= max(one.base, one.end)
+        assert one.before != one.after
+    regrets = answer.regrets
+    assert regrets is not None
+    assert set(regrets.scenarios) == {"best", "base", "worst"}
+    for j in range(len(regrets.scenarios)):
+        assert min(row[j] for row in regrets.regret) == 0.0
+    largest = {name: max(row) for name, row in zip(regrets.candidates, regrets.regret, strict=True)}
+    assert largest[regrets.least] == min(largest.values())

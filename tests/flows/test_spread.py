@@ -138,6 +138,19 @@ def test_a_plan_on_dask_is_the_plan_made_here_byte_for_byte(
     assert done_by(cluster) >= 3, "the chunks of series were prepared on the cluster's workers"
 
 
+@pytest.mark.slow
+def test_a_plan_on_two_devices_is_the_plan_on_one(
+    write_scenario: Callable[[dict[str, Any]], Path], fleetcast: Run, environment: dict[str, str]
+) -> None:
+    plans = []
+    for count in (1, 2):
+        environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={count}"
+        done = fleetcast("plan", "--config", str(write_scenario(small_scenario())), "--json")
+        assert done.returncode == 0, done.stderr
+        plans.append(done.stdout)
+    assert plans[0] == plans[1]
+
+
 def done_by(address: str) -> int:
     """Tasks that the workers of a cluster have computed."""
     from distributed import Client

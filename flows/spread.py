@@ -44,7 +44,7 @@ def runner(compute: ComputePolicy) -> TaskRunner[Any]:
         ) from None
     if compute.scheduler is None:
         here: TaskRunner[Any] = DaskTaskRunner(
-            cluster_kwargs={"n_workers": compute.workers, "threads_per_worker": 1, "dashboard_address": None}
+            cluster_kwargs={"n_workers": compute.workers, "threads_per_worker": 1, "dashboard_address": ":0"}
         )
         return here
     try:

@@ -29,12 +29,14 @@ from data.records import (
     Provenance,
     SloTarget,
 )
+from models.device import spread
 from models.excuses import first_broken
 from models.goodput import BATCHES, LIMITS, Estimate, Load, estimate
 from models.memory import Memory, kv_bytes, memory
 from models.rows import Rows, build_rows
 
 METHOD = "steady-state estimate"
+KV_TOKENS = ("kv_tokens_tail", "kv_tokens_mean")
 
 
 class _Tails(NamedTuple):
@@ -178,10 +180,7 @@ def evaluate(
     tokens = policy.max_num_batched_tokens or engine.max_num_batched_tokens
     mem, tail, fit, found = jax.device_get(
         _kernel(
-            rows,
-            load,
-            column([t.kv_tokens_tail for t in chosen]),
-            column([t.kv_tokens_mean for t in chosen]),
+            *spread((rows, load, *(column([getattr(t, name) for t in chosen]) for name in KV_TOKENS)), len(pairs)),
             engine=engine,
             utilization=policy.gpu_memory_utilization or engine.gpu_memory_utilization,
             headroom=policy.headroom,

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from data.records import Engine, FloatArray, IntArray
+from models.device import spread
 from models.memory import kv_bytes, memory
 from models.rows import Rows
 from models.step_time import behind_host, decode_attention_s, linear_time_s, pipeline_fill, prefill_attention_s
@@ -175,31 +175,29 @@ def _parts_from(
     return _parts(part, price, loads, policy)
 
 
-def shard_rows(rows: Rows, cost: Budget, devices: int | None = None) -> tuple[Rows, Budget]:
-    """Rows spread over the devices by their first axis; their number must divide by that of the devices."""
-    chosen = jax.devices()[:devices]
-    if rows.hidden.shape[0] % len(chosen):
-        raise ValueError(f"{rows.hidden.shape[0]} rows do not divide over {len(chosen)} devices: pad them")
-    place = NamedSharding(Mesh(np.array(chosen), ("rows",)), PartitionSpec("rows"))  # type: ignore[no-untyped-call]
-    placed: tuple[Rows, Budget] = jax.device_put((rows, cost), place)
-    return placed
-
-
 def stream(
     rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy, chunk_rows: int
 ) -> Iterator[tuple[slice, SweepPoints]]:
     """The grid in chunks of rows, so that any number of points fits in memory; yields device arrays as they come.
 
-    The last chunk is shifted back to stay full and its known rows are cut, so that one compilation serves all.
+    chunk_rows: of each device; a chunk is laid over all of them. The last chunk is shifted back to stay full and its
+    known rows are cut, so that one compilation serves all.
     """
     total = rows.hidden.shape[0]
-    size = min(chunk_rows, total)
+    size = min(chunk_rows * len(jax.devices()), total)
+    several = len(jax.devices()) > 1
+    host = jax.tree.map(np.asarray, (rows, cost)) if several else (rows, cost)
     for start in range(0, total, size):
         first = min(start, total - size)
-        parts = _parts_from(rows, cost, loads, jnp.int32(first), policy=policy, chunk_rows=size)
+        if several:
+            part = jax.tree.map(lambda leaf, first=first: leaf[first : first + size], host)
+            parts = _all_parts(*spread(part, size), loads, policy=policy)
+        else:
+            parts = _parts_from(rows, cost, loads, jnp.int32(first), policy=policy, chunk_rows=size)
         found = _all_points(parts, policy=policy)
         known = start - first
-        yield slice(start, first + size), SweepPoints(*(leaf[known:] for leaf in found)) if known else found
+        whole = known == 0 and found.limit.shape[0] == size
+        yield slice(start, first + size), found if whole else SweepPoints(*(leaf[known:size] for leaf in found))
 
 
 def pareto_front(cost: FloatArray, tpot_s: FloatArray, tokens_per_s: FloatArray) -> IntArray:

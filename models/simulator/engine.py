@@ -14,6 +14,7 @@ import numpy as np
 
 from data import machine
 from data.records import BoolArray, FloatArray, IntArray, StepCost
+from models.device import on_device
 from models.simulator.cost import mixed_factor, take, uniform
 from models.simulator.kernel import WINDOW, State, advance, start
 
@@ -94,11 +95,12 @@ def simulate(
     count = max(-(-lanes // LANES), min(cores, -(-lanes // SMALLEST)))
     groups = [order[number::count] for number in range(count)]
 
-    def part(group: IntArray) -> Outcome:
-        return _together(take(cost, group), requests.lanes(group), limits.lanes(group), most_iterations, pad)
+    def part(number: int, group: IntArray) -> Outcome:
+        with on_device(number):
+            return _together(take(cost, group), requests.lanes(group), limits.lanes(group), most_iterations, pad)
 
     with ThreadPoolExecutor(max_workers=min(cores, count)) as pool:
-        parts = list(pool.map(part, groups))
+        parts = list(pool.map(part, range(count), groups))
     back = np.argsort(np.concatenate(groups), kind="stable")
     return Outcome(*(np.concatenate(field)[back] for field in zip(*parts, strict=True)))
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +23,7 @@ from flows.spread import runner
 from forecast.parallel import CHUNK, Job, prepare_chunk
 from forecast.portfolio import forecast
 from forecast.single import Prepared
+from tests.conftest import REPOSITORY
 from tests.flows.conftest import Run
 from tests.flows.small import small_made, small_scenario
 from tests.forecast.test_portfolio import history, seasonal
@@ -65,22 +69,92 @@ def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         runner(ComputePolicy(on="dask"))
 
 
-@pytest.mark.slow
-def test_a_plan_on_dask_is_the_plan_made_here_byte_for_byte(
-    write_scenario: Callable[[dict[str, Any]], Path], fleetcast: Run, tmp_path: Path
-) -> None:
+@pytest.fixture
+def cluster(tmp_path: Path, environment: dict[str, str]) -> Iterator[str]:
+    """Address of a scheduler with two workers, each a process of its own as on another machine."""
     pytest.importorskip("prefect_dask", reason="Dask is not installed (fleetcast[dask])")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    commands = [["scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]]
+    commands += [["worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny"]] * 2
+    logs = [(tmp_path / f"dask-{number}.log").open("w+") for number in range(3)]
+    processes: list[subprocess.Popen[str]] = []
+    try:
+        for words, log in zip(commands, logs, strict=True):
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "dask", *words], cwd=REPOSITORY, env=environment, stdout=log, stderr=log,
+                    text=True,
+                )
+            )  # fmt: skip
+        _wait_for_workers(address, 2)
+        yield address
+    finally:
+        for process, log in zip(processes[::-1], logs[::-1], strict=False):
+            process.kill()  # asked politely, a worker waits for its scheduler
+            process.wait(timeout=60)
+            log.close()
+
+
+def _wait_for_workers(address: str, workers: int) -> None:
+    from distributed import Client
+
+    end = time.monotonic() + 120
+    while True:
+        try:
+            with Client(address, timeout=10) as client:
+                client.wait_for_workers(workers, timeout=60)
+            return
+        except (OSError, TimeoutError):
+            assert time.monotonic() < end, "no scheduler within two minutes"
+            time.sleep(1)
+
+
+def many_series() -> dict[str, Any]:
+    """As many series as make several chunks."""
     raw = small_scenario()
-    # As many series as make several chunks.
     regions = [f"region-{i}" for i in range(2 * CHUNK + 1)]
     raw["traffic"]["series"][0]["regions"] = {name: 1.0 / len(regions) for name in regions}
     raw["plan"]["may_serve"] = {name: ["us-east"] for name in regions}
+    return raw
+
+
+@pytest.mark.slow
+def test_a_plan_on_dask_is_the_plan_made_here_byte_for_byte(
+    write_scenario: Callable[[dict[str, Any]], Path], fleetcast: Run, cluster: str
+) -> None:
+    raw = many_series()
     plans = []
-    for where in ({"on": "here"}, {"on": "dask", "workers": 2}):
+    for where in ({"on": "here"}, {"on": "dask", "workers": 2}, {"on": "dask", "scheduler": cluster}):
         done = fleetcast("plan", "--config", str(write_scenario(raw | {"compute": where})), "--json")
         assert done.returncode == 0, done.stderr
         plans.append(done.stdout)
         assert "was lost" not in done.stderr
         assert "distributed" not in done.stderr, "a cluster that comes and goes is no news"
         assert json.loads(done.stdout)["purchases"]
+    assert plans[0] == plans[1] == plans[2]
+    assert done_by(cluster) >= 3, "the chunks of series were prepared on the cluster's workers"
+
+
+@pytest.mark.slow
+def test_a_plan_on_two_devices_is_the_plan_on_one(
+    write_scenario: Callable[[dict[str, Any]], Path], fleetcast: Run, environment: dict[str, str]
+) -> None:
+    plans = []
+    for count in (1, 2):
+        environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={count}"
+        done = fleetcast("plan", "--config", str(write_scenario(small_scenario())), "--json")
+        assert done.returncode == 0, done.stderr
+        plans.append(done.stdout)
     assert plans[0] == plans[1]
+
+
+def done_by(address: str) -> int:
+    """Tasks that the workers of a cluster have computed."""
+    from distributed import Client
+
+    with Client(address, timeout=10) as client:
+        counts = client.run(lambda dask_worker: dask_worker.state.executed_count)
+    return int(sum(counts.values()))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from configs.schema import Scenario
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.curve_records import ServiceCurve
@@ -14,7 +12,7 @@ from data.plan_records import Pool
 from flows.check_plan import pool_mix
 from flows.steps import Planned, calibration_files
 from models.curve import Asked, service_curve
-from models.simulator.engine import Limits
+from models.simulator.engine import engine_limits
 from models.simulator.load import mean_context_tokens
 from models.step_cost import step_cost
 
@@ -50,10 +48,7 @@ def curves_of(
         cost = step_cost(
             [one], {one.llm: find_llm(one.llm)}, {one.gpu: find_gpu(one.gpu)}, engine, coefficients, [context]
         )
-        limits = Limits(
-            np.array([one.max_num_seqs]), np.array([one.max_num_batched_tokens]),
-            np.array([rows[0].kv_capacity_tokens]), np.array([engine.kv_block_tokens]),
-        )  # fmt: skip
+        limits = engine_limits(engine, one.max_num_seqs, one.max_num_batched_tokens, rows[0].kv_capacity_tokens)
         guess = total / sum(share / knees[name] for name, share in shares.items())
         curve = service_curve(
             Asked(

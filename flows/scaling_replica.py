@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from configs.autoscaling import AutoscalingPolicy
 from configs.errors import InputError
 from configs.loading import LoadedScenario
@@ -20,7 +18,7 @@ from data.units import GB
 from models.autoscaler.facts import replica_facts
 from models.curve import Asked, service_curve
 from models.evaluate import evaluate
-from models.simulator.engine import Limits
+from models.simulator.engine import engine_limits
 from models.simulator.load import ClassLoad
 from models.step_cost import step_cost
 
@@ -65,12 +63,8 @@ def replica(loaded: LoadedScenario, history: TrafficHistory, one: Configuration,
     total = sum(part.share for part in mix)
     means = [_means(part) for part in mix]
     context = sum(part.share / total * (prompt + out / 2) for part, (prompt, out) in zip(mix, means, strict=True))
-    limits = Limits(
-        np.array([row.configuration.max_num_seqs]),
-        np.array([row.configuration.max_num_batched_tokens]),
-        np.array([row.kv_capacity_tokens]),
-        np.array([engine.kv_block_tokens]),
-    )
+    served = row.configuration
+    limits = engine_limits(engine, served.max_num_seqs, served.max_num_batched_tokens, row.kv_capacity_tokens)
     start = _start_up(scenario.autoscaling, row)
     curve = service_curve(
         Asked(

@@ -24,7 +24,7 @@ from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
 from data.records import FloatArray
 from models.memory import memory
 from models.rows import build_rows
-from models.simulator.engine import Limits, Requests, simulate
+from models.simulator.engine import Requests, engine_limits, simulate
 from models.step_cost import step_cost
 
 
@@ -55,7 +55,7 @@ def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatAr
         requests = Requests(np.zeros(shape), inputs, np.zeros_like(inputs), outputs)
         # A test that ran did fit: a pool that our memory model finds too small for one request is not a limit.
         tokens = np.where(pool / token >= np.array(context), pool / token, np.inf)
-        limits = Limits(clients, np.full(len(mine), budget), tokens, np.full(len(mine), engine.kv_block_tokens))
+        limits = engine_limits(engine, clients, budget, tokens)
         got = simulate(cost, requests, limits)
         for lane, i in enumerate(index):
             n = waves * clients[lane]

@@ -3,11 +3,12 @@
     python -m benchmarks.vllm_log --run FOLDER [--json]
 
 FOLDER holds meta.json (model, engine_kwargs, optionally kv_cache), requests.jsonl (input_toks, output_toks,
-arrival_time, queued_ts, first_token_ts, last_token_ts) and op_tables/ (benchmarks/operator_tables.py). Step costs come
-from the tables, the catalog's link and its host time alone: dense operators and experts by token count, attention by a
-relative least-squares fit of the simulator's linear form. No request time is used. Prints TTFT
-and TPOT percentiles beside ours, and how often the KV cache was over-full: where it was, the run is simulated in the
-lane form that preempts and computes again as the engine does.
+arrival_time, queued_ts, scheduled_ts, first_token_ts, last_token_ts) and op_tables/ (benchmarks/operator_tables.py).
+Step costs come from the tables, the catalog's link and its host time alone: dense operators and experts by token
+count, attention by a relative least-squares fit of the simulator's linear form. No request time is used. Prints TTFT
+(since queueing; for requests that were scheduled at once also since sending) and TPOT percentiles beside ours, and how
+often the KV cache was over-full: where it was, the run is simulated in the lane form that preempts and computes again
+as the engine does.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,11 @@ from models.simulator.engine import Limits, Outcome, Requests, simulate
 from models.simulator.pool import PoolOutcome, plain_pool, simulate_pool
 from models.size import size
 
+ASYNC_BY_DEFAULT = [0, 14]
+"""vLLM's first version with asynchronous scheduling by default (vllm-project/vllm#27614)."""
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
+AT_ONCE_S = 0.1
+"""Longest that a request waited for a place that is scored as scheduled at once, by TTFT since it was sent."""
 PRESSURE = 0.01
 """Share of iterations with an over-full cache from which preemption decides the times."""
 
@@ -65,6 +71,15 @@ def kv_tokens(meta: dict[str, Any], llm: Llm, shards: Shards) -> tuple[float, st
     return found.kv_capacity_tokens, f"memory kernel, {shards.gpu.name}"
 
 
+def overlapped(meta: dict[str, Any]) -> bool:
+    """Whether the engine scheduled an iteration while the one before ran: as logged, else its version's default."""
+    logged = ((meta.get("resolved_config") or {}).get("scheduler_config") or {}).get("async_scheduling")
+    if logged is not None:
+        return bool(logged)
+    version = [int(part) for part in re.findall(r"[0-9]+", str(meta.get("vllm_version") or ""))[:2]]
+    return version >= ASYNC_BY_DEFAULT
+
+
 def score(folder: Path) -> dict[str, Any]:
     """Percentiles of the run and of its simulation, with relative errors."""
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
@@ -81,16 +96,20 @@ def score(folder: Path) -> dict[str, Any]:
         bool(engine.get("enable_expert_parallel")),
     )  # fmt: skip
     capacity, source = kv_tokens(meta, llm, shards)
-    # Arrival by the engine's own clock: TTFT is measured from when the request was queued.
-    arrival = log.queued_ts.to_numpy() - log.queued_ts.min()
-    order = np.argsort(arrival, kind="stable")
-    inputs = log.input_toks.to_numpy()[order][None, :]
-    outputs = log.output_toks.to_numpy()[order][None, :]
-    requests = Requests(arrival[order][None, :], inputs, np.zeros_like(inputs), outputs)
+    # A request counts as queued when the scheduler next looks, under overlap at the start of an iteration that it can
+    # no longer join: simulated is when it was sent, by the engine's clock.
+    log = log.sort_values("queued_ts", kind="stable")
+    ahead = overlapped(meta)
+    sent = log.arrival_time + (log.queued_ts - log.arrival_time).min() if ahead else log.queued_ts
+    queued = (log.queued_ts - log.queued_ts.min()).to_numpy()
+    arrival = np.minimum(np.maximum.accumulate((sent - log.queued_ts.min()).to_numpy()), queued)
+    inputs = log.input_toks.to_numpy()[None, :]
+    outputs = log.output_toks.to_numpy()[None, :]
+    requests = Requests(arrival[None, :], inputs, np.zeros_like(inputs), outputs)
     limits = Limits(
         np.array([int(engine.get("max_num_seqs") or 256)]),
         np.array([int(engine.get("max_num_batched_tokens") or 2048)]),
-        np.array([capacity]), np.array([16]),
+        np.array([capacity]), np.array([16]), np.array([ahead]),
     )  # fmt: skip
     reach = Reach(
         int(limits.max_num_seqs[0]), float(np.quantile(inputs, 0.05)), float(np.quantile(inputs + outputs, 0.95))
@@ -107,9 +126,14 @@ def score(folder: Path) -> dict[str, Any]:
         "tpot": ((log.last_token_ts - log.first_token_ts) / (log.output_toks - 1).clip(lower=1)).to_numpy(),
     }
     ours = {
-        "ttft": (got.first_token_s - requests.arrival_s)[0],
+        "ttft": got.first_token_s[0] - queued,
         "tpot": ((got.end_s - got.first_token_s) / np.maximum(outputs - 1, 1))[0],
     }
+    # What a client sees where nothing waits for a place.
+    at_once = (log.scheduled_ts - log.queued_ts).to_numpy() < AT_ONCE_S
+    if at_once.any():
+        theirs["ttft_at_once"] = (theirs["ttft"] + queued - arrival)[at_once]
+        ours["ttft_at_once"] = (got.first_token_s[0] - arrival)[at_once]
     found: dict[str, Any] = {
         "run": folder.name,
         "gpu": shards.gpu.name,
@@ -120,8 +144,10 @@ def score(folder: Path) -> dict[str, Any]:
         "kv_pressure": pressure,
         "preemptions": int(got.preemptions[0]) if isinstance(got, PoolOutcome) else 0,
         "finished": bool(got.finished[0]),
+        "overlapped_scheduling": ahead,
+        "scheduled_at_once": int(at_once.sum()),
     }
-    for name in ("ttft", "tpot"):
+    for name in theirs:
         for q in QUANTILES:
             a, b = float(np.quantile(theirs[name], q)), float(np.quantile(ours[name], q))
             found[f"{name}_p{q * 100:g}"] = {"theirs_s": a, "ours_s": b, "error": b / a - 1.0}

@@ -94,6 +94,9 @@ class EngineEntry(Section):
     graph_gib: NonNegative
     communication_gib: NonNegative
     host_overhead_ms: NonNegative
+    overlapped_scheduling: bool = Field(
+        default=True, description="an iteration is scheduled while the one before runs: requests join one later"
+    )
     sampler_bytes_per_logit: NonNegative = Field(
         default=4.0, description="peak of sampling, a sequence and vocabulary entry"
     )

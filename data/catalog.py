@@ -111,6 +111,7 @@ def load_engines(path: Path = FOLDER / "engines.yaml") -> Mapping[str, Engine]:
             graph_bytes=entry.graph_gib * GIB,
             communication_bytes=entry.communication_gib * GIB,
             host_overhead_s=entry.host_overhead_ms * 1e-3,
+            overlapped_scheduling=entry.overlapped_scheduling,
             sampler_bytes_per_logit=entry.sampler_bytes_per_logit,
             source=_source(catalog.sources, entry.source, f"{path}, engines.{name}.source"),
         )

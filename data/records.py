@@ -108,6 +108,8 @@ class Engine:
     source: Source
     memory_rule: Literal["share_of_total", "share_of_free"] = "share_of_total"
     host_overhead_s: float = 0.0
+    overlapped_scheduling: bool = False
+    """Whether an iteration is scheduled while the one before it runs."""
     sampler_bytes_per_logit: float = 4.0
     """Peak memory of sampling, for every sequence and vocabulary entry."""
 

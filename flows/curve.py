@@ -25,7 +25,7 @@ from data.slo import slo_target
 from flows.run_folder import whole_folder
 from models.curve import Asked, service_curve
 from models.evaluate import evaluate
-from models.simulator.engine import Limits
+from models.simulator.engine import engine_limits
 from models.simulator.load import ClassLoad, Mix, mean_context_tokens
 from models.step_cost import step_cost
 from reports.curve_chart import curve_svg
@@ -87,12 +87,8 @@ def examine(question: CurveQuestion) -> CurveAnswer:
     total = sum(shares.values())
     context = mean_context_tokens(mix)
     cost = step_cost([row.configuration], {llm.name: llm}, {gpu.name: gpu}, engine, coefficients, [context])
-    limits = Limits(
-        np.array([row.configuration.max_num_seqs]),
-        np.array([row.configuration.max_num_batched_tokens]),
-        np.array([row.kv_capacity_tokens]),
-        np.array([engine.kv_block_tokens]),
-    )
+    one = row.configuration
+    limits = engine_limits(engine, one.max_num_seqs, one.max_num_batched_tokens, row.kv_capacity_tokens)
     # The estimates of the classes alone, mixed by the seconds they need, start the search.
     guess = total / sum(shares[each.request_class] / each.knee_rps for each in table.rows)
     curve = service_curve(

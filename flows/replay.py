@@ -28,7 +28,7 @@ from data.statistics.lengths import SERVED
 from flows.check_plan import pool_mix
 from flows.progress import report
 from models.fleet_replay import BEGINS, Stream, answer, judge, merged, surged
-from models.simulator.engine import Limits
+from models.simulator.engine import engine_limits
 from models.simulator.load import Mix, draw, mean_context_tokens
 from models.step_cost import step_cost
 from reports.bundle import PlanBundle
@@ -194,12 +194,7 @@ def _through(bundle: PlanBundle, pool: Pool, mix: Mix, stream: Stream, each: Ite
     catalog = load_coefficients().model_copy(update={"corrections": bundle.calibration})
     cost = step_cost([one], llms, gpus, engine, catalog, [mean_context_tokens(mix)])
     row = next(row for row in bundle.capacity.rows if row.configuration == one and row.excuse is None)
-    limits = Limits(
-        np.array([one.max_num_seqs]),
-        np.array([one.max_num_batched_tokens]),
-        np.array([row.kv_capacity_tokens]),
-        np.array([engine.kv_block_tokens]),
-    )
+    limits = engine_limits(engine, one.max_num_seqs, one.max_num_batched_tokens, row.kv_capacity_tokens)
     begins = float(stream.arrival_s[-1]) * BEGINS
     for situation in each:
         asked = surged(stream, situation.load, begins)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from configs.autoscaling import AutoscalingPolicy
 from configs.schema import Scenario
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
@@ -15,7 +13,7 @@ from data.records import Capacity
 from data.scaling_records import StartUp
 from data.units import GB
 from models.curve import Asked, service_curve
-from models.simulator.engine import Limits
+from models.simulator.engine import engine_limits
 from models.simulator.load import Mix, mean_context_tokens
 from models.step_cost import step_cost
 
@@ -34,12 +32,7 @@ def replica_curve(
     coefficients = load_coefficients(calibration=tuple(base / name for name in scenario.evaluate.calibration))
     llm, gpu = find_llm(one.llm), find_gpu(one.gpu)
     cost = step_cost([one], {one.llm: llm}, {one.gpu: gpu}, engine, coefficients, [mean_context_tokens(mix)])
-    limits = Limits(
-        np.array([one.max_num_seqs]),
-        np.array([one.max_num_batched_tokens]),
-        np.array([row.kv_capacity_tokens]),
-        np.array([engine.kv_block_tokens]),
-    )
+    limits = engine_limits(engine, one.max_num_seqs, one.max_num_batched_tokens, row.kv_capacity_tokens)
     total = sum(part.share for part in mix)
     return service_curve(
         Asked(

@@ -22,7 +22,7 @@ from models.loadtest_score import errors_of, verdict_of
 from models.loadtest_simulate import Load, Prediction, load_of, run
 from models.memory import memory
 from models.rows import build_rows
-from models.simulator.engine import Limits
+from models.simulator.engine import Limits, engine_limits
 from models.simulator.knee import PRESSURE
 from models.step_cost import step_cost
 
@@ -162,7 +162,7 @@ def _limits(setup: Setup, points: Sequence[LoadPoint]) -> tuple[Limits, list[str
         notes.append("by the memory model not even one request fits; the test ran, so KV capacity is not limited here")
         fits = np.inf
     n = len(points)
-    return Limits(np.full(n, seqs), np.full(n, budget), np.full(n, fits), np.full(n, engine.kv_block_tokens)), notes
+    return engine_limits(engine, np.full(n, seqs), budget, fits), notes
 
 
 def _noise(measured: FloatArray) -> FloatArray:

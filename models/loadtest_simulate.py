@@ -167,12 +167,7 @@ def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> Pr
         each(load.arrival_s), each(load.input_tokens), each(load.cached_tokens), each(load.output_tokens)
     )
     slots = np.minimum(limits.max_num_seqs[load.point], load.clients).astype(np.int64)
-    many = Limits(
-        each(slots),
-        each(limits.token_budget[load.point]),
-        each(limits.kv_tokens[load.point]),
-        each(limits.block_tokens[load.point]),
-    )
+    many = limits.lanes(np.tile(load.point, trials))._replace(max_num_seqs=each(slots))
     points = len(load.measured)
     index = (np.arange(trials)[:, None] * points + load.point[None, :]).ravel()
     got = simulate(_lanes(cost, index), requests, many)

@@ -16,7 +16,7 @@ from configs.catalog_schema import CoefficientCatalog
 from data.records import Configuration, Engine, Gpu, Llm
 from data.replay_records import PoolReplay
 from models.simulator.cost import take
-from models.simulator.engine import Limits, Requests, simulate
+from models.simulator.engine import Requests, engine_limits, simulate
 from models.simulator.knee import find_knees
 from models.simulator.load import Mix, draw, mean_context_tokens
 from models.simulator.percentiles import Times, times
@@ -60,11 +60,11 @@ def replay(
         return tuple(_gone(load) for load in loads)
     context = [mean_context_tokens(load.mix) for load in here]
     cost = step_cost([load.configuration for load in here], llms, gpus, engine, coefficients, context)
-    limits = Limits(
-        np.array([load.configuration.max_num_seqs for load in here]),
-        np.array([load.configuration.max_num_batched_tokens for load in here]),
-        np.array([load.kv_tokens for load in here]),
-        np.full(len(here), engine.kv_block_tokens),
+    limits = engine_limits(
+        engine,
+        [load.configuration.max_num_seqs for load in here],
+        [load.configuration.max_num_batched_tokens for load in here],
+        [load.kv_tokens for load in here],
     )
     mixes = [load.mix for load in here]
     drawn = draw(mixes, requests, seeds, seed, cv)

@@ -9,7 +9,7 @@ import numpy as np
 
 from configs.catalog_schema import CoefficientCatalog
 from data.records import Capacity, CapacityTable, Engine, Excuse, Gpu, LengthSample, Llm
-from models.simulator.engine import Limits
+from models.simulator.engine import engine_limits
 from models.simulator.knee import Knees, find_knees
 from models.simulator.load import ClassLoad
 from models.step_cost import step_cost
@@ -64,7 +64,7 @@ def simulated(
         knees = find_knees(
             step_cost([row.configuration for row in rows], llms, gpus, engine, coefficients, context),
             [(ClassLoad(row.request_class, 1.0, one, row.slo),) for row, one in zip(rows, samples, strict=True)],
-            Limits(seqs, budget, kv_tokens, np.full(len(rows), engine.kv_block_tokens)),
+            engine_limits(engine, seqs, budget, kv_tokens),
             np.array([row.knee_rps for row in rows]),
             operating_point,
             requests=requests,

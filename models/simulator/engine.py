@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from data import machine
-from data.records import BoolArray, FloatArray, IntArray, StepCost
+from data.records import BoolArray, Engine, FloatArray, IntArray, StepCost
 from models.device import on_device
 from models.simulator.cost import mixed_factor, take, uniform
 from models.simulator.kernel import WINDOW, State, advance, start
@@ -44,18 +44,36 @@ class Requests(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Engine limits, shape [lanes]: sequences, tokens an iteration, KV tokens that fit, block size in tokens."""
+    """Engine limits, shape [lanes]: sequences, tokens an iteration, KV tokens that fit, block size in tokens, and
+    whether an iteration is scheduled while the one before it runs (None: nowhere): requests then join one later."""
 
     max_num_seqs: IntArray
     token_budget: IntArray
     kv_tokens: FloatArray
     block_tokens: IntArray
+    overlap: BoolArray | None = None
 
     def lanes(self, index: IntArray) -> Limits:
         """Some lanes, as often as the index names them."""
         return Limits(
-            self.max_num_seqs[index], self.token_budget[index], self.kv_tokens[index], self.block_tokens[index]
-        )
+            self.max_num_seqs[index], self.token_budget[index], self.kv_tokens[index], self.block_tokens[index],
+            self.overlaps[index],
+        )  # fmt: skip
+
+    @property
+    def overlaps(self) -> BoolArray:
+        """Where iterations are scheduled ahead, [lanes]."""
+        return np.zeros(len(self.max_num_seqs), dtype=bool) if self.overlap is None else self.overlap
+
+
+def engine_limits(engine: Engine, max_num_seqs: object, token_budget: object, kv_tokens: object) -> Limits:
+    """The limits of lanes [lanes] under an engine's block size and way of scheduling; scalars are one lane."""
+    seqs = np.atleast_1d(np.asarray(max_num_seqs, dtype=np.int64))
+    lanes = len(seqs)
+    budget = np.broadcast_to(np.asarray(token_budget, dtype=np.int64), (lanes,))
+    tokens = np.broadcast_to(np.asarray(kv_tokens, dtype=np.float64), (lanes,))
+    block = np.full(lanes, engine.kv_block_tokens)
+    return Limits(seqs, budget, tokens, block, np.full(lanes, engine.overlapped_scheduling))
 
 
 class Outcome(NamedTuple):
@@ -158,6 +176,7 @@ def _together(cost: StepCost, requests: Requests, limits: Limits, most_iteration
             np.asarray(limits.token_budget, dtype=np.int32)[here],
             np.asarray(limits.kv_tokens, dtype=np.float32)[here],
             np.asarray(limits.block_tokens, dtype=np.int32)[here],
+            np.asarray(limits.overlaps, dtype=bool)[here],
         ),
     )
     state: State = start(np.arange(size) < lanes, requests=count, ring=1 << int(output.max() + WINDOW).bit_length())

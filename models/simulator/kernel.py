@@ -34,12 +34,14 @@ LONG = 1e38
 
 
 class State(NamedTuple):
-    """Per lane; ring [lanes, slots, 2] holds how many requests end at an iteration and the KV they free; log
-    [lanes, requests + PHASE] the iteration of each first token, then the tick at which each iteration of the phase
-    closed (only the last of those closed in one step: requests come and go at no other).
+    """Per lane; seen is the tick until which arrivals are known to the scheduler; ring [lanes, slots, 2] holds how many
+    requests end at an iteration and the KV they free; log [lanes, requests + PHASE] the iteration of each first token,
+    then the tick at which each iteration of the phase closed (only the last of those closed in one step: requests come
+    and go at no other).
     """
 
     clock: jax.Array
+    seen: jax.Array
     iteration: jax.Array
     head: jax.Array
     prefilled: jax.Array
@@ -75,9 +77,9 @@ def start(wanted: jax.Array, *, requests: int, ring: int) -> State:
         return jnp.zeros(lanes, dtype=dtype)
 
     return State(
-        zeros(jnp.int32), zeros(jnp.int32), jnp.where(wanted, 0, requests).astype(jnp.int32), zeros(jnp.int32),
-        zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32),
-        zeros(jnp.int32), zeros(jnp.float32), jnp.zeros((lanes, ring, 2), jnp.float32),
+        zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32), jnp.where(wanted, 0, requests).astype(jnp.int32),
+        zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.float32), zeros(jnp.int32),
+        zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32), jnp.zeros((lanes, ring, 2), jnp.float32),
         jnp.full((lanes, requests + PHASE), -1, jnp.int32), zeros(jnp.int32), zeros(jnp.float32),
         zeros(jnp.float32), zeros(jnp.float32),
     )  # fmt: skip
@@ -88,7 +90,7 @@ def advance(
     start: State,
     cost: Cost,
     table: jax.Array,
-    limits: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
+    limits: tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array],
     most_iterations: jax.Array,
     few: jax.Array,
     *,
@@ -104,7 +106,7 @@ def advance(
     ring = start.ring.shape[1]
     begun = start.iteration
     lane = jnp.arange(lanes)
-    max_seqs, budget, capacity, block = limits
+    max_seqs, budget, capacity, block, overlap = limits
     never = np.iinfo(np.int32).max
 
     def upcoming(bookings: jax.Array, iteration: jax.Array) -> Ends:
@@ -138,7 +140,9 @@ def advance(
         # One request alone is admitted whatever it needs: it would wait for ever otherwise; pressure is counted.
         alone = s.running + s.joining == 0
         admissible = ~fresh | ((s.running + s.joining < max_seqs) & (fits | alone))
-        grant = live & waiting & (due <= s.clock) & (room > 0) & admissible
+        # With nothing to run the scheduler looks again at once.
+        known = jnp.where(fresh & (s.running + s.joining + s.granted == 0), s.clock, s.seen)
+        grant = live & waiting & (due <= known) & (room > 0) & admissible
 
         # Grant: as many prompt tokens as the iteration has room for.
         left = p_total - p_cached - s.prefilled
@@ -177,13 +181,16 @@ def advance(
         ran = close & ~empty
         # How many iterations alike: up to the one after which a request ends or another can be admitted. One that waits
         # without being granted anything waits for an end; prefill makes the next iteration another one.
+        # Under overlap, one that came during an iteration joins the one after the next.
         gap = jnp.where(due > s.clock, (due - s.clock).astype(jnp.float32), LONG)
-        gap = jnp.where(s.granted > 0, 0.0, gap)
+        gap = jnp.where((s.granted > 0) | ((due > known) & (due <= s.clock)), 0.0, gap)
+        later = overlap & (due > s.clock) & (s.granted == 0)
         # m iterations take m (first + m growth / 2); the root that reaches the gap, in the form without cancellation.
         growth = cost.d2 * n
         first = seconds - 0.5 * growth
         reach = 2.0 * gap / (first + jnp.sqrt(first * first + 2.0 * growth * gap))
-        many = jnp.minimum(ends.after, jnp.clip(jnp.ceil(reach), 1, WINDOW).astype(jnp.int32))
+        many = jnp.clip(jnp.ceil(reach) + later, 1, WINDOW).astype(jnp.int32)
+        many = jnp.minimum(ends.after, many)
         ended = jnp.where(many == ends.after, ends.requests, 0.0)
         freed = jnp.where(many == ends.after, ends.kv, 0.0)
         many = jnp.where(ran, many, 0)
@@ -191,6 +198,8 @@ def advance(
         span = closed * seconds + 0.5 * closed * (closed - 1.0) * growth
         duration = jnp.where(ran, jnp.maximum(jnp.round(span).astype(jnp.int32), many), 0)
         clock = jnp.where(jump, jnp.maximum(due, s.clock), s.clock + duration)
+        last = jnp.round(seconds + (closed - 1.0) * growth).astype(jnp.int32)
+        seen = jnp.where(ran, clock - jnp.where(overlap, last, 0), jnp.where(jump, clock, known))
         iteration = s.iteration + many
         running = jnp.where(ran, s.running + s.joining - ended.astype(jnp.int32), s.running)
         kv = jnp.where(ran, s.kv + closed * n + s.joining_kv - freed, s.kv)
@@ -209,6 +218,7 @@ def advance(
         log = s.log.at[lane, place].set(jnp.where(completes, s.iteration, clock), mode="drop")
         after = State(
             clock,
+            seen,
             iteration,
             head,
             prefilled,

@@ -132,7 +132,7 @@ def simulate_pool(
         whole(limits.max_num_seqs), whole(limits.token_budget), whole(np.floor(limits.kv_tokens)),
         whole(limits.block_tokens), whole(pool.max_queue), whole(pool.routing), whole(pool.replicas),
         ticks(np.asarray(pool.backoff_s)), whole(pool.retries), jnp.asarray(pool.preempts),
-        ticks(pool.down_from_s), ticks(pool.down_until_s), jnp.asarray(pool.abrupt),
+        ticks(pool.down_from_s), ticks(pool.down_until_s), jnp.asarray(pool.abrupt), jnp.asarray(limits.overlaps),
     )  # fmt: skip
     draws = np.random.default_rng(seed).random(arrival.shape).astype(np.float32)
     most_tokens = int(np.max(limits.token_budget) + np.max(limits.max_num_seqs))

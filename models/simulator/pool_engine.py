@@ -102,7 +102,12 @@ def run(
         alone = running + partial_ <= 1
         preempts = idle & rules.preempts & (s.granted == 0) & (held > rules.kv_tokens) & ~alone
         idle = idle & ~preempts
-        waiting = jnp.where(partial_[:, None], row.state == ps.PREFILL, queued)
+        # Under overlap a request that came during an iteration joins the one after the next; with nothing to run the
+        # scheduler looks again at once.
+        begins = (running == 0) & ~partial_ & (s.granted == 0)
+        seen = jnp.where(begins, now, jnp.where(mine, s.seen, 0).sum(axis=1))
+        known = queued & (row.came <= seen[:, None])
+        waiting = jnp.where(partial_[:, None], row.state == ps.PREFILL, known)
         candidate = _first(waiting, row.priority, row.order)
 
         def at(values: jax.Array, slot: jax.Array) -> jax.Array:
@@ -183,6 +188,7 @@ def run(
             put(row.patience, patience, taken),
             put(row.deadline, deadline, taken),
             put(row.attempt, attempt, taken),
+            put(row.came, now, taken),
         )
         table_ = s.table.at[lane, s.replica].set(jnp.stack(after, axis=1))
 
@@ -216,6 +222,8 @@ def run(
         own = jnp.where(s.arriving, jnp.where(stood == NEVER, now, stood), jnp.where(ran, ends, now))
         own = jnp.where(left, own, NEVER)
         clock = jnp.where(mine & s.live[:, None], own[:, None], s.clock)
+        seen = jnp.where(ran, jnp.where(rules.overlap, now, ends), seen)
+        known_until = jnp.where(mine & acting[:, None], seen[:, None], s.seen)
         outstanding = s.outstanding + jnp.where(mine, (taken.astype(jnp.int32) - leaves)[:, None], 0)
         head = s.head + (s.live & s.arriving & fresh)
         order = s.order + taken
@@ -225,8 +233,9 @@ def run(
         fifo_due = jnp.where(fifo_head < fifo_tail, fifo_next[:, :, 1], NEVER)
         fifo_next = jnp.stack([fifo_next[:, :, 0], fifo_due], axis=2)
         moved = s._replace(
-            step=s.step + 1, table=table_, clock=clock, outstanding=outstanding, head=head, next_row=next_row,
-            fifo=fifo, fifo_head=fifo_head, fifo_tail=fifo_tail, fifo_next=fifo_next, order=order, turn=turn, log=log,
+            step=s.step + 1, table=table_, clock=clock, seen=known_until, outstanding=outstanding, head=head,
+            next_row=next_row, fifo=fifo, fifo_head=fifo_head, fifo_tail=fifo_tail, fifo_next=fifo_next, order=order,
+            turn=turn, log=log,
             granted=jnp.where(ran, 0, granted), work=jnp.where(ran, 0.0, work),
             preempted=s.preempted + preempts, iterations=s.iterations + (ran & ~cut),
             busy=s.busy + (ends - now).astype(jnp.float32),
@@ -268,7 +277,8 @@ def run(
         State(
             step=jnp.int32(0), open=zeros(dtype=bool),
             table=zeros(replicas, len(FIELDS), slots), row=zeros(len(FIELDS), slots), replica=zeros(),
-            arriving=zeros(dtype=bool), source=zeros(), clock=jnp.full((lanes, replicas), NEVER), granted=zeros(),
+            arriving=zeros(dtype=bool), source=zeros(), clock=jnp.full((lanes, replicas), NEVER),
+            seen=zeros(replicas), granted=zeros(),
             work=zeros(dtype=jnp.float32), outstanding=zeros(replicas), head=zeros(), next_row=arrival_of(zeros()),
             fifo=zeros(retries, requests, 2), fifo_head=zeros(retries), fifo_tail=zeros(retries),
             fifo_next=jnp.full((lanes, retries, 2), NEVER), order=zeros(), turn=zeros(),

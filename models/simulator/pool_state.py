@@ -13,7 +13,7 @@ SERVED, REJECTED, TIMED_OUT, LOST = range(4)
 RANDOM, ROUND_ROBIN, SHORTEST_QUEUE = range(3)
 FIELDS = (
     "state", "request", "order", "priority", "prompt", "cached", "output", "prefilled", "produced", "first", "end",
-    "patience", "deadline", "attempt",
+    "patience", "deadline", "attempt", "came",
 )  # fmt: skip
 
 
@@ -34,6 +34,7 @@ class Slots(NamedTuple):
     patience: jax.Array
     deadline: jax.Array
     attempt: jax.Array
+    came: jax.Array
 
 
 class Rules(NamedTuple):
@@ -55,12 +56,14 @@ class Rules(NamedTuple):
     down_from: jax.Array
     down_until: jax.Array
     abrupt: jax.Array
+    overlap: jax.Array
 
 
 class State(NamedTuple):
     """table [lanes, replicas, fields, slots]; row the slots of the replica that acts next; log [lanes, requests, 5]
     (fate, first and end tick, attempts, replica); fifo [lanes, retries, requests, 2] (request, due), a queue for each
-    attempt, in which times rise because the backoff is the same for all; the rest [lanes] or [lanes, replicas]."""
+    attempt, in which times rise because the backoff is the same for all; seen [lanes, replicas] the tick until which a
+    replica's scheduler knows of arrivals; the rest [lanes] or [lanes, replicas]."""
 
     step: jax.Array
     table: jax.Array
@@ -70,6 +73,7 @@ class State(NamedTuple):
     open: jax.Array
     source: jax.Array
     clock: jax.Array
+    seen: jax.Array
     granted: jax.Array
     work: jax.Array
     outstanding: jax.Array

@@ -35,8 +35,11 @@ def test_a_real_vllm_run_is_reproduced_from_its_operator_times(reference: Path) 
     assert found["preemptions"] == 0
     for q in ("50", "90", "95", "99"):
         assert abs(found[f"tpot_p{q}"]["error"]) <= 0.05
-    for q in ("95", "99"):
+    for q in ("90", "95", "99"):
         assert abs(found[f"ttft_p{q}"]["error"]) <= 0.10
+    assert found["scheduled_at_once"] > 100
+    for q in ("50", "90", "95", "99"):
+        assert abs(found[f"ttft_at_once_p{q}"]["error"]) <= 0.10
 
 
 def test_a_run_whose_kv_cache_overflows_is_reproduced_with_its_preemptions(reference: Path) -> None:

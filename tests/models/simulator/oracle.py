@@ -50,16 +50,19 @@ def up(value: float, unit: int) -> int:
 
 
 def run(
-    requests: list[Request], cost: Cost, max_seqs: int, budget: int, kv_tokens: float, block: int, pad: bool = False
-) -> None:
+    requests: list[Request], cost: Cost, max_seqs: int, budget: int, kv_tokens: float, block: int, pad: bool = False,
+    overlap: bool = False,
+) -> None:  # fmt: skip
     """Fills first_s and end_s of every request."""
-    queue, running, clock = list(requests), [], 0.0
+    queue, running, clock, seen = list(requests), [], 0.0, 0.0
     while queue or running:
         if not running and queue[0].arrival_s > clock and queue[0].prefilled == 0:
             clock = queue[0].arrival_s
+        if not running and queue and queue[0].prefilled == 0:
+            seen = clock
         decoding = list(running)
         room, chunks, finished = budget - len(decoding), [], []
-        while queue and queue[0].arrival_s <= clock and room > 0:
+        while queue and queue[0].arrival_s <= seen and room > 0:
             head = queue[0]
             if head.prefilled == 0:
                 alive = len(decoding) + len(finished)
@@ -86,7 +89,7 @@ def run(
                 ]
             work = sum(chunk * (before + chunk / 2) for chunk, before in chunks)
             seconds += cost.p0 + cost.p1 * sum(chunk for chunk, _ in chunks) + cost.p2 * work
-        clock += seconds
+        seen, clock = clock if overlap else clock + seconds, clock + seconds
         for r in decoding:
             r.produced += 1
         for r in finished:

@@ -40,6 +40,7 @@ class Job:
 class Replica:
     down: tuple[float, float]
     clock: float = math.inf
+    seen: float = 0.0
     waiting: list[Job] = field(default_factory=list)
     filling: Job | None = None
     running: list[Job] = field(default_factory=list)
@@ -79,6 +80,7 @@ class PoolOracle:
     replicas: list[Replica]
     draws: list[float]
     jobs: list[Job]
+    overlap: bool = False
     preemptions: int = 0
     came: int = 0
     accepted: int = 0
@@ -154,13 +156,16 @@ class PoolOracle:
             self.preemptions += 1
         decoding = list(replica.running)
         granted, work, joined = 0, 0.0, []
+        if not replica.running and replica.filling is None:
+            replica.seen = now
         while True:
             room = self.budget - len(decoding) - granted
             job = replica.filling
             if job is None:
-                if not replica.waiting:
+                known = [one for one in replica.waiting if one.came_s <= replica.seen]
+                if not known:
                     break
-                job = min(replica.waiting, key=lambda one: (one.priority, one.order))
+                job = min(known, key=lambda one: (one.priority, one.order))
                 held = [*decoding, *joined]
                 used = sum(one.blocks(self.block) for one in held) + job.blocks(self.block)
                 if len(held) >= self.max_seqs or (held and used > self.kv_tokens) or room <= 0:
@@ -190,6 +195,7 @@ class PoolOracle:
             replica.clock = replica.down[0]
             return
         replica.clock = end
+        replica.seen = now if self.overlap else end
         for job in list(replica.running):
             job.produced += 1
             if math.isnan(job.first_s):

@@ -59,7 +59,7 @@ def oracle(cost: StepCost, requests: Requests, limits: Limits, lane: int, pad: b
         cost.prefill_per_token_s[lane], cost.prefill_per_attention_s[lane], cost.mixed_decode_factor[lane],
     )  # fmt: skip
     most, budget = int(limits.max_num_seqs[lane]), int(limits.token_budget[lane])
-    run(found, plain, most, budget, float(limits.kv_tokens[lane]), 16, pad)
+    run(found, plain, most, budget, float(limits.kv_tokens[lane]), 16, pad, bool(limits.overlaps[lane]))
     return found
 
 
@@ -68,7 +68,9 @@ def oracle(cost: StepCost, requests: Requests, limits: Limits, lane: int, pad: b
 def test_every_time_equals_the_plain_simulator(seed: int, rate: float, pad: bool) -> None:
     cost, requests, limits = draw(seed, rate=rate)
     # A grant needs at least one token of room beyond the decoding requests.
-    limits = limits._replace(token_budget=np.maximum(limits.token_budget, limits.max_num_seqs + 1))
+    limits = limits._replace(
+        token_budget=np.maximum(limits.token_budget, limits.max_num_seqs + 1), overlap=np.arange(4) % 2 == seed % 2
+    )
     got = simulate(cost, requests, limits, most_iterations=2048, pad=pad)
     assert got.finished.all()
     for lane in range(4):

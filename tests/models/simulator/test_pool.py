@@ -22,7 +22,7 @@ def test_every_time_and_fate_equals_the_plain_program(seed: int, rate: float) ->
     rng = np.random.default_rng(seed)
     cost, requests, limits = draw(seed, LANES, COUNT, rate)
     limits = limits._replace(token_budget=np.maximum(limits.token_budget, limits.max_num_seqs + 1))
-    limits = limits._replace(kv_tokens=np.floor(limits.kv_tokens))
+    limits = limits._replace(kv_tokens=np.floor(limits.kv_tokens), overlap=rng.random(LANES) < 0.5)
     shape = (LANES, REPLICAS)
     down = rng.uniform(0, 25 / rate, shape)
     never = rng.random(shape) < 0.5
@@ -56,7 +56,7 @@ def test_every_time_and_fate_equals_the_plain_program(seed: int, rate: float) ->
             int(pool.max_queue[lane]), routing, retries, backoff,
             bool(pool.preempts[lane]), bool(pool.abrupt[lane]),
             [Replica((pool.down_from_s[lane, i], pool.down_until_s[lane, i])) for i in range(pool.replicas[lane])],
-            [float(value) for value in draws[lane]], jobs,
+            [float(value) for value in draws[lane]], jobs, bool(limits.overlaps[lane]),
         )  # fmt: skip
         want.run()
         assert [FATES[fate] for fate in got.fate[lane]] == [job.fate for job in jobs]

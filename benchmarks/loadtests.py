@@ -1,7 +1,8 @@
 """Load-test results against the model: uncalibrated, calibrated, and with each point left out of its own fit.
 
     python -m benchmarks.loadtests --files FILE_OR_FOLDER ... --gpu H100-SXM [--llm NAME] [--precision bf16] [--tp 1]
-        [--engine vllm] [--replicas N] [--cached-tokens N] [--max-num-seqs N] [--json]
+        [--engine vllm] [--replicas N] [--cached-tokens N] [--max-num-seqs N]
+        [--no-overlap] [--json]
 
 Files of guidellm, aiperf, inference-perf and vllm bench serve. Implausible points are named and not scored. Errors are
 mean absolute relative errors over points of the median (the mean where the tool reports no median), and of p99.
@@ -56,11 +57,12 @@ def main() -> None:
     parser.add_argument("--replicas", type=int)
     parser.add_argument("--cached-tokens", type=int, default=0)
     parser.add_argument("--max-num-seqs", type=int, default=0)
+    parser.add_argument("--overlap", action=argparse.BooleanOptionalAction)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     question = Question(
         given.llm, given.gpu, given.precision, given.kv_precision, given.tp, given.engine,
-        given.replicas, given.cached_tokens, given.max_num_seqs,
+        given.replicas, given.cached_tokens, given.max_num_seqs, given.overlap,
     )  # fmt: skip
     found = [score(answer) for answer in examine(read_load_tests(given.files), question)]
     if given.json:

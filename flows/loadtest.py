@@ -28,6 +28,10 @@ from reports.loadtest_chart import CurvePoint, chart, png, svg
 KV_PRECISIONS = ("bf16", "fp8")
 
 
+OVERLAP_SINCE = "2026-01-17"
+"""Release of vLLM 0.14, the first with asynchronous scheduling by default."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What served the load tests; without a GPU they are checked, not fitted."""
@@ -41,6 +45,8 @@ class Question:
     replicas: int | None
     cached_tokens: int
     max_num_seqs: int
+    overlap: bool | None = None
+    """Whether the engine scheduled an iteration while the one before ran; None: its default when it was tested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,8 @@ def _answer(test: LoadTest, question: Question) -> Answer:
     notes = [f"left out of the fit: {', '.join(left)}"] if left else []
     if question.llm and test.model and _known(test.model) not in (None, one.llm):
         notes.append(f"the files name {test.model}, the command {one.llm}")
+    if setup.engine.overlapped_scheduling != find_engine(question.engine).overlapped_scheduling:
+        notes.append("simulated without overlapped scheduling" + (f": tested {test.day}" if test.day else ""))
     if setup.replicas > 1:
         notes.append(f"{setup.replicas} replicas share the load evenly")
     fit = fit_load_tests(setup, points) if points else None
@@ -113,6 +121,11 @@ def _setup(test: LoadTest, question: Question) -> Setup:
         llm.name, gpu.name, question.precision, question.kv_precision, question.tensor_parallel, engine.name,
         max_num_seqs=question.max_num_seqs,
     )  # fmt: skip
+    overlap = question.overlap
+    if overlap is None:
+        old = engine.name == "vllm" and "" < test.day < OVERLAP_SINCE
+        overlap = engine.overlapped_scheduling and not old
+    engine = replace(engine, overlapped_scheduling=overlap)
     return Setup(one, llm, gpu, engine, load_coefficients(), replicas, question.cached_tokens)
 
 

@@ -161,9 +161,10 @@ def _merged(tests: Sequence[LoadTest], skipped: Sequence[str]) -> LoadTest:
 
     points.sort(key=lambda p: (load(p) if not math.isnan(load(p)) else p.achieved_rps, p.achieved_rps))
     points = _labelled(points)
-    first = {field: next((getattr(t, field) for t in tests if getattr(t, field)), "") for field in ("version", "model")}
+    fields = ("version", "model", "day")
+    first = {field: next((getattr(t, field) for t in tests if getattr(t, field)), "") for field in fields}
     files = tuple(name for test in tests for name in test.files)
-    return LoadTest(tests[0].tool, first["version"], first["model"], tuple(points), files, tuple(notes))
+    return LoadTest(tests[0].tool, first["version"], first["model"], tuple(points), files, tuple(notes), first["day"])
 
 
 def _labelled(points: Sequence[LoadPoint]) -> list[LoadPoint]:

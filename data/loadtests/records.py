@@ -91,3 +91,5 @@ class LoadTest:
     points: tuple[LoadPoint, ...]
     files: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    day: str = ""
+    """When it ran, yyyy-mm-dd, where the files say so."""

@@ -8,6 +8,7 @@ where all requests are sent at once. Some versions and wrappers spell `request_g
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
 import numpy as np
 
@@ -35,7 +36,18 @@ def read(node: Node) -> LoadTest:
         model=model.text() if model else "",
         points=(_point(node),),
         files=(node.where,),
+        day=_day(node),
     )
+
+
+def _day(node: Node) -> str:
+    """The date that the tool writes as yyyymmdd-hhmmss; none where it is something else."""
+    found = node.first("date")
+    text = str(found.value) if found else ""
+    try:
+        return datetime.strptime(text[:8], "%Y%m%d").date().isoformat()
+    except ValueError:
+        return ""
 
 
 def _times(node: Node, metric: str) -> Spread:

@@ -167,6 +167,10 @@ def loadtest(
     replicas: Annotated[int | None, typer.Option(min=1, help="Replicas behind the endpoint.")] = None,
     cached_tokens: Annotated[int, typer.Option(min=0, help="Prompt tokens that the prefix cache held.")] = 0,
     max_num_seqs: Annotated[int, typer.Option(min=0, help="The engine's limit of running sequences, if set.")] = 0,
+    overlap: Annotated[
+        bool | None,
+        typer.Option(help="Whether iterations were scheduled ahead; default: the engine's default on the file's date."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for picture, JSON and calibration.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -179,7 +183,7 @@ def loadtest(
     from flows.loadtest import as_json as load_tests_json
     from flows.show_loadtest import show_load_tests
 
-    question = Question(llm, gpu, precision, kv_precision, tp, engine, replicas, cached_tokens, max_num_seqs)
+    question = Question(llm, gpu, precision, kv_precision, tp, engine, replicas, cached_tokens, max_num_seqs, overlap)
     answers = examine(tests, question)
     written = [] if out is None else write(answers, out)
     if as_json:

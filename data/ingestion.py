@@ -16,6 +16,7 @@ from configs.mapping import LogMapping
 from data.dataset import MANIFEST, Dataset, Source, add, locked, open_dataset
 from data.readers.detect import detect
 from data.readers.hourly_table import read_hourly_table
+from data.readers.json_array import unrolled
 from data.readers.otel import read_otel
 from data.readers.outcome import Outcome
 from data.readers.prometheus import read_prometheus
@@ -55,6 +56,7 @@ def read_file(
     connection: duckdb.DuckDBPyConnection, staged: Staged, mapping: LogMapping | None, scratch: Path
 ) -> Outcome:
     """One staged file by the reader that its content asks for."""
+    staged = unrolled(staged, scratch)
     found = detect(connection, staged)
     if found.format == "burstgpt_hourly":
         return read_hourly_table(staged, found, mapping, scratch)

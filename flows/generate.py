@@ -16,7 +16,7 @@ from data.class_traces import fit_class
 from data.classes import class_names
 from data.dataset import opened
 from data.generated import generate, numbers, write_trace
-from data.statistics.two_sample import Comparison, compare, compare_hours
+from data.statistics.two_sample import LEAST_P, Comparison, compare, compare_hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +59,11 @@ def show(console: Console, found: Generated) -> None:
     for one in found.comparison:
         verdict = "agrees" if one.agrees else "[yellow]differs[/]"
         console.print(f"  {one.aspect}: {verdict} (distance {one.distance:.3f}, p {one.p_value:.3f})")
+    differs = sum(not one.agrees for one in found.comparison)
+    of = len(found.comparison)
+    console.print(
+        f"  [green]could be the same traffic[/]: none of {of} aspects differs at {LEAST_P:.0%}"
+        if not differs
+        else f"  [yellow]not quite the same traffic[/]: {differs} of {of} aspects differ at {LEAST_P:.0%} (of like and "
+        f"like one does in at most {of * LEAST_P:.0%} of comparisons)"
+    )

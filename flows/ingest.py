@@ -48,7 +48,7 @@ def as_json(answers: Sequence[Ingested]) -> str:
 
 
 def show(console: Console, answers: Sequence[Ingested]) -> None:
-    """A paragraph a file: format, rows, repairs, rejects with reasons and where they lie."""
+    """A paragraph a file: format, rows, repairs, rejects with reasons and where they lie; of several, their sum."""
     for one in answers:
         console.print(f"[bold]{escape(one.file)}[/]", soft_wrap=True)
         source = one.source
@@ -75,3 +75,13 @@ def show(console: Console, answers: Sequence[Ingested]) -> None:
             console.print("  [bold red]no row is kept[/]: see what the rejects say, and the mapping in docs/ingest.md")
         for note in source.notes:
             console.print(f"  note: {escape(note)}", soft_wrap=True)
+    if len(answers) > 1:
+        unread = [one.file for one in answers if one.source is None]
+        fresh = [one.source for one in answers if one.source is not None and not one.unchanged]
+        console.print(
+            f"[bold]{len(answers)} files[/]: {len(answers) - len(unread)} read, "
+            f"{sum(one.rows_in for one in fresh):,} rows in, {sum(one.rejected for one in fresh):,} rejected, "
+            f"{sum(one.new for one in fresh):,} new"
+        )
+        if unread:
+            console.print(f"[bold red]{len(unread)} not read[/]: {escape(', '.join(unread))}", soft_wrap=True)

@@ -7,6 +7,7 @@ import io
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from data.dataset import opened
 from data.ingestion import ingest_files
+from tests.data.engine_exports import scrape, served, sglang, triton
 from tests.data.ingest_files import AZURE, csv_text
 
 ROWS = [(f"2026-01-05 10:{i // 60:02d}:{i % 60:02d}.5", 100 + 7 * i, 1 + i % 90) for i in range(120)]
@@ -79,7 +81,22 @@ def _mooncake() -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
+def _array() -> bytes:
+    rows = [
+        {"time": f"{at}Z", "usage": {"prompt_tokens": i, "completion_tokens": o}, "tenant": NAMES[i % 10]}
+        for at, i, o in ROWS
+    ]
+    return json.dumps(rows, indent=1).encode()
+
+
+def _engine(series: list[dict[str, Any]]) -> bytes:
+    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": series}}).encode()
+
+
 FILES = {
+    "array": _array(),
+    "sglang": _engine(sglang(served(1, 0.2), scrape(0.2, restart_h=0.1))),
+    "triton": _engine(triton(served(2, 0.2), scrape(0.2, gap_h=(0.05, 0.1)))),
     "azure": csv_text(AZURE, ROWS).encode(),
     "tenants": csv_text((*AZURE, "tenant"), [(*row, NAMES[i % len(NAMES)]) for i, row in enumerate(ROWS)]).encode(),
     "gzip": gzip.compress(csv_text(AZURE, ROWS).encode(), mtime=0),

@@ -9,6 +9,7 @@ from collections import Counter
 from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -398,6 +399,22 @@ def test_a_parquet_file_whose_statistics_lie(tmp_path: Path) -> None:
     source = one(tmp_path / "out", path).source
     assert source is not None
     assert (source.kept, source.reasons) == (99, {"input_tokens: more than 100,000,000": 1})
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_json_array_is_read_element_by_element(tmp_path: Path, indent: int | None) -> None:
+    rows: list[Any] = [
+        {"timestamp": f"2026-01-05T10:00:{i:02d}Z", "usage": {"prompt_tokens": 100 + i, "completion_tokens": 7}}
+        for i in range(20)
+    ]
+    (tmp_path / "a.json").write_text(json.dumps([*rows, {"timestamp": "soon"}, 7, None], indent=indent))
+    source = one(tmp_path / "out", tmp_path / "a.json").source
+    assert source is not None
+    assert (source.rows_in, source.kept, source.rejected) == (23, 20, 3)
+    assert content(tmp_path / "out", "sum(input_tokens), sum(output_tokens)") == [(2190, 140)]
+    (tmp_path / "cut.json").write_text(json.dumps(rows)[:-30])
+    (answer,) = ingest_files([tmp_path / "cut.json"], tmp_path / "out")
+    assert answer.error is not None, "what is cut off is no array"
 
 
 def test_parquet_times_of_nanoseconds_with_a_zone_are_read(tmp_path: Path) -> None:

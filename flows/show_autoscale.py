@@ -14,7 +14,7 @@ from reports import scaling
 
 def show_autoscale(console: Console, pools: Sequence[PoolScaling]) -> None:
     """The table of choices, then for each pool the statement, the kinds and the days."""
-    numbers = {4, 5, 6, 7, 9, 10, 11, 12}
+    numbers = set(scaling.POOL_NUMBERS)
     console.print(_table("Scaling", scaling.POOL_HEAD, scaling.pool_rows(pools), numbers), "")
     for pool in pools:
         console.print(f"[bold]{escape(pool.configuration.label)}[/], {escape(pool.region)}")

@@ -117,8 +117,9 @@ def _source(answers: Answers, out: Path) -> tuple[str, str]:
     if whole >= ENOUGH_HOURS:
         return f"{{kind: ingested, dataset: {_quoted(path)}}}", f"{whole} hours of history are forecast from."
     (profile,) = describe_dataset(answers.dataset, ClassRules(unmatched="all")).classes
-    minutes = next((one for one in profile.arrivals.rates if one.width_s == 60), None)
-    mean = (minutes.mean if minutes is not None else profile.requests / 60.0) * 60.0
+    # By the finest bins: those at the ends are only partly filled.
+    finest = min(profile.arrivals.rates, key=lambda one: one.width_s, default=None)
+    mean = float(profile.requests) if finest is None else finest.mean * 3600.0 / finest.width_s
     ahead = _first_day()
     return (
         f"{{kind: synthetic, first_day: {ahead}, weeks: {COLD_WEEKS}, mean_requests_per_hour: {mean:.0f}}}",

@@ -56,7 +56,7 @@ def _one(curve: ServiceCurve) -> Picture:
         )
         good = (
             alt.Chart(pd.DataFrame(served))
-            .mark_line(point=True)
+            .mark_line()
             .encode(
                 x=x,
                 y=alt.Y("rps:Q", title="requests/s"),
@@ -84,6 +84,6 @@ def _one(curve: ServiceCurve) -> Picture:
 
     caption = (
         f"Dotted: the SLO's limit at {first.at}; past the knee requests are turned away by the admission "
-        f"limits below, so times stay bounded. {curve.method}; step time {curve.provenance}."
+        f"limits below, so times stay bounded. Found by {curve.method}; step time {curve.provenance}."
     )
     return picture(title, caption, build)

@@ -9,6 +9,9 @@ from reports.machine import usd_per_million_requests
 
 Rows = list[tuple[str, ...]]
 RUNNERS_UP = 3
+SIGNALS = {
+    "waiting": "requests waiting", "running": "requests running", "kv_cache": "KV cache in use", "busy": "engine busy",
+}  # fmt: skip
 
 
 def runners_up(bundle: PlanBundle) -> Rows:
@@ -82,13 +85,17 @@ def thresholds(bundle: PlanBundle, most: int = 2) -> Rows:
     """The most telling signals to scale by, and the load they stand for."""
     return [
         (
-            one.configuration.label, signal.name, f"{signal.threshold:,.3g} {signal.unit}",
-            f"{signal.at_knee:,.3g} {signal.unit}", f"{one.scale_load_rps:.2f}",
+            one.configuration.label, SIGNALS.get(signal.name, signal.name), _level(signal.threshold, signal.unit),
+            _level(signal.at_knee, signal.unit), f"{one.scale_load_rps:.2f}",
             f"{one.growth_per_min:.1%} a minute, ready in {one.time_to_ready_s:.0f} s",
         )
         for one in bundle.curves
         for signal in one.signals[:most]
     ]  # fmt: skip
+
+
+def _level(value: float, unit: str) -> str:
+    return f"{value:.1%}" if unit == "share" else f"{value:,.3g} {unit}"
 
 
 def run_out_words(one: RunOut) -> str:

@@ -156,6 +156,7 @@ def render(bundle: PlanBundle) -> str:
         curves=curve_pictures(bundle.curves),
         scaling=scaling_page.page(bundle.scaling),
         unscaled=bundle.unscaled,
+        thresholds=fleet_tables.thresholds(bundle),
         waterfall=cost_waterfall(bundle.costs),
         cost=cost_tables(bundle.costs),
         sensitivity=None if answer is None else sensitivity_tables(answer),

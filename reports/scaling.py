@@ -10,30 +10,22 @@ from data.scaling_records import Candidate, PoolScaling, ScalerPolicy, Signal
 Rows = list[tuple[str, ...]]
 
 POOL_HEAD = (
-    "Pool", "Region", "Policy", "Scale on", "At, a replica", "Replicas", "Warm reserve", "Standby nodes",
-    "Reaction alone", "In SLO at worst", "Short at worst", "USD a day", "Against most",
+    "Pool", "Region", "Policy", "Scale at, a replica", "Replicas", "Warm reserve", "Standby nodes", "Reaction alone",
+    "In SLO at worst", "Short at worst", "USD a day", "Against all up",
 )  # fmt: skip
+POOL_NUMBERS = (4, 5, 6, 8, 9, 10, 11)
+"""Which of them are numbers."""
 KIND_HEAD = (
     "policy", "signal", "target a replica", "min", "extra", "standby", "holds", "SLO at worst", "short at worst",
     "longest", "largest queue", "over, replica-h", "under, replica-h", "reversals", "USD a day",
 )  # fmt: skip
 UNITS: dict[Signal, str] = {
     "none": "",
-    "queue": "waiting",
-    "concurrency": "requests",
-    "tokens": "tokens",
-    "kv_cache": "of KV cache",
-    "rate": "requests/s",
-}
-
-
-SIGNAL_WORDS: dict[Signal, str] = {
-    "none": "nothing",
     "queue": "requests waiting",
     "concurrency": "requests waiting and running",
     "tokens": "tokens in flight",
-    "kv_cache": "KV cache in use",
-    "rate": "arrivals",
+    "kv_cache": "of KV cache",
+    "rate": "requests/s",
 }
 
 
@@ -51,7 +43,11 @@ def target(policy: ScalerPolicy) -> str:
     """The threshold with its unit."""
     if policy.signal == "kv_cache":
         return f"{policy.target:.1%} {UNITS['kv_cache']}"
-    return f"{policy.target:,.3g} {UNITS[policy.signal]}" if policy.target < 1000 else f"{policy.target:,.0f} tokens"
+    return (
+        f"{policy.target:,.3g} {UNITS[policy.signal]}"
+        if policy.target < 1000
+        else f"{policy.target:,.0f} {UNITS[policy.signal]}"
+    )
 
 
 def pool_rows(pools: Sequence[PoolScaling]) -> Rows:
@@ -63,9 +59,9 @@ def pool_rows(pools: Sequence[PoolScaling]) -> Rows:
         rows.append(
             (
                 f"{pool.llm} on {one.gpu} {one.precision} TP{one.tensor_parallel}", pool.region, pool.chosen_kind,
-                SIGNAL_WORDS[best.policy.signal], target(best.policy),
+                target(best.policy),
                 f"{best.policy.min_replicas} to {best.policy.max_replicas}", f"{pool.warm_reserve}",
-                f"{best.policy.standby_nodes}", "holds" if plain.holds else _misses(plain),
+                f"{best.policy.standby_nodes or ''}", "holds" if plain.holds else _misses(plain),
                 share(best.worst_attainment), minutes(best.worst_short_s), f"{best.usd_per_day:,.0f}", f"{-saved:+.0%}",
             )
         )  # fmt: skip
@@ -128,14 +124,15 @@ def said(pool: PoolScaling) -> str:
         f"a replica serves {minutes(reach)} after it is ordered, so that from {at:.0%} of the knee reaction follows a "
         f"growth of {pool.follows_per_min:.1%} a minute"
     )
+    queued = max(row.queue_max for row in plain.verdicts)
+    waiting = f", with up to {queued:,.0f} waiting" if queued >= 0.5 else ""
     if plain.holds:
         text = f"Plain reaction holds the SLO, a burst of {burst} included: {limits}."
     else:
         text = (
             f"Plain reaction cannot hold the SLO ({worst.trace}): it is short of capacity for {minutes(worst.short_s)} "
             f"(allowed: {minutes(pool.burst.short_s)}), {share(min(row.attainment for row in plain.verdicts))} of "
-            f"requests are within it on the worst day (promised: {pool.promise:.0%}), with up to "
-            f"{max(row.queue_max for row in plain.verdicts):,.0f} waiting; {limits}."
+            f"requests are within it on the worst day (promised: {pool.promise:.0%}){waiting}; {limits}."
         )
     if pool.chosen.holds:
         if not plain.holds:

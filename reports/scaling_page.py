@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,6 +16,7 @@ from data.scaling_records import PoolScaling, Timeline
 from reports import scaling
 from reports.charts import BLUE, INK, ORANGE, Picture, picture
 from reports.layout import lay_out
+from reports.tables import without_empty
 
 PICTURES = 2
 """Pools that are drawn, the most doubtful first; the others are told in words and tables."""
@@ -37,9 +39,8 @@ class ScalingPage:
 
     title: str
     how: str
-    pools: scaling.Rows
+    pools: tuple[list[str], scaling.Rows, list[int]]
     sections: tuple[ScalingSection, ...]
-    pool_head: tuple[str, ...] = scaling.POOL_HEAD
     kind_head: tuple[str, ...] = scaling.KIND_HEAD
     day_head: tuple[str, ...] = scaling.TRACE_HEAD
 
@@ -58,8 +59,8 @@ def page(pools: Sequence[PoolScaling]) -> ScalingPage | None:
         f"design, and a burst of {burst.factor:g} times the load within {scaling.minutes(burst.ramp_s)}, for "
         f"{scaling.minutes(burst.hold_s)}, at the steepest rise, the peak and the trough; "
         f"{scaling.minutes(burst.short_s)} of a day may be short of capacity. "
-        f"{most.policies} policies a pool. {most.method}.",
-        scaling.pool_rows(pools),
+        f"{most.policies} policies a pool; {most.method}.",
+        without_empty(scaling.POOL_HEAD, scaling.pool_rows(pools), scaling.POOL_NUMBERS),
         tuple(_section(pool, number < PICTURES) for number, pool in enumerate(ranked(pools))),
     )
 
@@ -71,7 +72,9 @@ def ranked(pools: Sequence[PoolScaling]) -> list[PoolScaling]:
 
 def render(pools: Sequence[PoolScaling]) -> str:
     """The section as a page of its own, self-contained; user texts are escaped by the template."""
-    return lay_out("scaling.html.j2", scaling=page(pools), unscaled=(), version=metadata.version("fleetcast"))
+    return lay_out(
+        "scaling.html.j2", scaling=page(pools), unscaled=(), thresholds=(), version=metadata.version("fleetcast")
+    )
 
 
 def _section(pool: PoolScaling, pictured: bool) -> ScalingSection:
@@ -99,14 +102,18 @@ def burst_picture(pool: PoolScaling) -> Picture:
     missed = f"is short of capacity for {scaling.minutes(short)}" if short else "carries it"
     title = f"{pool.llm} in {pool.region}, {pool.pictured}: plain reaction {missed}"
 
+    span = [float(frame["hour"].min()), float(frame["hour"].max())]
+    halves = [half / 2 for half in range(math.ceil(span[0] * 2), math.floor(span[1] * 2) + 1)]
+
     def build(width: int) -> Any:
         colour = alt.Scale(domain=order, range=[INK, BLUE, ORANGE])
+        clock = alt.Axis(values=halves, labelExpr="floor(datum.value) + (datum.value % 1 ? ':30' : ':00')")
         dash = alt.Scale(domain=order, range=[[1, 0], [1, 0], [5, 3]])
         return (
             alt.Chart(frame)
             .mark_line(interpolate="step-after", clip=True)
             .encode(
-                x=alt.X("hour:Q", title="hour of the day", axis=alt.Axis(format=".1f"), scale=alt.Scale(zero=False)),
+                x=alt.X("hour:Q", title="hour of the day (UTC)", axis=clock, scale=alt.Scale(domain=span, nice=False)),
                 y=alt.Y("rps:Q", title="requests/s"),
                 color=alt.Color("what:N", title=None, scale=colour),
                 strokeDash=alt.StrokeDash("what:N", title=None, scale=dash),

@@ -206,7 +206,6 @@ def everything(bundle: PlanBundle) -> dict[str, Any]:
         "memory": fleet_tables.memory(bundle),
         "operating": fleet_tables.operating(bundle),
         "admission": fleet_tables.admission(bundle),
-        "thresholds": fleet_tables.thresholds(bundle),
         "run_outs": fleet_tables.run_outs(bundle),
         "commitments_used": fleet_tables.commitments_used(bundle),
         "quotas": fleet_tables.quotas(bundle),

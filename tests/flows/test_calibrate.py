@@ -125,10 +125,10 @@ def test_the_nearest_parallelism_lends_its_correction(tmp_path: Path) -> None:
     assert nearest(known, replace(ONE, precision="fp8")) is None
 
 
-def day(path: Path, noise: float = 0.0) -> Path:
+def day(path: Path, noise: float = 0.0, one: Configuration = ONE) -> Path:
     """Metrics of an engine as TRUTH says, over windows of LOADS, each twice."""
     steps = [LoadTest(n, inputs, 200.0, 1.0) for n, inputs in LOADS if n > 1.0] * 2
-    base = observe(ONE, steps, load_llms(), load_gpus(), find_engine("vllm"), load_coefficients())
+    base = observe(one, steps, load_llms(), load_gpus(), find_engine("vllm"), load_coefficients())
     device, host, each, prefill = TRUTH
     tpot = (1 + device) * base.decode_s + host + each * base.batch + (1 + prefill) * base.interference_s
     tpot = tpot * np.exp(noise * np.random.default_rng(5).standard_normal(len(tpot)))

@@ -9,7 +9,7 @@ from configs.slo import SuccessCriterion
 from cost.attribution import attribute
 from cost.compute import compute_lines
 from cost.services import service_lines
-from cost.units import criteria, kv_per_compute, prefill_share, unit_costs
+from cost.units import criteria, prefill_share, unit_costs
 from data.cost_records import CostReport, ResourceUse, TokenMix, Work
 from data.costs import assumed
 from data.plan_records import FleetPlan, FleetProblem
@@ -43,11 +43,6 @@ def cost_report(
         key = (one.series.llm, one.series.request_class)
         prefill = prefill_share(*key, plan.pools, uses)
         # Half and half where no pool runs it: nothing is known of its compute then.
-        mixes[key] = TokenMix(
-            0.5 if prefill is None else prefill,
-            one.cached_share,
-            kv_per_compute(*key, plan.pools, uses),
-            one.output_tokens / max(one.input_tokens, 1.0),
-        )
+        mixes[key] = TokenMix(0.5 if prefill is None else prefill, one.cached_share)
     done = criteria(policy, slos, success, figures["failed_share"][0])
     return CostReport(lines, shares, unit_costs(lines, shares, work, plan.pools, uses, done), figures, mixes)

@@ -252,22 +252,34 @@ def _commitments(fleet: FixedFleet, option: Option, late: np.ndarray) -> tuple[F
 
 
 def slowness(fleet: FixedFleet, draws: Draws) -> dict[tuple[str, str], FloatArray]:
-    """(LLM, class) -> what a request takes of the resource that runs out first, over the plan's, [scenario].
+    """(LLM, class) -> what a request takes of a replica over what it takes as planned, [scenario].
 
-    Compute: prefill grows with the input that the cache does not hold, decode with the output. KV cache: a longer
-    answer is held for longer, and is more to hold. Everything grows with lost goodput. A cache hit saves prefill and no
-    room: a prefix is counted as held by every request, as in the memory kernels.
+    Longer answers and other cache hits by the kernels' own capacities at those lengths (flows/heavier.py), KV room and
+    latencies included, one after the other; without them by compute alone: prefill grows with the input that the cache
+    does not hold, decode with the output. Everything grows with lost goodput.
     """
     found = {}
+    longer, more = draws.values["output_length"], draws.values["cache_hit"]
     for key, mix in fleet.mixes.items():
-        hit = np.clip(mix.cached_share + draws.values["cache_hit"], 0.0, 0.98)
-        inputs = (1.0 - hit) / max(1.0 - mix.cached_share, 0.02)
-        longer, r = draws.values["output_length"], mix.output_per_input
-        compute = mix.prefill_share * inputs + (1.0 - mix.prefill_share) * longer
-        cache = mix.kv_per_compute * longer * (1.0 + r * longer / 2.0) / (1.0 + r / 2.0)
-        taken = np.maximum(compute, cache) / max(1.0, mix.kv_per_compute)
-        found[key] = taken / draws.values["goodput"]
+        if mix.slower is None:
+            hit = np.clip(mix.cached_share + more, 0.0, 0.98)
+            inputs = (1.0 - hit) / max(1.0 - mix.cached_share, 0.02)
+            work = mix.prefill_share * inputs + (1.0 - mix.prefill_share) * longer
+        else:
+            by = mix.slower
+            work = _along(np.log(longer), np.log(by.longer), np.log(by.by_longer))
+            work = np.exp(work + _along(more, np.asarray(by.hit), np.log(by.by_hit)))
+        found[key] = work / draws.values["goodput"]
     return found
+
+
+def _along(x: FloatArray, knots: FloatArray, values: FloatArray) -> FloatArray:
+    """Straight lines through points, the last ones continued."""
+    found = np.interp(x, knots, values)
+    for end, i, j, outside in ((0, 0, 1, x < knots[0]), (-1, -2, -1, x > knots[-1])):
+        slope = (values[j] - values[i]) / (knots[j] - knots[i])
+        found = np.where(outside, values[end] + slope * (x - knots[end]), found)
+    return np.asarray(found)
 
 
 def route_load(fleet: FixedFleet, draws: Draws) -> FloatArray:

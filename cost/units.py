@@ -85,24 +85,12 @@ def unit_costs(
     return tuple(found)
 
 
-def _running(llm: str, name: str, pools: Sequence[Pool], uses: Sequence[ResourceUse]) -> list[tuple[int, ResourceUse]]:
-    """What a class takes of the configurations that run, with their GPUs."""
+def prefill_share(llm: str, name: str, pools: Sequence[Pool], uses: Sequence[ResourceUse]) -> float | None:
+    """Share of a class's compute-seconds that is prefill, over the pools that run; None where none is known."""
     gpus: dict[object, int] = {}
     for pool in pools:
         gpus[pool.configuration] = gpus.get(pool.configuration, 0) + pool.gpus
     mine = [(gpus[use.configuration], use) for use in uses if use.configuration in gpus]
-    return [(n, use) for n, use in mine if (use.configuration.llm, use.request_class) == (llm, name)]
-
-
-def kv_per_compute(llm: str, name: str, pools: Sequence[Pool], uses: Sequence[ResourceUse]) -> float:
-    """Replica-seconds of KV cache over compute-seconds of a class, over the pools that run; 0 where none is known."""
-    mine = _running(llm, name, pools, uses)
-    total = math.fsum(n * use.compute_s for n, use in mine)
-    return math.fsum(n * use.kv_s for n, use in mine) / total if total > 0.0 else 0.0
-
-
-def prefill_share(llm: str, name: str, pools: Sequence[Pool], uses: Sequence[ResourceUse]) -> float | None:
-    """Share of a class's compute-seconds that is prefill, over the pools that run; None where none is known."""
-    mine = _running(llm, name, pools, uses)
+    mine = [(n, use) for n, use in mine if (use.configuration.llm, use.request_class) == (llm, name)]
     total = math.fsum(n * use.compute_s for n, use in mine)
     return math.fsum(n * use.prefill_s for n, use in mine) / total if total > 0.0 else None

@@ -141,15 +141,24 @@ class UnitCost:
 
 
 @dataclass(frozen=True, slots=True)
+class Slower:
+    """What a request takes of a replica over what it takes as planned, at factors on its output length and at shares
+    added to the input that the cache holds; both ascend."""
+
+    longer: tuple[float, ...]
+    by_longer: tuple[float, ...]
+    hit: tuple[float, ...]
+    by_hit: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TokenMix:
-    """Of an (LLM, class): share of its compute that is prefill, and of its input that the prefix cache holds;
-    kv_per_compute: replica-seconds of KV cache a request holds over its compute-seconds, above 1 where the cache is the
-    bottleneck; output_per_input: of its mean tokens."""
+    """Of an (LLM, class): share of its compute that is prefill, and of its input that the prefix cache holds; slower:
+    as the kernels say, None where they were not asked (compute alone is counted then)."""
 
     prefill_share: float
     cached_share: float
-    kv_per_compute: float = 0.0
-    output_per_input: float = 0.0
+    slower: Slower | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from data.plan_records import FleetPlan, FleetProblem
 from data.records import Capacity, CapacityTable, Demand, LengthSample
 from data.slo import slo_target
 from data.units import SECONDS_PER_HOUR
+from flows.heavier import slower
 from models.resources import resource_uses
 
 
@@ -62,7 +64,8 @@ def full_cost(
     """Every line of the plan's cost, attributed, with unit costs."""
     running = {pool.configuration for pool in plan.pools}
     rows = tuple(row for row in problem.capacities if row.configuration in running)
-    return cost_report(
+    slos = {name: slo_target(one.slo) for name, one in scenario.traffic.classes.items()}
+    found = cost_report(
         problem,
         plan,
         scenario.costs,
@@ -70,6 +73,8 @@ def full_cost(
         uses_of(scenario, rows, lengths, coefficients),
         {row.configuration: row.weight_bytes_per_gpu * row.configuration.gpus for row in capacity.rows},
         {offer.gpu: find_gpu(offer.gpu).tdp_w for offer in problem.offers},
-        {name: slo_target(one.slo) for name, one in scenario.traffic.classes.items()},
+        slos,
         {name: one.success for name, one in scenario.traffic.classes.items()},
     )
+    heavier = slower(scenario, plan, lengths, slos, coefficients)
+    return replace(found, mixes={key: replace(mix, slower=heavier.get(key)) for key, mix in found.mixes.items()})

@@ -14,14 +14,13 @@ from configs.errors import InputError
 from configs.schema import Scenario
 from configs.validation import validated
 from configs.yaml_files import load_yaml
-from data.cost_records import TokenMix
+from data.cost_records import Slower, TokenMix
 from data.forecast_records import Forecast
 from data.plan_records import FleetPlan, FleetProblem, MonthCost, Pool, Purchase, SolveStats
 from data.records import Block, Capacity, CapacityTable, Configuration, Demand, Offer, SeriesKey, Source
 from data.slo import slo_target
 from flows.problem import fleet_problem
 
-MIX = ("prefill_share", "cached_share", "kv_per_compute", "output_per_input")
 RESERVES = (
     ("failure (N+k)", "failure_replicas"), ("rollout", "rollout_replicas"), ("canary", "canary_replicas"),
     ("maintenance", "maintenance_replicas"), ("warm", "warm_replicas"), ("zone", "zone_replicas"),
@@ -46,10 +45,7 @@ def read_run(folder: Path) -> Rebuilt:
         scenario = validated(Scenario, load_yaml(folder / "scenario.yaml"), str(folder / "scenario.yaml"))
         demand = _demand(pd.read_parquet(folder / "demand.parquet"))
         capacity = _capacity(pd.read_parquet(folder / "capacity.parquet"), scenario)
-        mixes = {
-            (one["llm"], one["request_class"]): TokenMix(**{name: one[name] for name in MIX})
-            for one in document["full_cost"]["mixes"]
-        }
+        mixes = {(one["llm"], one["request_class"]): _mix(one) for one in document["full_cost"]["mixes"]}
         offers = tuple(Offer(**one | {"source": Source(**one["source"])}) for one in document["prices"])
         plan = _plan(document)
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -60,6 +56,12 @@ def read_run(folder: Path) -> Rebuilt:
     # Corrections of the ledger are in the demand and the capacities already; prices are those of the run.
     problem = replace(fleet_problem(scenario, Forecast((), demand, ""), capacity), offers=offers)
     return Rebuilt(scenario, problem, plan, mixes)
+
+
+def _mix(one: dict[str, Any]) -> TokenMix:
+    found = one["slower"]
+    slower = None if found is None else Slower(**{name: tuple(values) for name, values in found.items()})
+    return TokenMix(one["prefill_share"], one["cached_share"], slower)
 
 
 def _demand(frame: pd.DataFrame) -> Demand:

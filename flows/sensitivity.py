@@ -20,6 +20,7 @@ from flows.rebuilt import Rebuilt, read_run
 from flows.regret import regrets
 from flows.resolve import mean_value, resolve
 from flows.switching import switching
+from reports.charts import BLUE, GRID, INK
 from reports.sensitivity_charts import sensitivity_pictures
 
 
@@ -109,5 +110,7 @@ def write_pictures(answer: Sensitivity, folder: Path) -> None:
     for name, one in named.items():
         if one is not None:
             # On its own a picture has no page whose ink and grid it could take.
-            svg = one.wide.replace("currentColor", "#111111").replace("var(--grid)", "#dddddd")
+            svg = one.wide
+            for token, ink in (("currentColor", INK), ("var(--grid)", GRID), ("var(--blue)", BLUE)):
+                svg = svg.replace(token, ink)
             (folder / f"{name}.svg").write_text(svg, encoding="utf-8")

@@ -24,7 +24,7 @@ from optimizer.cost import USD_SCALE, shed_usd
 from optimizer.frame import Frame
 from optimizer.matrix import Matrix, Solved, open_solver, run
 from optimizer.merge import merge
-from optimizer.parts import OPERATION, Layout, fixed_but, month_after, price
+from optimizer.parts import OPERATION, ORDERS, Layout, fixed_but, month_after, price
 from optimizer.renumber import Template, renumbered, same_as_declared, template
 from optimizer.sets import PoolKey, build_sets
 
@@ -186,7 +186,7 @@ def _ranked(known: Template, cut: Layout, every: list[set[int]]) -> Iterator[tup
 def _bought(known: Template, cut: Layout, pools: set[int]) -> Solved:
     """Whole commitments for these pools, everything else relaxed."""
     matrix = cut.matrix
-    integer = matrix.integer & (known.column_names == "buy")
+    integer = matrix.integer & np.isin(known.column_names, ORDERS)
     first = replace(matrix, upper=np.minimum(matrix.upper, _roof(known, pools)), integer=integer)
     found = run(first, gap=1e-3, time_limit_s=SECONDS)
     return found if found.x is None else replace(found, x=np.where(integer, np.round(found.x), found.x))

@@ -24,6 +24,7 @@ import numpy as np
 from data.plan_records import FleetProblem
 from data.records import FloatArray, IntArray
 from optimizer.frame import Frame
+from optimizer.lots import steps
 from optimizer.matrix import Declared, Matrix, compiled
 from optimizer.model import build_model
 from optimizer.parts import Layout, layout
@@ -34,7 +35,7 @@ HOURLY = ("on_demand", "spot", "api")
 """Variables whose cost moves with prices."""
 WITH_COST = ("tail", "budget")
 """Rows that hold costs."""
-BY_REPLICAS = ("replicas", "canary", "maintenance")
+BY_REPLICAS = ("replicas", "canary", "maintenance", "started_replicas", "stopped_replicas")
 """Variables bounded by the most replicas a pool could use."""
 
 
@@ -151,6 +152,8 @@ def renumbered(known: Template, problem: FleetProblem) -> tuple[Frame, Matrix]:
     _scale_load(known, A.data, slower)
     _scale_rounding(known, A, rates, slower)
     _scale_limits(known, A.data, frame)
+    upper = _roofs(known, frame)
+    _set_steps(known, A.data, upper)
     there, was_there = (1.0 - one.spot_interrupted_share for one in (problem, was.problem))
     price = _prices(known, problem)
     rows, columns = known.entries
@@ -159,14 +162,12 @@ def renumbered(known: Template, problem: FleetProblem) -> tuple[Frame, Matrix]:
     if was_there > 0.0:
         spot = columns == "spot"
         A.data[spot & ((rows == "supply") | np.isin(rows, WITH_COST))] *= there / was_there
-    lower, upper = _sides(known, frame, slower)
+    row_lower, row_upper = _sides(known, frame, slower)
     cost = matrix.cost * price
     spot_columns = known.columns("spot")
     if was_there > 0.0:
         cost[spot_columns] *= there / was_there
-    return frame, replace(
-        matrix, A=A, row_lower=lower, row_upper=upper, cost=cost, upper=_roofs(known, frame, matrix.upper)
-    )
+    return frame, replace(matrix, A=A, row_lower=row_lower, row_upper=row_upper, cost=cost, upper=upper)
 
 
 def _scale_load(known: Template, data: FloatArray, slower: FloatArray) -> None:
@@ -253,9 +254,19 @@ def _sides(known: Template, frame: Frame, slower: FloatArray) -> tuple[FloatArra
     return scaled(matrix.row_lower), scaled(matrix.row_upper)
 
 
-def _roofs(known: Template, frame: Frame, upper: FloatArray) -> FloatArray:
+def _set_steps(known: Template, data: FloatArray, upper: FloatArray) -> None:
+    """Ends of the steps of orders' prices: rows `step_most` hold minus what bounds their step."""
+    rows, columns = known.entries
+    mine = np.flatnonzero((rows == "step_most") & (columns == "on_step"))
+    if not len(mine):
+        return
+    bound = {known.column_index[c]: upper[c] for c in known.columns("step_lots").tolist()}
+    data[mine] = [-bound[known.column_index[c]] for c in known.entry_columns[mine].tolist()]
+
+
+def _roofs(known: Template, frame: Frame) -> FloatArray:
     """Upper bounds of columns at other needs and lead times."""
-    found = upper.copy()
+    found = known.declared.matrix.upper.copy()
     most = np.array(frame.most, dtype=float)
     for name in BY_REPLICAS:
         mine = known.columns(name)
@@ -265,14 +276,22 @@ def _roofs(known: Template, frame: Frame, upper: FloatArray) -> FloatArray:
     for c in known.columns("on_demand").tolist():
         g = known.column_index[c][1:3]
         found[c] = math.ceil(useful[g] / frame.unit(frame.sets.on_demand[g]))
-    total = dict.fromkeys(frame.G, 0.0)
+    order = [steps(frame.problem, offer, frame.unit(offer)) for offer in offers]
+    total, bought = dict.fromkeys(frame.G, 0.0), dict[tuple[int, int], float]()
     for c in known.columns("buy").tolist():
         o, start = known.column_index[c]
         g, unit = (offers[o].region, offers[o].gpu), frame.unit(offers[o])
         limit = frame.problem.quotas.get(g)
-        lots = math.ceil(useful[g] / unit)
+        lots = max(math.ceil(useful[g] / unit), *(step.least for step in order[o]), 0)
         found[c] = 0.0 if start not in frame.starts(o) else lots if limit is None else min(lots, limit // unit + 1)
         total[g] += unit * found[c]
+        bought[o, start] = found[c]
+    for c in known.columns("step_lots").tolist():
+        o, start, j = known.column_index[c]
+        found[c] = max(min(order[o][j].most, bought[o, start]), 0.0)
+    for c in known.columns("on_step").tolist():
+        o, start, _ = known.column_index[c]
+        found[c] = float(start in frame.starts(o))
     for c in known.columns("committed").tolist():
         found[c] = total[known.column_index[c][1:3]]
     return found
@@ -294,11 +313,13 @@ def same_as_declared(known: Template, problem: FleetProblem, matrix: Matrix, tol
     columns, rows = names(known.declared)
     their_columns, their_rows = names(anew)
     at, row_at = ({name: i for i, name in enumerate(found)} for found in (columns, rows))
-    if not set(their_columns) <= set(columns) or set(their_rows) != set(rows):
+    if not (set(their_columns) <= set(columns) and set(their_rows) <= set(rows)):
         return False
     mine, order = [at[name] for name in their_columns], [row_at[name] for name in their_rows]
     missing = np.setdiff1d(np.arange(len(columns)), mine)
-    if matrix.upper[missing].any():
+    only_ours = np.setdiff1d(np.arange(len(rows)), order)
+    # Rows of starts that are closed say nothing: none of their columns is in the other.
+    if matrix.upper[missing].any() or matrix.A[:, mine].tocsr()[only_ours].nnz:
         return False
     other = anew.matrix
     apart = matrix.A[:, mine].tocsr()[order].tocsc() - other.A

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data.plan_records import ApiOffer, FleetProblem, Reserves
+from data.plan_records import ApiOffer, Facility, FleetProblem, Reserves, VolumeTier
 from data.records import Offer
 from flows.worlds import World, changed
 from optimizer.again import in_step, replan, stencil
@@ -62,6 +62,12 @@ RULES: Mapping[str, Mapping[str, object]] = {
             canary_share=0.1, maintenance_share=0.1, warm_share=0.05, zone_loss=True, region_loss=True
         ),
         "rollout_surge": 0.1,
+    },
+    "sites, churn, lots": {
+        "facilities": {"r": Facility(9000.0, 1.3, {"A": 700.0, "B": 450.0}, 2.0, 16)},
+        "churn_gpus_max": 9, "churn_usd_per_gpu": 40.0, "minimum_gpus": {"reserved_1y": 3},
+        "volume_tiers": (VolumeTier("reserved_1y", 6, 0.1), VolumeTier("reserved_1y", 10, 0.2)),
+        "commitment_lead_time_months": 1,
     },
     "nodes, lead time": {"whole_nodes": True, "commitment_lead_time_months": 1},
 }  # fmt: skip

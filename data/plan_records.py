@@ -183,6 +183,18 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """Where a series is served in a month of the design scenario, requests/s by block; an API has no configuration."""
+
+    series: SeriesKey
+    month: str
+    configuration: Configuration | None
+    region: str
+    """Of the pool; empty for an API."""
+    rps: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Purchase:
     """GPUs bought: for a commitment, in the month it starts; for on-demand, the level of that month."""
 
@@ -306,6 +318,8 @@ class FleetPlan:
 
     stats: SolveStats
     pools: tuple[Pool, ...] = ()
+    routes: tuple[Route, ...] = ()
+    """Which pool serves which series in the design scenario; what none serves is a shortfall."""
     purchases: tuple[Purchase, ...] = ()
     costs: tuple[MonthCost, ...] = ()
     shortfalls: tuple[Shortfall, ...] = ()

@@ -21,6 +21,9 @@ NEGLIGIBLE = 1e-9
 """HiGHS drops matrix coefficients below this with a warning; so do we, silently."""
 
 
+SUB_MODELS = ("mip_heuristic_run_rins", "mip_heuristic_run_rens", "mip_heuristic_run_root_reduced_cost")
+
+
 @dataclass(frozen=True, slots=True)
 class Matrix:
     """min cost.x + offset over row_lower <= A x <= row_upper, lower <= x <= upper, x integer where `integer`.
@@ -142,10 +145,15 @@ def run(
     relax: bool = False,
     start: FloatArray | None = None,
     cancel: threading.Event | None = None,
+    for_bound: bool = False,
 ) -> Solved:
     """Solves a matrix on one thread; deterministic as long as the time limit is not hit. The interpreter is free
-    meanwhile, so that two may run at once. Setting `cancel` ends the search early; it is set on return."""
+    meanwhile, so that two may run at once. Setting `cancel` ends the search early; it is set on return. `for_bound`
+    leaves out the searches for points that are models of their own, a third of the time where the bound is what counts.
+    """
     h = open_solver(matrix, relax, gap, time_limit_s, seed)
+    for name in SUB_MODELS if for_bound else ():
+        h.setOptionValue(name, False)
     if start is not None and not relax:
         guess = highspy.HighsSolution()
         guess.col_value = start.tolist()

@@ -24,6 +24,7 @@ from optimizer import (
     procurement,
     replay,
     reserves,
+    routes,
     routing,
     rules,
     sample,
@@ -36,7 +37,7 @@ PAGES: dict[str, tuple[ModuleType, ...]] = {
     "Indices": (frame,),
     "Rules": (routing, capacity, reserves, commitments, lots, inventory, facility, churn, cost),
     "Search": (merge, blocks, strategy, parts),
-    "What is worked out from the answer": (rules, stochastic, sample, procurement, replay),
+    "What is worked out from the answer": (routes, rules, stochastic, sample, procurement, replay),
 }
 
 

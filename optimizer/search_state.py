@@ -11,7 +11,20 @@ import numpy as np
 from data.records import FloatArray
 from optimizer.parts import Layout, Prices
 
-Parts = dict[tuple[int, int], tuple[float, FloatArray | None]]
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What is known of a part: a bound, and the best point with its value (inf without one in whole numbers)."""
+
+    bound: float
+    x: FloatArray | None
+    objective: float = float("inf")
+
+    def within(self, gap: float) -> bool:
+        return self.objective < float("inf") and self.objective - self.bound <= gap * abs(self.objective)
+
+
+Parts = dict[tuple[int, int], Proof]
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from optimizer.matrix import Declared, compiled, run
 from optimizer.merge import apart, merge
 from optimizer.model import build_model
 from optimizer.procurement import procurement
+from optimizer.routes import routes
 from optimizer.rules import RULES_COLUMNS, rule_prices
 from optimizer.sets import build_sets
 from optimizer.stochastic import stochastic_value
@@ -57,7 +58,7 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
         return FleetPlan(stats=stats, rejected=frame.sets.rejected)
     declared.load(outcome.x)
     found = extract.pools(frame, model)
-    spare = max(problem.time_limit_s - (solved - start), 0.05 * problem.time_limit_s)
+    spare = max(problem.time_limit_s - (solved - start), 0.2 * problem.time_limit_s)
     prices = rule_prices(problem, spare, frame, declared, outcome.x) if matrix.columns <= RULES_COLUMNS else ()
     duals = named_duals(declared, outcome.duals)
     lacking = apart(short.shortfalls(frame, model), members, problem)
@@ -66,6 +67,7 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
     return FleetPlan(
         stats=stats,
         pools=found,
+        routes=routes(frame, model, merged, members),
         purchases=extract.purchases(frame, model),
         costs=extract.costs(frame, model),
         shortfalls=lacking,

@@ -5,11 +5,11 @@ go to HiGHS whole as well, on a core of its own, and whichever proves the gap fi
 
 0. what simpler rules would do (optimizer/baselines.py): plans to start from;
 1. the linear relaxation: a bound, and the prices that cut the model into parts;
-2. the finest parts at those prices, to the end: a better bound;
-3. in turns, each with twice the time of the one before: every month at those prices, from the best plan on, whose sum
-   proves a better bound and says which pools are worth opening; a plan of these pools (commitments for them, then month
-   after month in whole replicas, then commitments bought anew); improvement (a month, or an area over all months with
-   its commitments, freed in turn).
+2. every month at those prices, to a share of the gap: most of the time goes here, since it is the bound that is
+   hard; where time is too short for months, the finest parts instead, which are worth a little less;
+3. a plan of the pools that these open (commitments for them, then month after month in whole replicas, then commitments
+   bought anew); improvement (a month, or an area over all months with its commitments, freed in turn);
+4. the same in turns, closer and with more time for plans, while there is time.
 
 Turns depend on the size of the model, and only where time is short on the time there is: more time continues what less
 time did.
@@ -33,7 +33,7 @@ from optimizer.baselines import Point, baselines
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, Matrix, Solved, run
 from optimizer.parts import OPERATION, ORDERS, TAIL, Layout, Prices, fixed_but, layout, month_after, part, price
-from optimizer.search_state import Parts, Search
+from optimizer.search_state import Parts, Proof, Search
 
 WHOLE_INTEGERS = 250
 """Models with no more integers are solved whole."""
@@ -43,6 +43,12 @@ TURNS = 12
 TURN_COLUMNS_PER_S, TURN_LEAST_S, TURN_MOST = 3000.0, 1.0, 0.08
 """Seconds of the first turn: a model's columns over the first, no less than the second, and no more than this share of
 the time there is, so that even a short search gets to a plan of its own."""
+MONTHS_SHARE, AREAS_SHARE = 0.7, 0.5
+"""Most of the time left that a round of months takes, and areas after it where months did not end."""
+CLOSER = 0.3
+"""Each round of parts is solved to this share of the gap of the one before."""
+MORE_THAN_FAIR = 2.0
+"""A part may take so many times its share of the time that is left."""
 LAST = "the pools of the last plan"
 TOGETHER = 5
 """Scenarios of a month that one part holds."""
@@ -150,23 +156,25 @@ def _take(state: Search, solved: Solved) -> None:
 
 
 def _in_parts(state: Search, seconds: float, whole_run: Future[Solved] | None) -> None:
-    """Steps 2 and 3; ends early when the run of the whole model, if there is one, has ended."""
+    """Steps 2 to 4; ends early when the run of the whole model, if there is one, has ended."""
     gap = state.gap
     state.stop = whole_run.done if whole_run is not None else lambda: False
     threads = 1 if whole_run is not None else min(machine.cores(), 2)
     turn = min(max(state.whole.matrix.columns / TURN_COLUMNS_PER_S, TURN_LEAST_S), TURN_MOST * seconds)
+    areas = (state.fine, state.fine_prices, state.fine_parts)
+    months = (state.whole, state.prices, state.parts)
     with ThreadPoolExecutor(threads) as pool:
         _relax_parts(state)
         if state.last.any():
             roof = np.where(state.whole.name == "open", np.minimum(state.last, state.whole.matrix.upper), np.inf)
             _first_plan(state, state.last, roof, LAST, turn)
-        areas = (state.fine, state.fine_prices, state.fine_parts)
-        _solve_parts(state, *areas, pool, 2.0 * turn, gap / 5, "areas at prices")
-        _lift(state)
         for again in range(TURNS):
-            months, closer = (state.whole, state.prices, state.parts), max(gap * 0.5 ** (again - 1), 1e-6)
-            _solve_parts(state, *months, pool, 2.0 * turn, closer, "months at prices")
-            if state.done:
+            closer = max(gap * CLOSER ** (again + 1), 1e-6)
+            _solve_parts(state, *months, pool, threads, MONTHS_SHARE * state.left(), closer, "months at prices")
+            if not again and not all(one.within(closer) for one in state.parts.values()):
+                _solve_parts(state, *areas, pool, threads, AREAS_SHARE * state.left(), closer, "areas at prices")
+                _lift(state)
+            if state.done and state.x is not None:
                 return
             _first_plan(state, *_opened(state), "month by month", turn)
             _improve(state, until=time.perf_counter() + turn, rounds=2)
@@ -207,8 +215,7 @@ def _relax_parts(state: Search) -> None:
         for name in _names(cut):
             matrix, _ = part(cut, prices, *name)
             relaxed = run(matrix, relax=True, seed=state.seed)
-            value = relaxed.objective if relaxed.status == "optimal" else -np.inf
-            parts[name] = (value, None if relaxed.x is None else relaxed.x)
+            parts[name] = Proof(relaxed.objective if relaxed.status == "optimal" else -np.inf, relaxed.x)
 
 
 def _names(cut: Layout) -> list[tuple[int, int]]:
@@ -216,33 +223,42 @@ def _names(cut: Layout) -> list[tuple[int, int]]:
 
 
 def _solve_parts(
-    state: Search, cut: Layout, prices: Prices, parts: Parts, pool: ThreadPoolExecutor, seconds: float, gap: float,
-    what: str,
+    state: Search, cut: Layout, prices: Prices, parts: Parts, pool: ThreadPoolExecutor, threads: int, seconds: float,
+    gap: float, what: str,
 ) -> None:  # fmt: skip
-    """Every part again, for so many seconds in all; their sum is a bound."""
+    """Parts that are not known to this gap, for so many seconds in all; their sum is a bound.
+
+    A part cannot be taken up again where it was left, so that each gets the time to end rather than all a little.
+    """
     if state.done and state.x is not None:
         return
-    names = _names(cut)
-    seconds = min(seconds, state.left())
-    limit = seconds * min(machine.cores(), 2) / len(names)
-    stop = time.perf_counter() + seconds
+    names = [name for name in _names(cut) if not parts[name].within(gap)]
+    waiting = len(names)
+    stop = time.perf_counter() + min(seconds, state.left())
 
     def solved(name: tuple[int, int]) -> tuple[tuple[int, int], Solved | None]:
+        nonlocal waiting
         left = stop - time.perf_counter()
+        share = MORE_THAN_FAIR * left * threads / max(waiting, 1)
+        waiting -= 1
         if left <= 0.0 or state.stop():
             return name, None
         matrix, columns = part(cut, prices, *name)
         known = state.x if state.x is not None else None
         start = None if known is None else np.where(matrix.integer, np.round(known[columns]), known[columns])
-        # Parts that end early leave their time to the rest.
-        return name, run(matrix, gap=gap, time_limit_s=min(3.0 * limit, left), seed=state.seed, start=start)
+        limit = min(share, left)
+        return name, run(matrix, gap=gap, time_limit_s=limit, seed=state.seed, start=start, for_bound=True)
 
     for name, answer in pool.map(solved, names):
         if answer is None or not np.isfinite(answer.bound):
             continue
-        before, x = parts[name]
-        parts[name] = (max(before, answer.bound), x if answer.x is None else answer.x)
-    state.raise_bound(prices.rest + sum(value for value, _ in parts.values()), what)
+        before = parts[name]
+        bound = max(before.bound, answer.bound)
+        if answer.x is None or answer.objective > before.objective:
+            parts[name] = replace(before, bound=bound)
+        else:
+            parts[name] = Proof(bound, answer.x, answer.objective)
+    state.raise_bound(prices.rest + sum(one.bound for one in parts.values()), what)
 
 
 def _lift(state: Search) -> None:
@@ -252,11 +268,11 @@ def _lift(state: Search) -> None:
     side = np.where(y > 0, matrix.row_lower, matrix.row_upper)
     priced = np.where((state.fine.row_part < 0) & (y != 0.0), y * np.where(np.isfinite(side), side, 0.0), 0.0)
     areas = state.fine.months // state.whole.months
-    for (month, group), (value, x) in state.parts.items():
-        mine = [state.fine_parts[month * areas + area, group][0] for area in range(areas)]
+    for (month, group), one in state.parts.items():
+        mine = [state.fine_parts[month * areas + area, group].bound for area in range(areas)]
         together = sum(mine) + float(priced[state.whole.rows_of(month, group)].sum())
-        state.parts[month, group] = (max(value, together), x)
-    state.raise_bound(state.prices.rest + sum(value for value, _ in state.parts.values()), "areas at prices")
+        state.parts[month, group] = replace(one, bound=max(one.bound, together))
+    state.raise_bound(state.prices.rest + sum(one.bound for one in state.parts.values()), "areas at prices")
 
 
 def _opened(state: Search) -> tuple[FloatArray, FloatArray]:
@@ -264,11 +280,11 @@ def _opened(state: Search) -> tuple[FloatArray, FloatArray]:
     whole's columns."""
     whole = state.whole
     votes, counts = np.zeros(whole.matrix.columns), np.zeros(whole.matrix.columns)
-    for name, (_, x) in state.parts.items():
-        if x is None:
+    for name, one in state.parts.items():
+        if one.x is None:
             continue
         columns = whole.columns_of(*name)
-        votes[columns] += np.ceil(np.clip(x - 0.3, 0.0, None))
+        votes[columns] += np.ceil(np.clip(one.x - 0.3, 0.0, None))
         counts[columns] += 1.0
     opens = np.flatnonzero(whole.name == "open")
     wanted = np.zeros(whole.matrix.columns)

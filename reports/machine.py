@@ -85,6 +85,16 @@ def plan_document(bundle: PlanBundle) -> dict[str, Any]:
             }
             for pool in plan.pools
         ],
+        "routing": [
+            {
+                "series": asdict(one.series),
+                "month": one.month,
+                "configuration": None if one.configuration is None else one.configuration.label,
+                "region": one.region,
+                "rps": dict(one.rps),
+            }
+            for one in plan.routes
+        ],
         "costs": [asdict(one) | {"cash_usd": one.cash_usd} for one in plan.costs],
         "full_cost": cost_document(bundle.costs),
         "scenarios": [
@@ -190,6 +200,15 @@ def frames(bundle: PlanBundle) -> dict[str, pd.DataFrame]:
         }
         for pool in bundle.plan.pools
     ]  # fmt: skip
+    routing = [
+        {
+            "llm": one.series.llm, "request_class": one.series.request_class, "region": one.series.region,
+            "month": one.month, "block": block, "served_by": "API" if one.configuration is None else
+            one.configuration.label, "served_in": one.region, "rps": rps,
+        }
+        for one in bundle.plan.routes
+        for block, rps in one.rps.items()
+    ]  # fmt: skip
     series = [
         {
             "llm": one.key.llm, "request_class": one.key.request_class, "region": one.key.region, "month": month,
@@ -215,6 +234,7 @@ def frames(bundle: PlanBundle) -> dict[str, pd.DataFrame]:
         "replay": pd.DataFrame(replay),
         "prices": pd.DataFrame([_flat(asdict(one)) for one in bundle.problem.offers]),
         "pools": pd.DataFrame(pools),
+        "routing": pd.DataFrame(routing),
         "purchases": pd.DataFrame([asdict(one) for one in bundle.plan.purchases]),
         "costs": pd.DataFrame([asdict(one) | {"cash_usd": one.cash_usd} for one in bundle.plan.costs]),
         "demand": pd.DataFrame(rows),

@@ -1,4 +1,4 @@
-"""`fleetcast init`, `report`, `whatif` and `doctor`: arguments and exit codes."""
+"""`fleetcast init`, `report`, `explain`, `whatif` and `doctor`: arguments and exit codes."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
         whatif
     )
     app.command(epilog="Example: `fleetcast report runs/default-20261121T093000Z-0a1b2c --to report.html`")(report)
+    app.command(epilog="Example: `fleetcast explain --month 2027-01`")(explain)
     app.command(epilog="Example: `fleetcast doctor --json`")(doctor)
 
 
@@ -144,6 +145,29 @@ def report(
         sys.stdout.write(json.dumps({"run": folder.name, "report": str(path)}, indent=2) + "\n")
     else:
         terminal().print(f"Report: {path}", soft_wrap=True, highlight=False)
+
+
+def explain(
+    run: RunArgument = None,
+    month: Annotated[
+        str | None, typer.Option(help="The month whose routing is shown.", show_default="the first")
+    ] = None,
+    out: RunsOption = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
+    """Say why a plan is what it is: who is served where, what each rule and limit costs, why the others lost."""
+    from configs.errors import InputError
+    from flows import explain as explained
+    from flows.recall import recall
+
+    _, bundle = recall(run, out)
+    months = bundle.problem.demand.months
+    if month is not None and month not in months:
+        raise InputError("--month", f"a month of the plan: {', '.join(months)}", month, "Name one of them.")
+    if as_json:
+        sys.stdout.write(explained.as_json(bundle))
+    else:
+        explained.show(terminal(), bundle, month or months[0])
 
 
 def doctor(as_json: JsonOption = False) -> None:

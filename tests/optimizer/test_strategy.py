@@ -18,6 +18,7 @@ from optimizer.matrix import Declared, compiled, run
 from optimizer.merge import merge
 from optimizer.model import build_model
 from optimizer.parts import layout, part, price
+from optimizer.search_state import Proof
 from optimizer.sets import build_sets
 from optimizer.solve import solve
 from tests.optimizer.factory import capacity, demand, offer, problem
@@ -71,13 +72,13 @@ def test_areas_together_are_worth_no_more_than_their_month() -> None:
     for cut, prices, parts in ((whole, coarse, state.parts), (fine, finer, state.fine_parts)):
         for month in range(cut.months):
             for group in range(cut.scenarios):
-                parts[month, group] = (run(part(cut, prices, month, group)[0], gap=1e-9).bound, None)
-    own = {name: value for name, (value, _) in state.parts.items()}
-    state.parts = dict.fromkeys(own, (-np.inf, None))
+                parts[month, group] = Proof(run(part(cut, prices, month, group)[0], gap=1e-9).bound, None)
+    own = {name: one.bound for name, one in state.parts.items()}
+    state.parts = dict.fromkeys(own, Proof(-np.inf, None))
     strategy._lift(state)
-    for name, (lifted, _) in state.parts.items():
-        assert lifted <= own[name] + 1e-6
-    assert coarse.rest + sum(value for value, _ in state.parts.values()) >= relaxed.objective - 1e-6
+    for name, one in state.parts.items():
+        assert one.bound <= own[name] + 1e-6
+    assert coarse.rest + sum(one.bound for one in state.parts.values()) >= relaxed.objective - 1e-6
 
 
 def _feasible(declared: Declared, x: np.ndarray) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from configs.errors import InputError
+from data.config_fields import Fields, Raw
+from data.config_state import MAMBA, state_layers
 from data.records import Llm, Source
 
-Raw = Mapping[str, object]
 UNREADABLE = (
     "hybrid_override_pattern",
     "block_configs",
@@ -24,7 +25,8 @@ UNREADABLE = (
     "hybrid_layer_pattern",
     "cross_attention_layers",
 )
-"""Fields of families whose layers this reader does not describe: Mamba hybrids, searched architectures, RWKV,
+"""Fields of families whose layers this reader does not describe: Mamba hybrids but those of MAMBA, searched
+architectures, RWKV,
 compressed attention (DeepSeek-V4), Kimi-Linear, layers with heads of their own (MiMo-V2),
 cross-attention (Llama 3.2 Vision)."""
 LOWER_PRECISION = {"gptq": "int4", "awq": "int4", "mxfp4": "mxfp4", "fbgemm_fp8": "fp8"}
@@ -39,48 +41,21 @@ TIED = {"bloom", "falcon", "gpt2", "gpt_bigcode", "gpt_neo", "opt"}
 """Families that tie their embeddings by default, besides Gemma, and whose configs do not say so."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Fields:
-    """The decoder's part of a config, read with errors that name the field."""
-
-    raw: Raw
-    path: Path
-
-    def number(self, *keys: str, default: int | None = None) -> int:
-        for key in keys:
-            value = self.raw.get(key)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != int(value):
-                raise InputError(f"{self.path}, {key}", "a whole number, 0 or more", repr(value), "Correct the field.")
-            return int(value)
-        if default is None:
-            fix = "Is this the config.json of a decoder-only LLM?"
-            raise InputError(f"{self.path}, {keys[0]}", "a whole number", "nothing", fix)
-        return default
-
-    def text(self, key: str) -> str:
-        return str(self.raw.get(key) or "")
-
-    def listed(self, key: str) -> list[object]:
-        value = self.raw.get(key)
-        return list(value) if isinstance(value, list | tuple) else []
-
-
 def llm_from_config(path: Path) -> Llm:
     """An LLM from a Hugging Face `config.json`.
 
     Understands dense and mixture-of-experts decoders (also interleaved) with grouped-query, multi-head latent,
-    sliding-window, chunked and gated linear attention. Raises InputError naming the field that is missing, wrong, or
+    sliding-window, chunked and gated linear attention, and Mamba layers between attention. Raises InputError naming
+    the field that is missing, wrong, or
     belongs to a family that is not understood.
     """
     whole = _load(path)
     inner = whole.get("text_config")
     raw: dict[str, object] = dict(inner) if isinstance(inner, Mapping) else dict(whole)
     raw.setdefault("quantization_config", whole.get("quantization_config"))
-    fields = _Fields(raw, path)
+    fields = Fields(raw, path)
     for key in UNREADABLE:
-        if raw.get(key):
+        if raw.get(key) and not (key.startswith("mamba") and fields.text("model_type") in MAMBA):
             fix = "Describe the LLM as an entry of data/catalog/llms.yaml."
             raise InputError(f"{path}, {key}", "a decoder of attention layers", "a family that is not read", fix)
     if any(kind != 1 for kind in fields.listed("attn_type_list")):
@@ -95,7 +70,7 @@ def llm_from_config(path: Path) -> Llm:
     nope, rope = fields.number("qk_nope_head_dim", default=0), fields.number("qk_rope_head_dim", default=0)
     latent = fields.number("kv_lora_rank", default=0)
     window, sliding = _windows(fields, layers)
-    state = _state_layers(fields, layers)
+    state = state_layers(fields, layers, hidden)
     tied = fields.text("model_type") in TIED or fields.text("model_type").startswith("gemma")
     llm = Llm(
         name=path.resolve().parent.name if path.stem == "config" else path.stem,
@@ -117,20 +92,22 @@ def llm_from_config(path: Path) -> Llm:
         native_precision=_native_precision(raw.get("quantization_config")),
         source=Source(str(path), "as read"),
         intermediate=_intermediate(fields, hidden),
-        attention_gate=bool(raw.get("attn_output_gate", bool(state))),
+        attention_gate=bool(raw.get("attn_output_gate", bool(state) and fields.text("model_type") not in MAMBA)),
     )
     return replace(llm, **state, **_experts(fields, layers, experts))
 
 
-def _kv_heads(fields: _Fields, heads: int) -> int:
+def _kv_heads(fields: Fields, heads: int) -> int:
     """Key and value heads; one where older Falcons and StarCoder say that all queries share it."""
     shared = bool(fields.raw.get("multi_query")) and not fields.raw.get("new_decoder_architecture")
     return 1 if shared else fields.number("num_key_value_heads", "num_kv_heads", default=heads)
 
 
-def _intermediate(fields: _Fields, hidden: int) -> int:
+def _intermediate(fields: Fields, hidden: int) -> int:
     """Width of a gated MLP; of an ungated one two thirds, with which three matrices are as large as its two."""
     ungated = fields.text("model_type") in UNGATED
+    if fields.text("model_type") == "granitemoehybrid" and fields.number("shared_intermediate_size", default=0):
+        return fields.number("shared_intermediate_size")  # its only MLP where there are no experts
     width = fields.number("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", default=4 * hidden * ungated)
     return round(width * 2 / 3) if ungated else width
 
@@ -147,7 +124,7 @@ def _load(path: Path) -> Raw:
     return raw
 
 
-def _windows(fields: _Fields, layers: int) -> tuple[int, int]:
+def _windows(fields: Fields, layers: int) -> tuple[int, int]:
     """Tokens of the attention window and how many layers have it; chunked attention counts as its chunk."""
     chunk = fields.number("attention_chunk_size", default=0)
     window = fields.number("sliding_window", "attention_chunk_size", default=0)
@@ -165,29 +142,7 @@ def _windows(fields: _Fields, layers: int) -> tuple[int, int]:
     return window, layers - layers // pattern if pattern > 1 else layers
 
 
-def _state_layers(fields: _Fields, layers: int) -> dict[str, Any]:
-    """Gated linear-attention layers (Qwen3-Next and its kin): their number, projections and recurrent state."""
-    kinds = [str(kind) for kind in fields.listed("layer_types")]
-    every = fields.number("full_attention_interval", default=0)
-    count = sum("linear" in kind for kind in kinds[:layers]) if kinds else (layers - layers // every if every else 0)
-    if not count:
-        return {}
-    keys, values = fields.number("linear_num_key_heads"), fields.number("linear_num_value_heads")
-    key_dim, value_dim = fields.number("linear_key_head_dim"), fields.number("linear_value_head_dim")
-    wide, value_wide = keys * key_dim, values * value_dim
-    mixed = 2 * wide + value_wide
-    conv = mixed * fields.number("linear_conv_kernel_dim", default=4)
-    return {
-        "state_layers": count,
-        # Query, key, value and output gate, and two gates a value head.
-        "state_in": mixed + value_wide + 2 * values,
-        "state_out": value_wide,
-        # One float32 matrix a value head and the convolution's window in bf16.
-        "state_bytes_per_sequence": float(count * (4 * values * key_dim * value_dim + 2 * conv)),
-    }
-
-
-def _experts(fields: _Fields, layers: int, experts: int) -> dict[str, Any]:
+def _experts(fields: Fields, layers: int, experts: int) -> dict[str, Any]:
     """Routed and shared experts, and the width of the plain layers between them."""
     if not experts:
         return {}
@@ -195,7 +150,7 @@ def _experts(fields: _Fields, layers: int, experts: int) -> dict[str, Any]:
     width = fields.number("moe_intermediate_size", "expert_ffn_hidden_size", default=intermediate)
     shared = fields.number("n_shared_experts", "num_shared_experts", default=0)
     if not shared:
-        shared_width = fields.number("shared_expert_intermediate_size", default=0)
+        shared_width = fields.number("shared_expert_intermediate_size", "shared_intermediate_size", default=0)
         # Llama 4 has one shared expert beside the routed ones and does not say so.
         shared = round(shared_width / width) if shared_width else int(fields.text("model_type").startswith("llama4"))
     return {
@@ -208,7 +163,7 @@ def _experts(fields: _Fields, layers: int, experts: int) -> dict[str, Any]:
     }
 
 
-def _dense_layers(fields: _Fields, layers: int) -> int:
+def _dense_layers(fields: Fields, layers: int) -> int:
     """Layers with a plain MLP, by whichever of the families' conventions the config follows."""
     routed = fields.listed("moe_layers")
     if routed:
@@ -216,6 +171,10 @@ def _dense_layers(fields: _Fields, layers: int) -> int:
     frequency = fields.listed("moe_layer_freq")
     if frequency:
         return layers - sum(bool(one) for one in frequency[:layers])
+    period = fields.number("expert_layer_period", default=0)
+    if period:
+        offset = fields.number("expert_layer_offset", default=0)
+        return layers - sum(i % period == offset for i in range(layers))
     step = fields.number("interleave_moe_layer_step", "decoder_sparse_step", default=1)
     plain = {int(str(one)) for one in fields.listed("mlp_only_layers")}
     skipped = sum(i in plain or (i + 1) % max(step, 1) != 0 for i in range(layers))

@@ -188,6 +188,73 @@ def test_mlps_without_a_gate(tmp_path: Path, config: Json, billions: float, kv_h
     assert llm.kv_heads == kv_heads
 
 
+MAMBA_HYBRIDS: list[tuple[str, Json, float, int]] = [
+    ("granite-4.0-h-small", {
+        "model_type": "granitemoehybrid", "num_hidden_layers": 40, "hidden_size": 4096, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "intermediate_size": 768, "shared_intermediate_size": 1536, "num_local_experts": 72,
+        "num_experts_per_tok": 10, "vocab_size": 100352, "tie_word_embeddings": True, "mamba_n_heads": 128,
+        "mamba_d_head": 64, "mamba_d_state": 128, "mamba_n_groups": 1, "mamba_d_conv": 4, "mamba_expand": 2,
+        "layer_types": (["mamba"] * 9 + ["attention"]) * 4,
+    }, 32.2, 36),
+    ("granite-4.0-h-tiny", {
+        "model_type": "granitemoehybrid", "num_hidden_layers": 40, "hidden_size": 1536, "num_attention_heads": 12,
+        "num_key_value_heads": 4, "intermediate_size": 512, "shared_intermediate_size": 1024, "num_local_experts": 64,
+        "num_experts_per_tok": 6, "vocab_size": 100352, "tie_word_embeddings": True, "mamba_n_heads": 48,
+        "mamba_d_head": 64, "mamba_d_state": 128, "mamba_n_groups": 1, "mamba_d_conv": 4, "mamba_expand": 2,
+        "layer_types": (["mamba"] * 9 + ["attention"]) * 4,
+    }, 6.94, 36),
+    ("bamba-9b", {
+        "model_type": "bamba", "num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256, "tie_word_embeddings": False,
+        "mamba_n_heads": 128, "mamba_d_head": 64, "mamba_d_state": 128, "mamba_n_groups": 1, "mamba_d_conv": 4,
+        "mamba_expand": 2, "attn_layer_indices": [9, 18, 27],
+    }, 9.78, 29),
+    ("jamba-v0.1", {
+        "model_type": "jamba", "num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "intermediate_size": 14336, "num_experts": 16, "num_experts_per_tok": 2,
+        "expert_layer_period": 2, "expert_layer_offset": 1, "attn_layer_period": 8, "attn_layer_offset": 4,
+        "mamba_d_state": 16, "mamba_d_conv": 4, "mamba_expand": 2, "mamba_dt_rank": 256, "vocab_size": 65536,
+        "tie_word_embeddings": False,
+    }, 51.57, 28),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "config", "billions", "mamba"), MAMBA_HYBRIDS)
+def test_mamba_hybrids_have_their_published_size(
+    tmp_path: Path, name: str, config: Json, billions: float, mamba: int
+) -> None:
+    llm = llm_from_config(written(tmp_path, config))
+    assert total_parameters(llm) / 1e9 == pytest.approx(billions, rel=0.003), name
+    assert (llm.state_layers, llm.layers - llm.state_layers) == (mamba, int(config["num_hidden_layers"]) - mamba)  # type: ignore[call-overload]
+    inner = 2 * llm.hidden
+    state = 4 * inner * int(config["mamba_d_state"])  # type: ignore[call-overload]
+    assert llm.state_bytes_per_sequence / mamba == pytest.approx(state, rel=0.15)
+
+
+def test_a_mamba_hybrid_that_does_not_say_where_it_attends_is_refused(tmp_path: Path) -> None:
+    config = {name: value for name, value in MAMBA_HYBRIDS[2][1].items() if name != "attn_layer_indices"}
+    with pytest.raises(InputError, match="which layers attend"):
+        llm_from_config(written(tmp_path, config))
+
+
+@pytest.mark.parametrize(
+    ("config", "billions"),
+    [
+        # Latent attention without a low-rank query.
+        ({"model_type": "deepseek_v2", "num_hidden_layers": 27, "hidden_size": 2048, "num_attention_heads": 16,
+          "num_key_value_heads": 16, "intermediate_size": 10944, "moe_intermediate_size": 1408, "n_routed_experts": 64,
+          "n_shared_experts": 2, "num_experts_per_tok": 6, "first_k_dense_replace": 1, "moe_layer_freq": 1,
+          "q_lora_rank": None, "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64,
+          "v_head_dim": 128, "vocab_size": 102400}, 15.706),
+        # A window in every layer.
+        ({"model_type": "mistral", "num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32,
+          "num_key_value_heads": 8, "intermediate_size": 14336, "sliding_window": 4096, "vocab_size": 32000}, 7.242),
+    ],
+)  # fmt: skip
+def test_other_published_sizes(tmp_path: Path, config: Json, billions: float) -> None:
+    assert total_parameters(llm_from_config(written(tmp_path, config))) / 1e9 == pytest.approx(billions, rel=0.001)
+
+
 @pytest.mark.parametrize(
     "field",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,27 +56,39 @@ def attained(
     """Every stated limit that the log, or else the engines' histograms, can be held against."""
     if rule is None or rule.slo is None:
         return ()
-    found = []
-    for limit in slo_target(rule.slo).limits:
-        if limit.seconds < math.inf:
-            one = _logged(connection, rules, number, limit) or _metered(connection, rules, number, limit)
-            found += [one] if one is not None else []
-    return tuple(found)
+    limits = [limit for limit in slo_target(rule.slo).limits if limit.seconds < math.inf]
+    logged = _logged(connection, rules, number, limits)
+    found = [
+        mine if mine is not None else _metered(connection, rules, number, limit)
+        for limit, mine in zip(limits, logged, strict=True)
+    ]
+    return tuple(one for one in found if one is not None)
 
 
-def _logged(connection: duckdb.DuckDBPyConnection, rules: ClassRules, number: int, limit: SloLimit) -> Attained | None:
-    took = LOGGED[limit.label]
-    requests, seconds, kept = one_row(
-        connection,
-        f"SELECT count(took), quantile_cont(took, {limit.percentile / 100.0!r}), "
-        f"count(*) FILTER (took <= {limit.seconds!r}) / nullif(count(took), 0) FROM "
-        f"(SELECT {took} AS took FROM requests WHERE {class_sql(rules)} = {number} "
-        "AND status IS DISTINCT FROM 'failed')",
+def _logged(
+    connection: duckdb.DuckDBPyConnection, rules: ClassRules, number: int, limits: Sequence[SloLimit]
+) -> list[Attained | None]:
+    """One scan for all limits; None where no request says its time."""
+    took = ", ".join(f"{LOGGED[limit.label]} AS t{i}" for i, limit in enumerate(limits))
+    asked = ", ".join(
+        f"count(t{i}), quantile_cont(t{i}, {limit.percentile / 100.0!r}), "
+        f"count(*) FILTER (t{i} <= {limit.seconds!r}) / nullif(count(t{i}), 0)"
+        for i, limit in enumerate(limits)
     )
-    if not requests:
-        return None
-    at, share, many = (float(str(value)) for value in (seconds, kept, requests))
-    return Attained(limit.label, limit.percentile, limit.seconds, at, share, many, "log")
+    row = one_row(
+        connection,
+        f"SELECT {asked} FROM (SELECT {took} FROM requests WHERE {class_sql(rules)} = {number} AND "
+        "status IS DISTINCT FROM 'failed')",
+    )
+    found: list[Attained | None] = []
+    for i, limit in enumerate(limits):
+        requests, seconds, kept = row[3 * i : 3 * i + 3]
+        if not requests:
+            found.append(None)
+            continue
+        at, share, many = (float(str(value)) for value in (seconds, kept, requests))
+        found.append(Attained(limit.label, limit.percentile, limit.seconds, at, share, many, "log"))
+    return found
 
 
 def _metered(connection: duckdb.DuckDBPyConnection, rules: ClassRules, number: int, limit: SloLimit) -> Attained | None:

@@ -12,7 +12,7 @@ from data.fitted import Trace, clock_resolution, minute_counts
 from data.records import BoolArray, FloatArray, IntArray
 
 LEAST_P = 0.01
-JOINT_POINTS = 400
+JOINT_POINTS = 800
 PERMUTATIONS = 200
 LEAST_BLOCKS = 12
 GAP_EDGES = 1024

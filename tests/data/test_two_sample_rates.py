@@ -90,7 +90,7 @@ def clustered(seen: Trace, rng: np.random.Generator) -> Trace:
     [
         (thinned, "requests a minute", 0.9),
         (longer, "input tokens", 0.9),
-        (unjoined, "lengths jointly", 0.7),
+        (unjoined, "lengths jointly", 0.9),
         (clustered, "gaps", 0.9),
     ],
 )

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import altair as alt
 import jsonschema
 import pandas as pd
 import pytest
+from altair.utils.schemapi import SchemaValidationError
 
 from data import archive
 from data.history import DataNote
 from flows import steps
 from flows.plan import with_sensitivity
+from reports import charts
 from reports.bundle import PlanBundle
 from reports.machine import SCHEMA_FILE, plan_document, plan_json, requests_in
 from reports.page import headline, render
 from reports.write import write_run_files
 from tests.flows.small import small_made
+from tests.reports.test_scaling_page import pool
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +122,60 @@ def test_user_strings_cannot_inject(bundle: PlanBundle) -> None:
     page = render(replace(bundle, description=evil, history=history))
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_every_chart_is_valid_vega_lite(bundle: PlanBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = replace(with_sensitivity(bundle, date(2026, 11, 21)), scaling=(pool(),))
+    monkeypatch.setattr(charts, "CHECKED", True)
+    assert render(whole).count("<figure>") > 8
+    broken = alt.Chart(pd.DataFrame({"a": [1]})).mark_bar().encode(x="a:Q")
+    broken.mark = "sausage"
+    with pytest.raises(SchemaValidationError):
+        charts.as_spec(broken)
+
+
+EVIL = "\"><img src=x onerror='alert(1)'><script>alert(2)</script>{{ 7*7 }}=1+1"
+
+
+def renamed(value: Any, old: str, new: str) -> Any:
+    """The same records with a text in another place's name, wherever it stands; what users declared stays."""
+    if isinstance(value, str):
+        return value.replace(old, new)
+    if isinstance(value, pd.DataFrame):
+        return value.assign(**{name: value[name].map(lambda one: renamed(one, old, new)) for name in value})
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{one.name: renamed(getattr(value, one.name), old, new) for one in fields(value)})
+    if isinstance(value, Mapping):
+        return {renamed(key, old, new): renamed(one, old, new) for key, one in value.items()}
+    if isinstance(value, tuple):
+        return tuple(renamed(one, old, new) for one in value)
+    return value
+
+
+class _Tags(HTMLParser):
+    """Elements and attributes as a browser would see them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def test_a_hostile_name_is_text_in_every_section_and_picture(bundle: PlanBundle) -> None:
+    scaling = (replace(pool(), region="us-east"),)
+    whole = replace(with_sensitivity(bundle, date(2026, 11, 21)), scaling=scaling, unscaled=("us-east: no curve",))
+    places = render(whole).count("us-east")
+    found = renamed(whole, "us-east", EVIL)
+    page = render(found)
+    tags = _Tags()
+    tags.feed(page)
+    assert tags.seen.isdisjoint({"script", "img"})
+    assert not [name for name in tags.attributes if name.startswith("on")]
+    assert page.count("{{ 7*7 }}=1+1") > max(places // 2, 20), "the name is shown, as text"
 
 
 def test_what_can_change_the_plan_is_drawn_and_answered(bundle: PlanBundle, tmp_path: Path) -> None:

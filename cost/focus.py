@@ -30,6 +30,8 @@ SERVICES = {
     "pool start": ("Developer Tools", "Other (Developer Tools)"),
 }
 """Item -> ServiceCategory and ServiceSubcategory."""
+RESERVED = "capacity_block"
+"""The purchase option that is a reservation of capacity, not only of a price."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -56,6 +58,8 @@ def _common(line: CostLine, account: str) -> dict[str, Any]:
         "ChargePeriodEnd": end,
         "ChargeClass": None,
         "ChargeDescription": f"{what}: {line.purpose or line.item}, {line.month}",
+        # A plan has no invoice yet.
+        "InvoiceId": None,
         "InvoiceIssuerName": provider,
         "ProviderName": provider,
         "PublisherName": provider,
@@ -77,6 +81,15 @@ def _common(line: CostLine, account: str) -> dict[str, Any]:
         "x_Amortisation": line.amortisation,
         "x_Source": line.source.citation,
         "x_SourceDate": line.source.as_of,
+    }
+
+
+def _reservation(line: CostLine, status: str | None) -> dict[str, Any]:
+    """Columns of reserved capacity: blocks that are there whether or not anything runs in them."""
+    block = line.option == RESERVED
+    return {
+        "CapacityReservationId": line.commitment if block else None,
+        "CapacityReservationStatus": status if block else None,
     }
 
 
@@ -117,7 +130,7 @@ def _usage(line: CostLine, account: str) -> dict[str, Any]:
         "PricingUnit": line.unit or "charges",
         "ConsumedQuantity": None if unused else quantity,
         "ConsumedUnit": None if unused else line.unit or "charges",
-    } | _commitment(line, quantity if covered else None, status)  # fmt: skip
+    } | _commitment(line, quantity if covered else None, status) | _reservation(line, status)  # fmt: skip
 
 
 def _purchase(lines: Sequence[CostLine], account: str) -> dict[str, Any]:
@@ -147,6 +160,7 @@ def _purchase(lines: Sequence[CostLine], account: str) -> dict[str, Any]:
             "Tags": "{}",
         }
         | _commitment(one, quantity, None)
+        | _reservation(one, None)
     )
 
 

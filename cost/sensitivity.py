@@ -29,7 +29,7 @@ OPTIONS = (
 FRONTIER = tuple(
     Option(f"commit to {commit:.0%}, hours up to {hourly:.0%} of what quotas leave", commit=commit, hourly=hourly)
     for commit in (0.0, 0.5, 1.0, 1.25)
-    for hourly in (0.0, 0.25, 0.5)
+    for hourly in (0.0, 0.25, 0.5, 0.75, 0.9)
 )
 """Cheaper and riskier: fewer GPUs by the hour than could be had."""
 FRONTIER_DRAWS = 1000

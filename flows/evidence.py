@@ -21,9 +21,6 @@ from data.records import SeriesKey
 from flows.recorded import RecordedPlan
 from reconcile.corrections import Measured
 
-OUTPUT_TOKEN_WORK = 4.0
-"""Work of an output token in units of a prompt token: the usual ratio of their list prices (assumption, 2026-11)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -84,6 +81,16 @@ def _assumed(plan: RecordedPlan, llm: str, request_class: str) -> dict[str, floa
     }
 
 
+def _output_work(plan: RecordedPlan, llm: str, request_class: str, computed: float, made: float) -> float:
+    """Compute of an output token over that of a prompt token that the cache does not hold, as the kernels of the plan
+    divided a request's compute-seconds; half and half where no pool ran it, as in the plan's own costs."""
+    for mix in plan.document.get("full_cost", {}).get("mixes", ()):
+        if (mix["llm"], mix["request_class"]) == (llm, request_class):
+            prefill = min(max(float(mix["prefill_share"]), 0.01), 0.99)
+            return (1.0 - prefill) / prefill * computed / made
+    return computed / made
+
+
 def measured_mix(plan: RecordedPlan, traffic: ActualTraffic) -> tuple[list[Measured], float | None, float | None]:
     """Lengths and cache hits against what was assumed, and the ratios of actual over planned work that they make."""
     told: list[Measured] = []
@@ -104,9 +111,10 @@ def measured_mix(plan: RecordedPlan, traffic: ActualTraffic) -> tuple[list[Measu
         given, made = assumed["input_tokens"], assumed["output_tokens"]
         was, now = assumed.get("cache_hit", 0.0), mix.cache_hit
         new_given, new_made = lengths.get("input_tokens", given), lengths.get("output_tokens", made)
-        planned += mix.requests * (given * (1 - was) + OUTPUT_TOKEN_WORK * made)
-        longer += mix.requests * (new_given * (1 - was) + OUTPUT_TOKEN_WORK * new_made)
-        cached += mix.requests * (new_given * (1 - (was if now is None else now)) + OUTPUT_TOKEN_WORK * new_made)
+        work = _output_work(plan, llm, name, max(given * (1 - was), 1.0), max(made, 1.0))
+        planned += mix.requests * (given * (1 - was) + work * made)
+        longer += mix.requests * (new_given * (1 - was) + work * new_made)
+        cached += mix.requests * (new_given * (1 - (was if now is None else now)) + work * new_made)
     if planned <= 0:
         return told, None, None
     heard = any(mix.cache_hit is not None for mix in traffic.mix.values())

@@ -161,16 +161,24 @@ def frontier(answer: Sensitivity) -> Picture:
     plan = frame[frame["kind"] == "the plan"].iloc[0]
     # A decision that leaves most draws short is no choice, and would squeeze the others into a corner.
     frame = frame[frame["risk"] <= max(MOST_RISK, 2.0 * float(plan["risk"]))]
+    frame = frame.assign(top=(frame["kind"] == "the plan").astype(int)).sort_values("top")
     efficient = next(one.efficient for one in answer.options if one.name == "the plan")
     title = (
         f"The plan: {plan['cash']:,.0f} thousand USD expected, short in {plan['risk']:.1%} of draws"
         f"{'; nothing tried has less of both' if efficient else '; another decision has no more of either'}"
     )
 
+    best = frame[frame["kind"] == "efficient"] if not efficient else frame[frame["kind"] != "dominated"]
+
     def build(width: int) -> Any:
-        return (
+        line = (
+            alt.Chart(best)
+            .mark_line(color=GREEN, interpolate="step-after", strokeWidth=1.2)
+            .encode(x="risk:Q", y="cash:Q", order="risk:Q")
+        )
+        marks = (
             alt.Chart(frame)
-            .mark_point(filled=True, size=80)
+            .mark_point(filled=True, size=80, opacity=0.85)
             .encode(
                 x=alt.X("risk:Q", title="chance that a protected class is short", axis=alt.Axis(format="%")),
                 y=alt.Y("cash:Q", title="thousand USD expected", scale=alt.Scale(zero=False)),
@@ -179,10 +187,12 @@ def frontier(answer: Sensitivity) -> Picture:
                     title=None,
                     scale=alt.Scale(domain=["the plan", "efficient", "dominated"], range=[RED, GREEN, SKY]),
                 ),
+                # The plan lies on top of what coincides with it.
+                order=alt.Order("top:Q"),
                 tooltip="name:N",
             )
-            .properties(width=width - 80, height=220)
         )
+        return alt.layer(line, marks).properties(width=width - 80, height=220)
 
     return picture(title, "Commitments scaled, and hours bought up to a share of what quotas leave.", build)
 

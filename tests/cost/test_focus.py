@@ -21,6 +21,7 @@ NULLABLE = {
     "BilledCost": False, "BillingAccountId": False, "BillingAccountName": True, "BillingCurrency": False,
     "BillingPeriodEnd": False, "BillingPeriodStart": False, "ChargeCategory": False, "ChargeClass": True,
     "ChargeDescription": True, "ChargePeriodEnd": False, "ChargePeriodStart": False, "ContractedCost": False,
+    "CapacityReservationId": True, "CapacityReservationStatus": True, "InvoiceId": True,
     "EffectiveCost": False, "InvoiceIssuerName": False, "ListCost": False, "PricingQuantity": True,
     "PricingUnit": True, "ProviderName": False, "PublisherName": False, "ServiceCategory": False, "ServiceName": False,
     "ChargeFrequency": False, "CommitmentDiscountCategory": True, "CommitmentDiscountId": True,
@@ -43,12 +44,22 @@ ALLOWED = {
         "Migration", "Mobile", "Networking", "Security", "Storage", "Web", "Other",
     },
 }  # fmt: skip
+# Feature level "Mandatory" in the specification's column pages.
+MANDATORY = (
+    "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
+    "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargePeriodEnd", "ChargePeriodStart", "ContractedCost",
+    "EffectiveCost", "InvoiceIssuerName", "ListCost", "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName",
+    "ServiceCategory", "ServiceName",
+)  # fmt: skip
 COSTS = ("BilledCost", "EffectiveCost", "ContractedCost", "ListCost")
 
 
 def check(frame: pd.DataFrame) -> None:
     """Raises AssertionError where a row breaks a rule."""
     assert set(NULLABLE) == {name for name in frame if not name.startswith("x_")}
+    assert set(MANDATORY) <= set(frame)
+    reserved = frame["CapacityReservationId"].notna()
+    assert (frame["CapacityReservationStatus"].notna() == (reserved & (frame["ChargeCategory"] == "Usage"))).all()
     for name, may in NULLABLE.items():
         assert may or frame[name].notna().all(), name
     for name, values in ALLOWED.items():
@@ -103,6 +114,21 @@ def test_rows_keep_the_rules_and_sum_to_the_lines(seed: int) -> None:
     check(frame)
     assert frame["EffectiveCost"].sum() == pytest.approx(made.usd)
     assert frame["BilledCost"].sum() == pytest.approx(made.usd)
+
+
+def test_capacity_blocks_are_reservations_used_and_unused() -> None:
+    def line(purpose: str, usd: float, option: str = "capacity_block") -> CostLine:
+        return CostLine(
+            "compute", "2026-12", usd, "east", Source("list", "2026"), "monthly", purpose, option, "H100-SXM", "aws/r",
+            f"{option}-1", quantity=usd / 2.0, unit="GPU-hours",
+        )  # fmt: skip
+
+    frame = focus_rows((line("steady", 8.0), line("idle", 2.0), line("steady", 4.0, "reserved_1y")), "prod")
+    check(frame)
+    blocks = frame[frame["CapacityReservationId"] == "capacity_block-1"]
+    assert sorted(blocks["ChargeCategory"]) == ["Purchase", "Usage", "Usage"]
+    assert sorted(blocks["CapacityReservationStatus"].dropna()) == ["Unused", "Used"]
+    assert frame["CapacityReservationId"].notna().sum() == 3
 
 
 def test_a_broken_row_would_be_seen() -> None:

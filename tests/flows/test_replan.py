@@ -8,10 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from configs.sensitivity import SensitivityPolicy, Spread
+from cost.fixed_fleet import fixed_fleet
 from data.plan_records import ApiOffer, Facility, FleetProblem, Reserves, VolumeTier
 from data.records import Offer
-from flows.worlds import World, changed
-from optimizer.again import in_step, replan, stencil
+from data.spreads import spreads
+from flows import resolve
+from flows.resolve import planner
+from flows.switching import WORTH, Side, differs, switches_of
+from flows.worlds import World, changed, worlds_at
+from optimizer.again import Replanned, in_step, replan, stencil
 from optimizer.blocks import thinned
 from optimizer.merge import merge
 from optimizer.renumber import renumbered, same_as_declared
@@ -158,3 +164,34 @@ def test_requests_that_change_their_llm_are_not_lost() -> None:
     assert volume(other, "m") + volume(other, "n") == pytest.approx(volume(given, "m") + volume(given, "n"))
     nowhere = changed(given, World(BASE | {"quality_routing": 0.25}, {}, None))
     assert (nowhere.demand.rps == given.demand.rps).all()
+
+
+def test_a_switch_is_where_the_decision_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = drawn(0, 2, 2)
+    plan = solve(given)
+    fleet = fixed_fleet(given, plan, {})
+    wide = spreads(SensitivityPolicy()) | {"volume": Spread(low=0.2, base=1.0, high=4.0, source="test", as_of="2026")}
+    values = [1.0 + 3.0 * i / 16 for i in range(17)]
+    side = Side("volume", 1.0, 4.0, tuple(worlds_at(fleet, wide, [{"volume": value} for value in values])))
+    mine = planner(given, plan, [side.steps[0], side.steps[-1]])
+    assert mine.ready is not None
+    monkeypatch.setattr(resolve, "_mine", [mine])
+    found, solves, gap = switches_of(side)
+    # Four times the requests do not fit in the 12 GPUs of A that its quota allows.
+    assert found
+    assert solves >= 3
+    assert gap >= 0.0
+    base = mine.plan(side.steps[0])
+    assert base is not None
+
+    def decided(value: float) -> Replanned:
+        world = side.steps[values.index(value)]
+        kept, anew = mine.plan(world, base.lots, base.pools), mine.plan(world)
+        assert anew is not None
+        return anew if kept is None or kept.usd - anew.usd > WORTH * anew.usd else base
+
+    for one in found:
+        assert not differs(base, decided(one.last_same), one.aspect)
+        assert differs(base, decided(one.first_other), one.aspect)
+        assert one.first_other - one.last_same == pytest.approx(3.0 / 16)
+        assert one.keep_usd > 0.0

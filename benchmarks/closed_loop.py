@@ -30,8 +30,8 @@ from models.step_cost import step_cost
 
 
 def scheduled_ahead(run: Run) -> bool:
-    """Whether iterations were scheduled while the one before ran: SGLang and TensorRT-LLM; vLLM from 0.14, and not where
-    the file gives no version."""
+    """Whether iterations were scheduled while the one before ran: SGLang, TensorRT-LLM, and vLLM from 0.14; a file that
+    gives no version is older."""
     version = [int(part) for part in re.findall(r"[0-9]+", run.version)[:2]]
     return find_engine(run.configuration.engine).overlapped_scheduling and (
         run.configuration.engine != "vllm" or version >= [0, 14]

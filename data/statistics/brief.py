@@ -15,7 +15,7 @@ from data.lengths import of_rows
 from data.readers.session import one_row
 from data.records import FloatArray, IntArray, LengthSample
 from data.statistics.arrivals import arrivals
-from data.statistics.counts import Counts, logged_counts, with_metrics
+from data.statistics.counts import Counts, idle_notes, logged_counts, with_metrics
 from data.statistics.describe import ClassProfile, DatasetProfile
 from data.statistics.drift import mix_drift
 from data.statistics.histogram_lengths import engine_lengths
@@ -116,5 +116,5 @@ def describe_briefly(folder: Path, rules: ClassRules, seed: int = 0) -> DatasetP
     total = sum(one.requests for one in classes)
     unmatched = sum(one.requests for one in classes if one.name == rules.unmatched)
     report = data_report(dataset.sources, 0, 0)
-    report = replace(report, notes=(*report.notes, *notes))
+    report = replace(report, notes=(*report.notes, *notes, *idle_notes(rules, counted)))
     return DatasetProfile(report, tuple(classes), None, mix_drift(counted), unmatched / total if total else 0.0)

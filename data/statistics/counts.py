@@ -157,6 +157,12 @@ def stray_notes(strays: float) -> list[str]:
     return [said] if strays else []
 
 
+def idle_notes(rules: ClassRules, counted: Sequence[Counts]) -> tuple[str, ...]:
+    """What to say of rules that nothing matches: a typing error looks like a quiet class otherwise."""
+    busy = {one.name for one in counted}
+    return tuple(f"nothing matches the rule of class {rule.name}" for rule in rules.classes if rule.name not in busy)
+
+
 def class_counts(
     connection: duckdb.DuckDBPyConnection, rules: ClassRules
 ) -> tuple[tuple[Counts, ...], tuple[str, ...]]:

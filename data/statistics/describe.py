@@ -13,7 +13,7 @@ from data.dataset import opened
 from data.readers.session import one_row
 from data.statistics.arrivals import Arrivals, arrivals
 from data.statistics.attained import Attained, attained
-from data.statistics.counts import Counts, class_counts
+from data.statistics.counts import Counts, class_counts, idle_notes
 from data.statistics.drift import Drift, Mix, drifts, mix_drift
 from data.statistics.histogram_lengths import engine_lengths
 from data.statistics.lengths import Lengths, lengths
@@ -112,7 +112,7 @@ def describe_dataset(folder: Path, rules: ClassRules, seed: int = 0) -> DatasetP
     total = sum(one.requests for one in classes)
     unmatched = sum(one.requests for one in classes if one.name == rules.unmatched)
     report = data_report(dataset.sources, int(str(alike)), int(str(rows)))
-    report = replace(report, notes=(*report.notes, *notes))
+    report = replace(report, notes=(*report.notes, *notes, *idle_notes(rules, counted)))
     return DatasetProfile(report, classes, overall, mix_drift(counted), unmatched / total if total else 0.0)
 
 

@@ -163,6 +163,23 @@ def triton(one: Served, how: Scrape, instance: str = "10.0.0.9:8002") -> list[di
     ]
 
 
+def trtllm(one: Served, how: Scrape, instance: str = "10.0.0.6:8000", sep: str = "_") -> list[dict[str, Any]]:
+    """trtllm-serve's collector; sep: `:` where NVIDIA Dynamo passes it on under its older prefix."""
+    labels = {"instance": instance, "job": "trtllm", "model_name": "Llama-3.1-8B", "engine_type": "trtllm"}
+    ended = np.arange(len(one.at)) % 10
+    return [
+        how.counter(f"trtllm{sep}request_success_total", {**labels, "finished_reason": "stop"}, one.at[ended > 2]),
+        how.counter(f"trtllm{sep}request_success_total", {**labels, "finished_reason": "length"}, one.at[ended == 2]),
+        how.counter(f"trtllm{sep}request_success_total", {**labels, "finished_reason": "cancelled"}, one.at[ended < 2]),
+        *how.histogram(f"trtllm{sep}time_to_first_token_seconds", labels, one.at, one.ttft_s, SECONDS),
+        *how.histogram(f"trtllm{sep}e2e_request_latency_seconds", labels, one.at, one.e2e_s, SECONDS),
+        *how.histogram(
+            f"trtllm{sep}time_per_output_token_seconds", labels, one.at, np.full(len(one.at), 0.02), SECONDS
+        ),
+        *how.histogram(f"trtllm{sep}request_queue_time_seconds", labels, one.at, one.ttft_s / 10, SECONDS),
+    ]
+
+
 def write_export(path: Path, series: Sequence[Mapping[str, Any]]) -> Path:
     """One answer of /api/v1/query_range."""
     data = {"resultType": "matrix", "result": list(series)}

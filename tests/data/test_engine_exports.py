@@ -62,6 +62,17 @@ def test_arrivals_and_lengths_are_those_of_the_requests(tmp_path: Path, name: st
         assert found.load.mean_duration_s == pytest.approx(asked.e2e_s.mean(), rel=0.01)
 
 
+@pytest.mark.parametrize("sep", ["_", ":"])
+def test_trtllm_serve_counts_endings_and_says_nothing_of_lengths(tmp_path: Path, sep: str) -> None:
+    asked = served(1)
+    found, _ = described(tmp_path, *exports.trtllm(asked, scrape(), sep=sep), rules=PROMISED)
+    assert found.requests == pytest.approx(len(asked.at))
+    assert found.outcomes is not None
+    assert found.outcomes.cancelled == pytest.approx(0.2, abs=0.001)
+    assert found.lengths is None
+    assert [x.label for x in found.slo] == ["TTFT", "end to end"]
+
+
 def test_what_only_some_engines_say(tmp_path: Path) -> None:
     asked = served(2)
     folders = {name: tmp_path / name.replace(", ", "_") for name in ENGINES}

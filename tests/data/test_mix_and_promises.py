@@ -135,6 +135,14 @@ def test_a_mix_that_stays_does_not_drift(tmp_path: Path) -> None:
     assert max(found.psi) < 0.02
 
 
+def test_a_rule_that_nothing_matches_is_said(traffic: tuple[DatasetProfile, list[Row], Path]) -> None:
+    found, _, folder = traffic
+    assert not [note for note in found.report.notes if "nothing matches" in note]
+    typo = validated(ClassRules, {"classes": [{"name": "chat", "match": {"service": ["caht"]}}]}, "rules")
+    for describe in (describe_dataset, describe_briefly):
+        assert describe(folder, typo).report.notes[-1] == "nothing matches the rule of class chat"
+
+
 def quantile(values: Iterable[int], q: float) -> float:
     return float(np.quantile(np.array(list(values), dtype=np.float64), q))
 

@@ -171,9 +171,10 @@ def show_curve(console: Console, curve: ServiceCurve) -> None:
         f"breaks first; run it at {curve.operating_rps:.2f}. {escape(curve.method)}, step time {curve.provenance}."
     )
     for name, slo in curve.slos.items():
-        end = f", end to end ≤ {slo.e2e_s:g} s" if slo.e2e_s is not None else ""
+        ttft, tpot, e2e = (one.percentile for one in slo.limits)
+        end = f", end to end p{e2e:g} ≤ {slo.e2e_s:g} s" if slo.e2e_s is not None else ""
         console.print(
-            f"SLO of {escape(name)} at {slo.at}: TTFT ≤ {slo.ttft_s:g} s, TPOT ≤ {slo.tpot_s * 1e3:g} ms{end}"
+            f"SLO of {escape(name)}: TTFT p{ttft:g} ≤ {slo.ttft_s:g} s, TPOT p{tpot:g} ≤ {slo.tpot_s * 1e3:g} ms{end}"
         )
     console.print()
     console.print(_points(curve.points, len(curve.shares) > 1))

@@ -104,8 +104,8 @@ def _ready(bundle: PlanBundle) -> tuple[str, ...]:
         one = bundle.curves[0]
         lines.append(
             f"A new replica of {one.configuration.label} serves {one.time_to_ready_s:.0f} s after it is ordered (node, "
-            f"image, weights, warm-up: assumptions); at a growth of {one.growth_per_min:.0%} a minute it must be ordered "
-            f"when load passes {one.scale_load_rps / one.knee_rps:.0%} of the knee."
+            f"image, weights, warm-up: assumptions); at a growth of {one.growth_per_min:.0%} a minute it must be "
+            f"ordered when load passes {one.scale_load_rps / one.knee_rps:.0%} of the knee."
         )
     if bundle.scaling:
         late = sum(not pool.kinds[0].best.holds for pool in bundle.scaling)

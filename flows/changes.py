@@ -130,7 +130,17 @@ def changes(ledger: Ledger, scenario: str, plan: Mapping[str, Any], in_force: Ma
     run, old = before
     used = {name.removeprefix("correction/") for role, name in run.entries if role == "input"}
     fresh = tuple(f"correction {key}: {text}" for key, text in in_force.items() if key not in used)
-    return Changes(run.id, compare(old, plan, fresh))
+    return Changes(run.id, explained(old, plan, compare(old, plan, fresh)))
+
+
+def explained(before: Mapping[str, Any], after: Mapping[str, Any], lines: tuple[str, ...]) -> tuple[str, ...]:
+    """The lines of `compare`, with a reason where none of them is one."""
+    if not lines or any(line.startswith("why: ") for line in lines):
+        return lines
+    if before["fingerprint"] != after["fingerprint"]:
+        return (*lines, "why: a setting, a catalog or the code is another one (`fleetcast trace` names them by hash)")
+    gap = float(after["status"]["gap"] or 0.0)
+    return (*lines, f"why: nothing that goes in; both plans are proven within {gap:.1%} of the least cost, no closer")
 
 
 def show_changes(console: Console, folder: Path) -> None:

@@ -148,7 +148,10 @@ def _not_ordered(supply: Supply, bought: Mapping[tuple[int, int], int], cover: t
         elif regret == float("inf"):
             reason = "a quota or a budget leaves no room for it beside the plan"
         else:
-            reason = f"{lots * frame.unit(offer)} GPUs of it would cost {regret:,.0f} USD more than what feeds the plan"
+            gpus = lots * frame.unit(offer)
+            reason = (
+                f"{gpus} GPU{'s' if gpus > 1 else ''} of it would cost {regret:,.0f} USD more than what feeds the plan"
+            )
         found.append(
             Order("drop", offer.region, offer.gpu, offer.option, offer.term_months, 0, "", "", offer.usd_per_gpu_h,
                   0.0, regret, reason)

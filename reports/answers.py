@@ -29,7 +29,7 @@ def answers(bundle: PlanBundle) -> list[Answer]:
         Answer("What memory is reserved for weights, KV cache, buffers and margin?", _memory(bundle), "fleet"),
         Answer("At which goodput does a replica run, at p95 and p99?", _goodput(bundle), "service"),
         Answer("What is kept for failure, rollout and burst?", _reserves(bundle), "capacity"),
-        Answer("How long until new capacity is ready?", _ready(bundle), "service"),
+        Answer("How long until new capacity is ready?", _ready(bundle), "scaling"),
         Answer("Which cost is fixed, variable, shared, external?", _cost(bundle), "cost"),
         Answer("Which variables can change the plan most?", _movers(bundle), "cost"),
         Answer("When was the forecast last reconciled?", _reconciled(bundle), "assumptions"),
@@ -103,8 +103,16 @@ def _ready(bundle: PlanBundle) -> tuple[str, ...]:
     if bundle.curves:
         one = bundle.curves[0]
         lines.append(
-            f"A replica on a GPU that is there: {one.time_to_ready_s:.0f} s (assumption); it must be started when load "
-            f"passes {one.scale_load_rps / one.knee_rps:.0%} of the knee, growing {one.growth_per_min:.0%} a minute."
+            f"A new replica of {one.configuration.label} serves {one.time_to_ready_s:.0f} s after it is ordered (node, "
+            f"image, weights, warm-up: assumptions); at a growth of {one.growth_per_min:.0%} a minute it must be "
+            f"ordered when load passes {one.scale_load_rps / one.knee_rps:.0%} of the knee."
+        )
+    if bundle.scaling:
+        late = sum(not pool.kinds[0].best.holds for pool in bundle.scaling)
+        hold = sum(pool.chosen.holds for pool in bundle.scaling)
+        lines.append(
+            f"A burst of {bundle.scaling[0].burst.factor:g} times the load is too fast for reaction alone in {late} of "
+            f"{len(bundle.scaling)} pools; {hold} hold their SLO as they are scaled."
         )
     return tuple(lines)
 

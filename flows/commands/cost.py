@@ -9,7 +9,22 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.commands.options import ConfigOption, DataOption, JsonOption, terminal
+from flows.commands.options import (
+    ConfigOption,
+    DataOption,
+    EngineOption,
+    GpuOption,
+    InputOption,
+    JsonOption,
+    LlmOption,
+    OutputOption,
+    PrecisionOption,
+    PrefixOption,
+    TpOption,
+    TpotOption,
+    TtftOption,
+    terminal,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -23,16 +38,16 @@ def register(app: typer.Typer) -> None:
 
 
 def breakeven(
-    llm: Annotated[str, typer.Option(help="Catalog name, Hugging Face id, or a config.json.")],
-    gpu: Annotated[str, typer.Option(help="Catalog name, e.g. H100-SXM.")],
-    precision: Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")] = "bf16",
-    tp: Annotated[int, typer.Option(help="Tensor parallelism: GPUs a replica.")] = 1,
-    engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
-    input_tokens: Annotated[int, typer.Option("--input", min=1, help="Prompt tokens of a request.")] = 1000,
-    output_tokens: Annotated[int, typer.Option("--output", min=1, help="Output tokens of a request.")] = 200,
-    prefix: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the prompt in the prefix cache.")] = 0.0,
-    ttft_s: Annotated[float, typer.Option("--ttft", min=1e-3, help="TTFT limit, seconds, p95.")] = 2.0,
-    tpot_s: Annotated[float, typer.Option("--tpot", min=1e-4, help="TPOT limit, seconds, p95.")] = 0.06,
+    llm: LlmOption,
+    gpu: GpuOption,
+    precision: PrecisionOption = "bf16",
+    tp: TpOption = 1,
+    engine: EngineOption = "vllm",
+    input_tokens: InputOption = 1000,
+    output_tokens: OutputOption = 200,
+    prefix: PrefixOption = 0.0,
+    ttft_s: TtftOption = 2.0,
+    tpot_s: TpotOption = 0.06,
     market: Annotated[
         str | None, typer.Option(help="provider/region of the price catalog; default: the cheapest.")
     ] = None,

@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import EXIT_INFEASIBLE, CalibrationOption, JsonOption, terminal
+from flows.commands.options import (
+    EXIT_INFEASIBLE,
+    CalibrationOption,
+    EngineOption,
+    JsonOption,
+    KvOption,
+    PrecisionOption,
+    terminal,
+)
 
 CALIBRATE_EXAMPLE = """Columns of a load-test file: concurrency, input_tokens, output_tokens, tpot_ms. Example:
 `fleetcast calibrate --llm Llama-3.1-8B --gpu L40S --metrics metrics.json --out calibration.yaml`"""
@@ -31,8 +39,8 @@ def sweep(
         list[int] | None, typer.Option(help="Tensor parallelism; repeatable.", show_default="1, 2, 4, 8")
     ] = None,
     pp: Annotated[list[int] | None, typer.Option(help="Pipeline parallelism; repeatable.", show_default="1")] = None,
-    engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
-    kv: Annotated[str, typer.Option(help="KV cache: bf16 or fp8.")] = "bf16",
+    engine: EngineOption = "vllm",
+    kv: KvOption = "bf16",
     input_tokens: Annotated[
         list[int] | None, typer.Option("--input", min=1, help="Prompt tokens; repeatable.", show_default="1000")
     ] = None,
@@ -72,10 +80,10 @@ def calibrate(
     metrics: Annotated[
         list[Path] | None, typer.Option(help="Prometheus range queries of the engine's metrics; repeatable.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")] = "bf16",
+    precision: PrecisionOption = "bf16",
     tp: Annotated[int, typer.Option(help="Tensor parallelism of the replica.")] = 1,
-    engine: Annotated[str, typer.Option(help="vllm, trtllm or sglang.")] = "vllm",
-    kv: Annotated[str, typer.Option(help="KV cache: bf16 or fp8.")] = "bf16",
+    engine: EngineOption = "vllm",
+    kv: KvOption = "bf16",
     window_s: Annotated[float, typer.Option("--window", min=1.0, help="Width of the windows, seconds.")] = 300.0,
     served: Annotated[str | None, typer.Option(help="model_name in the metrics, where several are served.")] = None,
     kv_tokens: Annotated[

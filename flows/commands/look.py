@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.commands.options import EXIT_BAD_INPUT, EXIT_INFEASIBLE, JsonOption, terminal
+from flows.commands.options import EXIT_BAD_INPUT, EXIT_INFEASIBLE, JsonOption, TpotOption, TtftOption, terminal
 
 RunArgument = Annotated[
     str | None,
@@ -45,8 +45,8 @@ def init(
     ] = None,
     region: Annotated[str, typer.Option(help="Your name for the place that serves.")] = "us-east",
     request_class: Annotated[str, typer.Option("--class", help="Your name for this kind of request.")] = "chat",
-    ttft_s: Annotated[float, typer.Option("--ttft", min=1e-3, help="TTFT limit, seconds, p95.")] = 2.0,
-    tpot_s: Annotated[float, typer.Option("--tpot", min=1e-4, help="TPOT limit, seconds, p95.")] = 0.06,
+    ttft_s: TtftOption = 2.0,
+    tpot_s: TpotOption = 0.06,
     months: Annotated[int, typer.Option(min=1, max=36, help="Months to plan.")] = 3,
     quota: Annotated[int | None, typer.Option(min=0, help="Most GPUs of a type.", show_default="unlimited")] = None,
     budget: Annotated[float | None, typer.Option(min=0, help="US dollars a month.", show_default="none")] = None,
@@ -62,9 +62,13 @@ def init(
         _answer("Dataset (the folder that `fleetcast ingest` made)", "traffic", asked, "--dataset")
     )
     llm = llm or _answer("LLM (catalog name or Hugging Face id)", "Llama-3.1-8B", asked, "--llm")
+    gpus = gpu or _several("GPUs to consider (`fleetcast size --gpu` takes the same names)", "H100-SXM", asked)
+    markets = market or _several("Markets, PROVIDER/REGION", "lambda/us-east-1", asked)
+    if asked and budget is None:
+        budget = typer.prompt("Budget, US dollars a month (0: none)", default=0.0, type=float, err=True) or None
     told = write(
         Answers(
-            dataset, llm, request_class, tuple(gpu or ("H100-SXM",)), tuple(market or ("lambda/us-east-1",)), region,
+            dataset, llm, request_class, tuple(gpus), tuple(markets), region,
             ttft_s, tpot_s, months, quota, budget, volume,
         ),
         out,
@@ -76,6 +80,12 @@ def init(
         console.print(f"Written: {out}", soft_wrap=True, highlight=False)
         console.print(told, soft_wrap=True, highlight=False)
         console.print(f"Next: fleetcast plan --config {out}", soft_wrap=True, highlight=False)
+
+
+def _several(question: str, default: str, asked: bool) -> list[str]:
+    """What the user types, separated by commas; the default where nobody can be asked."""
+    text = typer.prompt(f"{question}, separated by commas", default=default, err=True) if asked else default
+    return [one.strip() for one in str(text).split(",") if one.strip()]
 
 
 def _answer(question: str, default: str, asked: bool, flag: str) -> str:

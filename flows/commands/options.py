@@ -28,6 +28,18 @@ DataOption = Annotated[
 CalibrationOption = Annotated[
     list[Path] | None, typer.Option(help="File of `fleetcast calibrate` or `loadtest`; repeatable.")
 ]
+LlmOption = Annotated[str, typer.Option(help="Catalog name, Hugging Face id, or a config.json.")]
+GpuOption = Annotated[str, typer.Option(help="Catalog name, e.g. H100-SXM.")]
+PrecisionOption = Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")]
+TpOption = Annotated[int, typer.Option(help="Tensor parallelism: GPUs a replica.")]
+EngineOption = Annotated[str, typer.Option(help="vllm, trtllm or sglang.")]
+KvOption = Annotated[str, typer.Option(help="KV cache: bf16 or fp8.")]
+InputOption = Annotated[int, typer.Option("--input", min=1, help="Prompt tokens of a request.")]
+OutputOption = Annotated[int, typer.Option("--output", min=1, help="Output tokens of a request.")]
+TtftOption = Annotated[float, typer.Option("--ttft", min=1e-3, help="TTFT limit, seconds, p95.")]
+TpotOption = Annotated[float, typer.Option("--tpot", min=1e-4, help="TPOT limit, seconds, p95.")]
+PrefixOption = Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the prompt in the prefix cache.")]
+ClassRulesOption = Annotated[Path | None, typer.Option(help="YAML of class rules; without it all is one class.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on standard output only.")]
 
 

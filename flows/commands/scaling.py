@@ -12,7 +12,15 @@ from rich.console import Console
 from rich.markup import escape
 
 from configs.errors import InputError
-from flows.commands.options import EXIT_INFEASIBLE, ConfigOption, DataOption, JsonOption, terminal
+from flows.commands.options import (
+    EXIT_INFEASIBLE,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    PrecisionOption,
+    TpOption,
+    terminal,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -25,8 +33,8 @@ def autoscale(
     run: Annotated[Path | None, typer.Argument(help="A run folder of `fleetcast plan`.", show_default=False)] = None,
     config: ConfigOption = None,
     gpu: Annotated[str | None, typer.Option(help="Without a run folder: one configuration on this GPU.")] = None,
-    precision: Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")] = "bf16",
-    tp: Annotated[int, typer.Option(help="Tensor parallelism: GPUs a replica.")] = 1,
+    precision: PrecisionOption = "bf16",
+    tp: TpOption = 1,
     request_class: Annotated[list[str] | None, typer.Option("--class", help="A class that it serves.")] = None,
     peak_rps: Annotated[float, typer.Option("--peak", min=1e-6, help="Its peak, requests/s.")] = 100.0,
     trace: Annotated[list[Path] | None, typer.Option(help="A file of real load; repeatable.")] = None,

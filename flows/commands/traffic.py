@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from configs.loading import load_scenario
-from flows.commands.options import EXIT_BAD_INPUT, ConfigOption, DataOption, JsonOption, terminal
+from flows.commands.options import EXIT_BAD_INPUT, ClassRulesOption, ConfigOption, DataOption, JsonOption, terminal
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +44,7 @@ def ingest(
 
 def describe(
     dataset: Annotated[Path, typer.Argument(help="A folder that `fleetcast ingest` made.")],
-    classes: Annotated[Path | None, typer.Option(help="YAML of class rules; without it all is one class.")] = None,
+    classes: ClassRulesOption = None,
     brief: Annotated[bool, typer.Option("--brief", help="One scan: rates by minute, sketched lengths.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,7 +61,7 @@ def describe(
 def generate(
     dataset: Annotated[Path, typer.Argument(help="A folder that `fleetcast ingest` made.")],
     out: Annotated[Path, typer.Option(help="The Parquet file to write.")],
-    classes: Annotated[Path | None, typer.Option(help="YAML of class rules; without it all is one class.")] = None,
+    classes: ClassRulesOption = None,
     name: Annotated[str | None, typer.Option("--class", help="Which class; default: what no rule matches.")] = None,
     hours: Annotated[float, typer.Option(min=1 / 60, help="How many hours of requests.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same requests.")] = 0,

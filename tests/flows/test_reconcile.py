@@ -14,7 +14,7 @@ from data.ledger import read
 from data.ledger.connect import Ledger
 from data.ledger.records import Vintage
 from flows import steps
-from flows.changes import compare
+from flows.changes import compare, explained
 from flows.corrections import decide, in_force
 from flows.ledger import URL, open_ledger, record_plan, vintages
 from flows.reconcile import document, reconcile_files
@@ -197,3 +197,14 @@ def test_what_changed_is_told_with_its_reasons() -> None:
         "why: correction 1: level",
     )
     assert compare(before, before, ()) == ()
+
+
+def test_a_change_without_a_cause_in_the_figures_is_given_one() -> None:
+    one = {"fingerprint": "a", "status": {"gap": 0.012}}
+    moved = ("cost of 2026-12: 1 -> 2 USD (+100.0%)",)
+    assert explained(one, one, moved)[1] == (
+        "why: nothing that goes in; both plans are proven within 1.2% of the least cost, no closer"
+    )
+    assert "fleetcast trace" in explained(one, one | {"fingerprint": "b"}, moved)[1]
+    assert explained(one, one, ()) == ()
+    assert explained(one, one, (*moved, "why: price")) == (*moved, "why: price")

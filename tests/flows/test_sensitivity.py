@@ -116,6 +116,14 @@ def test_another_world_is_another_problem(found: Examined, run: Rebuilt) -> None
         assert theirs.usd_per_gpu_h == pytest.approx(mine.usd_per_gpu_h * (1.0 if mine.term_months else 1.5))
 
 
+def test_what_is_not_possible_is_said_and_no_number(found: Examined) -> None:
+    made = matrix(["a", "b"], ["x"], [[float("inf")], [14.0]], ["", ""], 0.0)
+    assert made.least == "b"
+    answer = replace(found.answer, regrets=made)
+    assert sensitivity_tables(answer)["regrets"][0][1:3] == ("not possible", "not possible")
+    assert json.loads(sensitivity_json(answer), parse_constant=pytest.fail)["regrets"]["usd"] == [[None], [14.0]]
+
+
 def test_regrets_by_hand() -> None:
     found = matrix(["a", "b", "c"], ["x", "y"], [[10.0, 30.0], [14.0, 22.0], [12.0, 20.0]], ["", "", ""], 0.0)
     assert found.regret == ((0.0, 10.0), (4.0, 2.0), (2.0, 0.0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from configs.sensitivity import Spread
 from cost.fixed_fleet import FixedFleet
@@ -51,7 +52,7 @@ def matrix(
     """Regrets of a cost matrix [candidate][scenario], and the candidate whose largest is least (ties: the cheaper in
     all)."""
     least = [min(row[j] for row in usd) for j in range(len(scenarios))]
-    regret = [[row[j] - least[j] for j in range(len(scenarios))] for row in usd]
+    regret = [[row[j] - least[j] if row[j] < inf else inf for j in range(len(scenarios))] for row in usd]
     best = min(range(len(names)), key=lambda i: (max(regret[i]), sum(usd[i])))
     return RegretMatrix(
         tuple(names), tuple(scenarios), tuple(map(tuple, usd)), tuple(map(tuple, regret)), tuple(commitments),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -97,7 +98,16 @@ def load(run: Path | None, config: str | None, data_folder: Path | None) -> Rebu
 
 def sensitivity_json(answer: Sensitivity) -> str:
     """The answer for machines."""
-    return json.dumps(asdict(answer), indent=2, ensure_ascii=False, default=str) + "\n"
+    return json.dumps(_finite(asdict(answer)), indent=2, ensure_ascii=False, default=str) + "\n"
+
+
+def _finite(value: object) -> object:
+    """What is not a number (a commitment that cannot be kept has no cost) as null."""
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_pictures(answer: Sensitivity, folder: Path) -> None:

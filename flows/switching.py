@@ -116,7 +116,7 @@ def switches_of(side: Side) -> tuple[tuple[Switch, ...], int, float]:
         found.append(
             Switch(
                 side.variable, side.base, side.end, aspect, value(low), value(high),
-                in_words(base, other, aspect), in_words(other, base, aspect), saved,
+                in_words(base, other, aspect), in_words(other, base, aspect), float(saved),
             )
         )  # fmt: skip
     return tuple(found), len(gaps), max(gaps)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from data.sensitivity_records import Sensitivity
 
 Rows = list[tuple[str, ...]]
 
 
 def _usd(value: float) -> str:
-    return f"{value:,.0f}"
+    return f"{value:,.0f}" if math.isfinite(value) else "not possible"
 
 
 def _words(name: str) -> str:

@@ -108,7 +108,7 @@ def fleet(seed: int) -> Fleet:
                 month, committed, hourly, sunk, idle, 0.0, float(rng.integers(0, 3) * 1000), float(rng.random() * 99)
             )
         )
-    plan = FleetPlan(STATS, pools, tuple(purchases), tuple(costs))
+    plan = FleetPlan(STATS, pools, purchases=tuple(purchases), costs=tuple(costs))
     work = tuple(Work(key, month, float(rng.integers(0, 10**7)), 800.0, 200.0) for key in keys for month in months)
     uses = tuple(
         ResourceUse(one, name, *rng.uniform(0.01, 1.0, 2).tolist(), float(rng.uniform(10, 1e5)), 1e5)

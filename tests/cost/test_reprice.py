@@ -47,7 +47,8 @@ def problem(**changes: object) -> FleetProblem:
 def plan(committed: int, reserve: int = 0) -> FleetPlan:
     bought = (Purchase("r", "H100-SXM", "reserved_1y", "2027-01", committed, 1.0, 12, 0.0),) if committed else ()
     pools = tuple(Pool(ONE, "r", month, 10, reserve, 0, 100.0, 10.0) for month in ("2027-01", "2027-02"))
-    return FleetPlan(STATS, pools, bought, tuple(MonthCost(m, 0, 0, 0, 0, 0) for m in ("2027-01", "2027-02")))
+    costs = tuple(MonthCost(m, 0, 0, 0, 0, 0) for m in ("2027-01", "2027-02"))
+    return FleetPlan(STATS, pools, purchases=bought, costs=costs)
 
 
 def fleet(made: FleetProblem | None = None, committed: int = 6, reserve: int = 0) -> FixedFleet:
@@ -130,7 +131,7 @@ def planned(made: FleetProblem, gpus: Mapping[tuple[str, str, str], float]) -> F
         for (llm, region, gpu), n in gpus.items()
         if round(n) > 0
     )
-    return fixed_fleet(made, FleetPlan(STATS, pools, (), (MonthCost("2027-01", 0, 0, 0, 0, 0),)), {})
+    return fixed_fleet(made, FleetPlan(STATS, pools, costs=(MonthCost("2027-01", 0, 0, 0, 0, 0),)), {})
 
 
 def routed_anew(made: FixedFleet, volume: float) -> tuple[float, dict[tuple[str, str, str], float]]:

@@ -53,7 +53,7 @@ def test_the_table_gives_what_the_kernels_say_in_between(gpu: str) -> None:
 
     base = knees(1.0, 0.0)
     one = min(base)
-    made = FleetPlan(STATS, (Pool(one, "r", "2027-01", 4, 0, 0, 1.0, 1.0),), (), ())
+    made = FleetPlan(STATS, (Pool(one, "r", "2027-01", 4, 0, 0, 1.0, 1.0),))
     table = slower(scenario, made, {key: sample}, {"chat": SLO}, coefficients)[key]
     assert table.by_longer[table.longer.index(1.0)] == pytest.approx(1.0)
     assert table.by_hit[table.hit.index(0.0)] == pytest.approx(1.0)

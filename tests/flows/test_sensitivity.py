@@ -88,7 +88,8 @@ def test_the_answer_is_shown_drawn_and_written(found: Examined, tmp_path: Path) 
     assert page.count("<caption>") == 6
     assert page.count("<figure>") >= 3
     assert page.count("<svg") >= 3
-    for text in ("output length", "wait one month" if len(answer.options) > 13 else "the plan", "least regret"):
+    commits = any(not lot.sunk for lot in found.fleet.lots)
+    for text in ("output length", "wait one month" if commits else "the plan", "least regret"):
         assert text in page + headline(answer)
     write_pictures(answer, tmp_path / "out")
     names = {path.name for path in (tmp_path / "out").iterdir()}
@@ -114,6 +115,14 @@ def test_another_world_is_another_problem(found: Examined, run: Rebuilt) -> None
     assert other.capacities[0].operating_rps == pytest.approx(rate / 1.25)
     for mine, theirs in zip(run.problem.offers, other.offers, strict=True):
         assert theirs.usd_per_gpu_h == pytest.approx(mine.usd_per_gpu_h * (1.0 if mine.term_months else 1.5))
+
+
+def test_what_is_not_possible_is_said_and_no_number(found: Examined) -> None:
+    made = matrix(["a", "b"], ["x"], [[float("inf")], [14.0]], ["", ""], 0.0)
+    assert made.least == "b"
+    answer = replace(found.answer, regrets=made)
+    assert sensitivity_tables(answer)["regrets"][0][1:3] == ("not possible", "not possible")
+    assert json.loads(sensitivity_json(answer), parse_constant=pytest.fail)["regrets"]["usd"] == [[None], [14.0]]
 
 
 def test_regrets_by_hand() -> None:

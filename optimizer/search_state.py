@@ -11,6 +11,9 @@ import numpy as np
 from data.records import FloatArray
 from optimizer.parts import Layout, Prices
 
+MORE_THAN_FAIR = 2.0
+"""What is solved one after the other may take so many times its share of the time that is left."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proof:

@@ -12,7 +12,7 @@ from typing import Any
 from data.plan_records import Baseline, FleetPlan, FleetProblem, SolveStats
 from data.records import FloatArray
 from optimizer import extract, short
-from optimizer.blocks import expanded, layers, served, thinned
+from optimizer.blocks import NEARLY_SERVED_RPS, expanded, layers, served, thinned
 from optimizer.cost import USD_SCALE
 from optimizer.explain import conflict, marginal_costs
 from optimizer.frame import Frame
@@ -129,7 +129,7 @@ def _answer(merged: FleetProblem, start: float, say: Callable[[str], None]) -> A
         outcome = None if point is None else enough(point, relaxed, floor, alike.mip_gap, left)
         if outcome is not None:
             break
-        if alike is not merged and relaxed.x is not None and not served(declared, relaxed.x, places):
+        if alike is not merged and relaxed.x is not None and not served(declared, relaxed.x, places, NEARLY_SERVED_RPS):
             continue
         # What is left to do in the whole model, if anything, takes a few times as long as it did so far.
         aside = 0.0 if alike is merged else min(3.0 * (time.perf_counter() - begun), 0.1 * alike.time_limit_s)

@@ -8,7 +8,7 @@ go to HiGHS whole as well, on a core of its own, and whichever proves the gap fi
 2. every month at those prices, to a share of the gap: most of the time goes here, since it is the bound that is
    hard; where time is too short for months, the finest parts instead, which are worth a little less;
 3. a plan of the pools that these open (commitments for them, then month after month in whole replicas, then commitments
-   bought anew); improvement (a month, or an area over all months with its commitments, freed in turn);
+   bought anew); improvement (a month, or an area over some months with its commitments, freed in turn);
 4. the same in turns, closer and with more time for plans, while there is time.
 
 Turns depend on the size of the model, and only where time is short on the time there is: more time continues what less
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -28,12 +28,13 @@ import numpy as np
 
 from data import machine
 from data.plan_records import PlanStatus
-from data.records import BoolArray, FloatArray, IntArray
+from data.records import FloatArray
 from optimizer.baselines import Point, baselines
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, Matrix, Solved, run
-from optimizer.parts import OPERATION, ORDERS, TAIL, Layout, Prices, fixed_but, layout, month_after, part, price
-from optimizer.search_state import Parts, Proof, Search
+from optimizer.parts import Layout, Prices, layout, part, price
+from optimizer.plans import first_plan, improve, opened
+from optimizer.search_state import MORE_THAN_FAIR, Parts, Proof, Search
 
 WHOLE_INTEGERS = 250
 """Models with no more integers are solved whole."""
@@ -47,8 +48,6 @@ MONTHS_SHARE, AREAS_SHARE = 0.7, 0.5
 """Most of the time left that a round of months takes, and areas after it where months did not end."""
 CLOSER = 0.3
 """Each round of parts is solved to this share of the gap of the one before."""
-MORE_THAN_FAIR = 2.0
-"""A part may take so many times its share of the time that is left."""
 LAST = "the pools of the last plan"
 TOGETHER = 5
 """Scenarios of a month that one part holds."""
@@ -100,7 +99,12 @@ def search(
         left = max(deadline - time.perf_counter(), 0.0)
         start = None if best is None else best.x
         return _whole(
-            run(matrix, gap=gap, time_limit_s=left, seed=seed, start=start), relaxed, tuple(points), best, floor
+            run(matrix, gap=gap, time_limit_s=left, seed=seed, start=start),
+            relaxed,
+            tuple(points),
+            best,
+            # No plan costs less than nothing: what is known where not even the relaxation was solved in time.
+            max(floor, 0.0),
         )
     whole, fine = layout(frame, matrix, declared.variables, TOGETHER)
     prices, fine_prices = price(whole, relaxed.duals), price(fine, relaxed.duals)
@@ -167,7 +171,7 @@ def _in_parts(state: Search, seconds: float, whole_run: Future[Solved] | None) -
         _relax_parts(state)
         if state.last.any():
             roof = np.where(state.whole.name == "open", np.minimum(state.last, state.whole.matrix.upper), np.inf)
-            _first_plan(state, state.last, roof, LAST, turn)
+            first_plan(state, state.last, roof, LAST, turn)
         for again in range(TURNS):
             closer = max(gap * CLOSER ** (again + 1), 1e-6)
             _solve_parts(state, *months, pool, threads, MONTHS_SHARE * state.left(), closer, "months at prices")
@@ -176,8 +180,8 @@ def _in_parts(state: Search, seconds: float, whole_run: Future[Solved] | None) -
                 _lift(state)
             if state.done and state.x is not None:
                 return
-            _first_plan(state, *_opened(state), "month by month", turn)
-            _improve(state, until=time.perf_counter() + turn, rounds=2)
+            first_plan(state, *opened(state), "month by month", turn)
+            improve(state, until=time.perf_counter() + turn, rounds=2)
             turn *= 2.0
 
 
@@ -273,100 +277,3 @@ def _lift(state: Search) -> None:
         together = sum(mine) + float(priced[state.whole.rows_of(month, group)].sum())
         state.parts[month, group] = replace(one, bound=max(one.bound, together))
     state.raise_bound(state.prices.rest + sum(one.bound for one in state.parts.values()), "areas at prices")
-
-
-def _opened(state: Search) -> tuple[FloatArray, FloatArray]:
-    """Which pools the parts open (by vote of a month's parts), and which any part of any month opens, as values of the
-    whole's columns."""
-    whole = state.whole
-    votes, counts = np.zeros(whole.matrix.columns), np.zeros(whole.matrix.columns)
-    for name, one in state.parts.items():
-        if one.x is None:
-            continue
-        columns = whole.columns_of(*name)
-        votes[columns] += np.ceil(np.clip(one.x - 0.3, 0.0, None))
-        counts[columns] += 1.0
-    opens = np.flatnonzero(whole.name == "open")
-    wanted = np.zeros(whole.matrix.columns)
-    wanted[opens] = votes[opens] >= 0.5 * np.maximum(counts[opens], 1.0)
-    ceiling = np.full(whole.matrix.columns, np.inf)
-    by_month = (votes[opens] > 0).reshape(whole.months, -1)
-    ceiling[opens] = np.tile(by_month.any(axis=0), whole.months)
-    return wanted, ceiling
-
-
-def _first_plan(state: Search, wanted: FloatArray, ceiling: FloatArray, what: str, turn: float) -> None:
-    """Commitments for wanted open pools; months in order on them, pools up to the ceiling; commitments bought anew.
-    Takes a few turns of seconds at most."""
-    whole, matrix = state.whole, state.whole.matrix
-    if state.left() <= 0.0:
-        return
-    opens = whole.name == "open"
-    fixed = replace(
-        matrix,
-        lower=np.where(opens, np.minimum(wanted, matrix.upper), matrix.lower),
-        upper=np.where(opens, np.minimum(wanted, matrix.upper), matrix.upper),
-        integer=matrix.integer & np.isin(whole.name, ORDERS),
-    )
-    bought = run(fixed, gap=1e-3, time_limit_s=min(turn, 0.3 * state.left()), seed=state.seed)
-    if bought.x is None:
-        # Pools that only a commitment could feed may not all open at once: let commitments alone decide.
-        limit = min(turn, 0.3 * state.left())
-        bought = run(replace(matrix, integer=fixed.integer), gap=1e-3, time_limit_s=limit, seed=state.seed)
-    if bought.x is None:
-        return
-    x = np.where(fixed.integer, np.round(bought.x), bought.x)
-    limit = min(2.0 * turn, 0.5 * state.left()) / whole.months
-    for month in range(whole.months):
-        answer = None
-        for roof in (ceiling, np.full(matrix.columns, np.inf)):
-            sub, columns = month_after(whole, state.prices, month, x, roof)
-            answer = run(sub, gap=max(state.gap / 3, 1e-6), time_limit_s=min(limit, state.left()), seed=state.seed)
-            if answer.x is not None:
-                break
-        if answer is None or answer.x is None:
-            return
-        x[columns] = np.where(sub.integer, np.round(answer.x), answer.x)
-    state.offer(_settled(state, x), what)
-
-
-def _settled(state: Search, x: FloatArray) -> FloatArray | None:
-    """Supply, starts and the tail anew for the operation in x; None where that is infeasible."""
-    free = ~np.isin(state.whole.name, OPERATION)
-    sub, columns = fixed_but(state.whole.matrix, free, x)
-    solved = run(sub, gap=1e-4, time_limit_s=max(0.3 * state.left(), 0.5), seed=state.seed)
-    return None if solved.x is None else _put(x, columns, sub.integer, solved.x)
-
-
-def _put(x: FloatArray, columns: IntArray, integer: BoolArray, values: FloatArray) -> FloatArray:
-    found = x.copy()
-    found[columns] = np.where(integer, np.round(values), values)
-    return found
-
-
-def _neighbourhoods(whole: Layout) -> Iterator[tuple[str, BoolArray]]:
-    """Columns that are freed together: each area over all months with its supply, each month on its commitments."""
-    supply = ~np.isin(whole.name, OPERATION)
-    for area in range(int(whole.area.max()) + 1):
-        yield "one area over all months", supply | (whole.area == area)
-    loose = np.isin(whole.name, ("start", *TAIL))
-    for month in range(whole.months):
-        yield "one month", ((whole.month == month) & (whole.name != "committed")) | loose
-
-
-def _improve(state: Search, until: float, rounds: int) -> None:
-    """Frees neighbourhoods in turn while that helps."""
-    for _ in range(rounds):
-        before = state.objective
-        areas = list(_neighbourhoods(state.whole))
-        for i, (what, free) in enumerate(areas):
-            if state.x is None or state.done or time.perf_counter() >= until:
-                return
-            limit = min(max((until - time.perf_counter()) / (len(areas) - i) * 2.0, 0.5), state.left())
-            sub, columns = fixed_but(state.whole.matrix, free, state.x)
-            start = state.x[columns]
-            solved = run(sub, gap=state.gap / 10, time_limit_s=limit, seed=state.seed, start=start)
-            if solved.x is not None:
-                state.offer(_put(state.x, columns, sub.integer, solved.x), what)
-        if state.objective >= before - 1e-6:
-            return

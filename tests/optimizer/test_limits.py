@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.plan_records import Facility, FleetProblem, HeldCommitment, VolumeTier
+from data.plan_records import Facility, FleetProblem, HeldCommitment, Reserves, VolumeTier
 from data.records import SeriesKey
+from optimizer import strategy
+from optimizer.rules import relaxed_usd, switches
+from optimizer.sample import sample_check
 from optimizer.solve import solve
 from tests.optimizer.factory import capacity, demand, offer, problem
 
@@ -179,3 +182,75 @@ def test_a_minimum_lot_says_what_it_costs_and_what_one_would() -> None:
     (dropped,) = larger.procurement.orders
     assert dropped.regret_usd == pytest.approx((8 * 1.5 - 5 * 2.0) * HOURS, abs=1e-2)
     assert dropped.reason.startswith("8 GPUs of it would cost")
+
+
+def everything() -> FleetProblem:
+    """Every rule of a plan on at once, and demand enough that most of them cost something."""
+    keys = [SeriesKey("m", "chat", "eu"), SeriesKey("m", "batch", "us")]
+    rows = [capacity("A", 2.0), capacity("A", 3.0, name="batch"), capacity("B", 5.0, tp=2)]
+    offers = [offer(g, usd, region=r) for r in ("eu", "us") for g, usd in (("A", 1.0), ("B", 1.3))]
+    offers += [offer("A", 0.7, "reserved_1y", 12, "eu"), offer("A", 0.6, "block", 1, "us")]
+    return problem(
+        demand([[6.3, 9.2], [7.7, 12.4]], [0.7, 0.3], keys), rows, offers,
+        protected={"chat": True, "batch": False}, may_serve={"eu": ("eu",), "us": ("eu", "us")},
+        quotas={("eu", "A"): 40, ("us", "B"): 30}, lead_time_months={"reserved_1y": 1}, failures_per_pool=1,
+        rollout_surge=0.1, on_demand_share_min=0.1, budget_usd_per_month=90e3,
+        reserves=Reserves(0.1, 0.05, 0.2, 3, zone_loss=True, region_loss=True),
+        facilities={"eu": Facility(40e3, 1.3, {"A": 700.0, "B": 450.0}, 2.0), "us": Facility(racks=3.0)},
+        churn_gpus_max=12, churn_usd_per_gpu=40.0, minimum_gpus={"block": 4, "reserved_1y": 2},
+        volume_tiers=(VolumeTier("block", 6, 0.1),),
+    )  # fmt: skip
+
+
+def test_every_rule_is_switched_and_priced_by_its_name() -> None:
+    given = everything()
+    rules = switches(given)
+    assert set(rules) == {
+        "N+k", "rollout surge", "canary", "maintenance", "warm replicas", "zone loss", "region loss", "residency",
+        "quotas", "on-demand share", "budget", "lead times", "power", "floor space", "churn limit", "churn cost",
+        "minimum lots", "volume discounts",
+    }  # fmt: skip
+    plan = solve(replace(given, mip_gap=0.01))
+    prices = {one.rule: one.usd for one in plan.rule_prices}
+    assert set(prices) == set(rules)
+    for name, lift in rules.items():
+        lifted = lift(given)
+        assert name not in switches(lifted)
+        # Only a discount is worth having.
+        change = relaxed_usd(given) - relaxed_usd(lifted)
+        if name not in ("minimum lots", "volume discounts"):
+            assert prices[name] == pytest.approx(max(change, 0.0), abs=1e-3)
+        assert prices[name] >= 0.0 or name == "volume discounts"
+
+
+def test_the_same_seed_gives_the_same_plan() -> None:
+    given = replace(everything(), mip_gap=0.01, seed=7)
+    # As text, since a share of nothing is nan and unequal to itself.
+    one, two = (
+        repr(replace(plan, stats=replace(plan.stats, build_s=0.0, solve_s=0.0))) for plan in map(solve, [given] * 2)
+    )
+    assert one == two
+
+
+def test_limits_hold_in_a_search_by_parts_and_in_fresh_demand(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = replace(everything(), reserves=Reserves(), rollout_surge=0.0, mip_gap=1e-4, time_limit_s=6.0)
+    exact = solve(replace(given, time_limit_s=60.0))
+    monkeypatch.setattr(strategy, "WHOLE_INTEGERS", 0)
+    monkeypatch.setattr(strategy, "ALONGSIDE_INTEGERS", 0)
+    parts = solve(given)
+    best = exact.stats.objective_usd
+    assert parts.stats.bound_usd <= best * (1.0 + 1e-6)
+    assert parts.stats.objective_usd >= best * (1.0 - 1e-4)
+    assert parts.stats.objective_usd <= best * 1.05
+    fresh = replace(given.demand, rps=given.demand.rps * 0.9)
+    found = sample_check(given, exact, fresh)
+    assert found is not None
+    assert found.worst_usd <= max(exact.scenario_usd) * (1.0 + 1e-6)
+    assert found.months_short == 0.0
+
+
+def test_a_model_too_large_for_its_time_still_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strategy, "WHOLE_INTEGERS", 0)
+    stats = solve(replace(everything(), time_limit_s=1e-3)).stats
+    assert stats.status in ("feasible", "no_solution")
+    assert 0.0 <= stats.bound_usd < inf

@@ -68,7 +68,7 @@ def reconcile_all(url: str) -> dict[str, float]:
     """Seconds, peak memory in bytes and what was found."""
     begin, cpu = time.perf_counter(), time.process_time()
     ledger = connect(url)
-    heard = Heard({}, {})
+    heard = Heard({}, {}, {})
     found = reconcile_fleet(listening(said_and_done(ledger, SCENARIO), {}, heard))
     proposals = propose(SCENARIO, found)
     return {

@@ -31,6 +31,7 @@ elapsed time; no response token means the request failed). Mooncake: https://git
 ms; hash_ids name prefix blocks of 512 tokens)."""
 
 FIELDS = tuple(USUAL_NAMES)
+MOST_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,9 @@ def resolve(where: str, found: Found, mapping: LogMapping | None) -> Resolved:
 
 
 def _missing(where: str, what: str, found: Found) -> None:
-    shown = ", ".join(map(repr, found.columns[:30]))
-    raise InputError(
-        where, what, f"the columns {shown}", "Name it in a mapping file (`--mapping`, see docs/ingest.md)."
-    )
+    shown = ", ".join(map(repr, found.columns[:MOST_SHOWN]))
+    more = f" and {len(found.columns) - MOST_SHOWN} more" if len(found.columns) > MOST_SHOWN else ""
+    fix = "Name it in a mapping file (`--mapping`, see docs/ingest.md)."
+    if found.layout == "jsonl":
+        fix += " Results of load tests are read by `fleetcast loadtest`."
+    raise InputError(where, what, f"the columns {shown}{more}", fix)

@@ -38,6 +38,12 @@ def test_from_a_file_to_a_description_and_a_generated_trace(tmp_path: Path) -> N
     again, absent = json.loads(text)
     assert again["unchanged"]
     assert "no such file" in absent["error"]
+    code, text = call("ingest", path, tmp_path / "absent.csv", "--out", out, "--label", "service=chat")
+    assert "2 files: 1 read, 0 rows in" in text
+    assert f"1 not read: {tmp_path / 'absent.csv'}" in text
+    local = write_csv(tmp_path / "local.csv", AZURE, [("13/01/2026 10:00:00", 5, 5)] * 3)
+    code, text = call("ingest", local, "--out", tmp_path / "other")
+    assert "no row is kept" in text
     rules = tmp_path / "classes.yaml"
     rules.write_text("classes:\n  - {name: chat, match: {service: [chat]}}\n", encoding="utf-8")
     for extra in ((), ("--brief",)):

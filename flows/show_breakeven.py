@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import UTC, date, datetime
 
 from rich.console import Console
 from rich.markup import escape
 
+from cost.sensitivity import age
 from data.units import SECONDS_PER_HOUR
 from flows.breakeven import Compared, Comparison
 from flows.show import _table
@@ -75,3 +77,14 @@ def show_breakeven(console: Console, found: Comparison, most: int = 20) -> None:
     dates = ", ".join(sorted({one.api.source.as_of for one in found.rows}))
     busy = own.rps * SECONDS_PER_HOUR * 24 / own.peak_to_mean
     console.print(f"[dim]One replica carries {busy:,.0f} requests a day at this peak; API prices as of {dates}[/]")
+    console.print(f"[dim]{ages_line(found, datetime.now(UTC).date())}[/]")
+
+
+def ages_line(found: Comparison, today: date) -> str:
+    """How old the prices are that the answer rests on."""
+    named = {"GPU": [found.price.source.as_of], "API": [one.api.source.as_of for one in found.rows]}
+    days = [(what, age(as_of, today)) for what, dates in named.items() for as_of in dates]
+    known = [(n, what) for what, n in days if n is not None]
+    oldest = f"oldest {max(known)[0]:,} days ({max(known)[1]})" if known else "none dated"
+    undated = sum(n is None for _, n in days)
+    return f"Prices: {oldest}, {undated} undated; demand and lengths are those asked for"

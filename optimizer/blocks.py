@@ -19,8 +19,6 @@ from data.records import Demand, FloatArray
 from optimizer.matrix import Declared, Solved, run
 
 SERVED_RPS = 1e-6
-NEARLY_SERVED_RPS = 1e-3
-"""For a relaxation that was solved without a vertex: it only says where to look first."""
 
 
 def _undominated(demand: Demand, among: list[int]) -> list[int]:
@@ -51,10 +49,10 @@ def thinned(problem: FleetProblem, kept: list[int]) -> FleetProblem:
     return replace(problem, demand=replace(demand, blocks=blocks, rps=np.ascontiguousarray(demand.rps[:, :, kept])))
 
 
-def served(declared: Declared, x: FloatArray, blocks: list[int], tolerance: float = SERVED_RPS) -> bool:
+def served(declared: Declared, x: FloatArray, blocks: list[int]) -> bool:
     """Whether a point sheds nothing, and buys nothing from an API, in these blocks of its model."""
     return all(
-        x[c] <= tolerance or variable.index()[2] not in blocks
+        x[c] <= SERVED_RPS or variable.index()[2] not in blocks
         for c, variable in enumerate(declared.variables)
         if variable.parent_component().local_name in ("shed", "api")
     )

@@ -17,8 +17,6 @@ from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 from data.plan_records import PlanStatus
 from data.records import BoolArray, FloatArray
 
-BARRIER_COLUMNS = 30_000
-"""Relaxations of larger models are solved by the interior point method."""
 NEGLIGIBLE = 1e-9
 """HiGHS drops matrix coefficients below this with a warning; so do we, silently."""
 
@@ -156,10 +154,6 @@ def run(
     h = open_solver(matrix, relax, gap, time_limit_s, seed)
     for name in SUB_MODELS if for_bound else ():
         h.setOptionValue(name, False)
-    if relax and matrix.columns > BARRIER_COLUMNS:
-        # Without a vertex: what a relaxation is asked for here are prices and a bound.
-        h.setOptionValue("solver", "ipm")
-        h.setOptionValue("run_crossover", "off")
     if start is not None and not relax:
         guess = highspy.HighsSolution()
         guess.col_value = start.tolist()

@@ -12,13 +12,14 @@ from typing import Any
 from data.plan_records import Baseline, FleetPlan, FleetProblem, SolveStats
 from data.records import FloatArray
 from optimizer import extract, short
-from optimizer.blocks import NEARLY_SERVED_RPS, expanded, layers, served, thinned
+from optimizer.blocks import expanded, layers, served, thinned
 from optimizer.cost import USD_SCALE
 from optimizer.explain import conflict, marginal_costs
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, compiled, run
 from optimizer.merge import apart, merge
 from optimizer.model import build_model
+from optimizer.prices import PRICED_BY_GROUPS, by_groups
 from optimizer.procurement import procurement
 from optimizer.routes import routes
 from optimizer.rules import RULES_COLUMNS, rule_prices
@@ -124,12 +125,16 @@ def _answer(merged: FleetProblem, start: float, say: Callable[[str], None]) -> A
         matrix = declared.matrix
         say(f"  {matrix.columns:,} columns, {matrix.rows:,} rows, {int(matrix.integer.sum()):,} integers")
         left = max(stop - time.perf_counter(), 0.0)
-        relaxed = run(matrix, relax=True, time_limit_s=max(left, 0.1 * alike.time_limit_s), seed=alike.seed)
+        limit = max(left, 0.1 * alike.time_limit_s)
+        if matrix.columns > PRICED_BY_GROUPS:
+            relaxed = by_groups(frame, declared, limit)
+        else:
+            relaxed = run(matrix, relax=True, time_limit_s=limit, seed=alike.seed)
         point = None if known is None else expanded(*known, declared)
         outcome = None if point is None else enough(point, relaxed, floor, alike.mip_gap, left)
         if outcome is not None:
             break
-        if alike is not merged and relaxed.x is not None and not served(declared, relaxed.x, places, NEARLY_SERVED_RPS):
+        if alike is not merged and relaxed.x is not None and not served(declared, relaxed.x, places):
             continue
         # What is left to do in the whole model, if anything, takes a few times as long as it did so far.
         aside = 0.0 if alike is merged else min(3.0 * (time.perf_counter() - begun), 0.1 * alike.time_limit_s)

@@ -4,7 +4,8 @@ Small models go to HiGHS whole. Larger ones are solved in parts (optimizer/parts
 go to HiGHS whole as well, on a core of its own, and whichever proves the gap first ends the search.
 
 0. what simpler rules would do (optimizer/baselines.py): plans to start from;
-1. the linear relaxation: a bound, and the prices that cut the model into parts;
+1. the linear relaxation (of large models, of their scenarios in groups: optimizer/prices.py): a bound, and the prices
+   that cut the model into parts;
 2. every month at those prices, to a share of the gap: most of the time goes here, since it is the bound that is
    hard; where time is too short for months, the finest parts instead, which are worth a little less;
 3. a plan of the pools that these open (commitments for them, then month after month in whole replicas, then commitments
@@ -220,6 +221,9 @@ def _relax_parts(state: Search) -> None:
             matrix, _ = part(cut, prices, *name)
             relaxed = run(matrix, relax=True, seed=state.seed)
             parts[name] = Proof(relaxed.objective if relaxed.status == "optimal" else -np.inf, relaxed.x)
+        together = prices.rest + sum(one.bound for one in parts.values())
+        if together > state.bound + 1e-6 * abs(state.bound):
+            state.raise_bound(together, "relaxed parts")
 
 
 def _names(cut: Layout) -> list[tuple[int, int]]:

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from data.plan_records import FleetPlan, FleetProblem, LastPool, Reserves
 from data.records import Configuration, SeriesKey
+from optimizer import solve as solving
 from optimizer import strategy
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, compiled, run
 from optimizer.merge import merge
 from optimizer.model import build_model
 from optimizer.parts import layout, part, price
+from optimizer.prices import by_groups
 from optimizer.search_state import Proof
 from optimizer.sets import build_sets
 from optimizer.solve import solve
@@ -164,3 +166,36 @@ def test_a_last_plan_that_cannot_run_any_more_is_no_harm() -> None:
     gone = LastPool(Configuration("m", "gone", "", "", 1, ""), "r", "2026-12")
     cold, warm = solve(given), solve(replace(given, last=(gone,)))
     assert (warm.pools, warm.purchases) == (cold.pools, cold.purchases)
+
+
+@settings(max_examples=5)
+@given(st.integers(0, 10**6), st.booleans())
+def test_prices_of_groups_of_scenarios_bound_the_whole(seed: int, averse: bool) -> None:
+    alike, _ = merge(drawn(seed, 2, 7, cvar_weight=0.3 if averse else 0.0))
+    frame, _model, declared = solving.declare(alike)
+    relaxed, best = run(declared.matrix, relax=True), run(declared.matrix, gap=1e-6)
+    by = by_groups(frame, declared, 60.0)
+    assert by.duals is not None
+    bounds = []
+    for duals in (by.duals, relaxed.duals):
+        assert duals is not None
+        cut, _ = layout(frame, declared.matrix, declared.variables, 2)
+        prices = price(cut, duals)
+        names = [(m, g) for m in range(cut.months) for g in range(cut.scenarios)]
+        bounds.append(prices.rest + sum(run(part(cut, prices, *name)[0], relax=True).objective for name in names))
+    grouped, whole = bounds
+    # Any prices bound the optimum; these are worth nearly what the relaxation's own are.
+    assert whole == pytest.approx(relaxed.objective, rel=1e-6)
+    assert 0.9 * whole <= grouped <= whole + 1e-5
+    assert grouped <= best.objective + 1e-5
+
+
+def test_a_model_priced_by_groups_is_planned_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_problem = replace(drawn(5, 2, 6), mip_gap=0.02, time_limit_s=8.0)
+    exact = solve(given_problem).stats
+    monkeypatch.setattr(solving, "PRICED_BY_GROUPS", 0)
+    monkeypatch.setattr(strategy, "WHOLE_INTEGERS", 0)
+    monkeypatch.setattr(strategy, "ALONGSIDE_INTEGERS", 0)
+    found = solve(given_problem).stats
+    assert 0.9 * exact.bound_usd <= found.bound_usd <= exact.objective_usd * (1.0 + 1e-6)
+    assert exact.bound_usd <= found.objective_usd <= 1.1 * exact.objective_usd

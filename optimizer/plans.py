@@ -11,6 +11,7 @@ import numpy as np
 from data.records import BoolArray, FloatArray, IntArray
 from optimizer.matrix import run
 from optimizer.parts import OPERATION, ORDERS, TAIL, Layout, fixed_but, month_after
+from optimizer.prices import PRICED_BY_GROUPS
 from optimizer.search_state import MORE_THAN_FAIR, Search
 
 SPAN_MONTHS = 4
@@ -40,26 +41,15 @@ def opened(state: Search) -> tuple[FloatArray, FloatArray]:
 
 
 def first_plan(state: Search, wanted: FloatArray, ceiling: FloatArray, what: str, turn: float) -> None:
-    """Commitments for wanted open pools; months in order on them, pools up to the ceiling; commitments bought anew.
+    """Commitments for wanted open pools; months in order on them, pools up to the ceiling; commitments bought anew. In
+    large models that begins without orders: what is rented month by month is ordered at the end, where that is cheaper.
     Takes PLAN_TURNS turns of seconds and a little more."""
     whole, matrix = state.whole, state.whole.matrix
     if state.left() <= 0.0:
         return
-    opens = whole.name == "open"
-    fixed = replace(
-        matrix,
-        lower=np.where(opens, np.minimum(wanted, matrix.upper), matrix.lower),
-        upper=np.where(opens, np.minimum(wanted, matrix.upper), matrix.upper),
-        integer=matrix.integer & np.isin(whole.name, ORDERS),
-    )
-    bought = run(fixed, gap=1e-3, time_limit_s=min(turn, 0.3 * state.left()), seed=state.seed)
-    if bought.x is None:
-        # Pools that only a commitment could feed may not all open at once: let commitments alone decide.
-        limit = min(turn, 0.3 * state.left())
-        bought = run(replace(matrix, integer=fixed.integer), gap=1e-3, time_limit_s=limit, seed=state.seed)
-    if bought.x is None:
+    x = np.zeros(matrix.columns) if matrix.columns > PRICED_BY_GROUPS else _ordered(state, wanted, turn)
+    if x is None:
         return
-    x = np.where(fixed.integer, np.round(bought.x), bought.x)
     stop = time.perf_counter() + min(PLAN_TURNS * turn, 0.6 * state.left())
     guess = _guess(state)
     for month in range(whole.months):
@@ -75,6 +65,24 @@ def first_plan(state: Search, wanted: FloatArray, ceiling: FloatArray, what: str
             return
         x[columns] = np.where(sub.integer, np.round(answer.x), answer.x)
     state.offer(_settled(state, x), what)
+
+
+def _ordered(state: Search, wanted: FloatArray, turn: float) -> FloatArray | None:
+    """Orders that are best for wanted open pools, in whole lots and with replicas in fractions; None without any."""
+    whole, matrix = state.whole, state.whole.matrix
+    opens = whole.name == "open"
+    fixed = replace(
+        matrix,
+        lower=np.where(opens, np.minimum(wanted, matrix.upper), matrix.lower),
+        upper=np.where(opens, np.minimum(wanted, matrix.upper), matrix.upper),
+        integer=matrix.integer & np.isin(whole.name, ORDERS),
+    )
+    bought = run(fixed, gap=1e-3, time_limit_s=min(turn, 0.3 * state.left()), seed=state.seed)
+    if bought.x is None:
+        # Pools that only a commitment could feed may not all open at once: let commitments alone decide.
+        limit = min(turn, 0.3 * state.left())
+        bought = run(replace(matrix, integer=fixed.integer), gap=1e-3, time_limit_s=limit, seed=state.seed)
+    return None if bought.x is None else np.where(fixed.integer, np.round(bought.x), bought.x)
 
 
 def _guess(state: Search) -> FloatArray:

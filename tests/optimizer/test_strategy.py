@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from data.plan_records import FleetPlan, FleetProblem, LastPool, Reserves
 from data.records import Configuration, SeriesKey
+from optimizer import plans, strategy
 from optimizer import solve as solving
-from optimizer import strategy
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, compiled, run
 from optimizer.merge import merge
@@ -194,6 +194,7 @@ def test_a_model_priced_by_groups_is_planned_as_well(monkeypatch: pytest.MonkeyP
     given_problem = replace(drawn(5, 2, 6), mip_gap=0.02, time_limit_s=8.0)
     exact = solve(given_problem).stats
     monkeypatch.setattr(solving, "PRICED_BY_GROUPS", 0)
+    monkeypatch.setattr(plans, "PRICED_BY_GROUPS", 0)
     monkeypatch.setattr(strategy, "WHOLE_INTEGERS", 0)
     monkeypatch.setattr(strategy, "ALONGSIDE_INTEGERS", 0)
     found = solve(given_problem).stats

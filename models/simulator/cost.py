@@ -12,7 +12,7 @@ from data.records import FloatArray, IntArray, StepCost
 
 GRID_TOKENS = 8
 """Spacing of the resampled linear-cost table."""
-TABLE_STEP = 256
+TABLE_STEP = 1024
 """Tokens by which the table grows."""
 
 

@@ -142,8 +142,10 @@ def simulate_pool(
     grid, asked = uniform(cost, most_tokens, tick_s), jnp.concatenate(columns, axis=2)
     retries = max(int(np.max(pool.retries)), MOST_RETRIES)
     slots = FIRST_SLOTS
+    # Powers of two and none near the first, so that few shapes are ever compiled.
+    enough = max(1 << (most - 1).bit_length(), 4 * FIRST_SLOTS) if most > FIRST_SLOTS else FIRST_SLOTS
     while True:
-        slots = min(slots, -(-most // FIRST_SLOTS) * FIRST_SLOTS)
+        slots = min(slots, enough)
         state = jax.device_get(
             run(grid, asked, jnp.asarray(draws), rules, slots=slots, retries=retries, most_steps=most_steps)
         )

@@ -21,9 +21,9 @@ import pandas as pd
 
 from data.records import StepCost
 from models.simulator.engine import Limits, Requests, simulate
+from models.simulator.kernel import CONTEXT_TOKENS
 
 QUANTILES = (0.5, 0.95, 0.99)
-KV_ROUNDING_TOKENS = 64
 
 
 def step_cost(raw: dict[str, Any], lanes: int) -> StepCost:
@@ -40,7 +40,7 @@ def step_cost(raw: dict[str, Any], lanes: int) -> StepCost:
         tokens, linear = np.concatenate([[0.0], tokens]), np.concatenate([linear[:1], linear])
     over = 1.0 + float(raw.get("decode_overhead", 0.0))
     (d0, d1, d2) = (over * value for value in raw["decode_s"])
-    d1 += d2 * KV_ROUNDING_TOKENS / 2
+    d1 += d2 * CONTEXT_TOKENS / 2
     p0, p1, p2 = ((1.0 + float(raw.get("prefill_overhead", 0.0))) * value for value in raw["prefill_s"])
     return StepCost(
         tokens, np.tile(linear, (lanes, 1)), each(d0), each(d1), each(d2), each(p0), each(p1),

@@ -1,6 +1,6 @@
 """A real vLLM run, request by request, against the simulator with that GPU's own operator times.
 
-    python -m benchmarks.vllm_log --run FOLDER [--json]
+    python -m benchmarks.vllm_log --run FOLDER [--no-overlap] [--json]
 
 FOLDER holds meta.json (model, engine_kwargs, optionally kv_cache), requests.jsonl (input_toks, output_toks,
 arrival_time, queued_ts, scheduled_ts, first_token_ts, last_token_ts) and op_tables/ (benchmarks/operator_tables.py).
@@ -80,8 +80,8 @@ def overlapped(meta: dict[str, Any]) -> bool:
     return version >= ASYNC_BY_DEFAULT
 
 
-def score(folder: Path) -> dict[str, Any]:
-    """Percentiles of the run and of its simulation, with relative errors."""
+def score(folder: Path, overlap: bool | None = None) -> dict[str, Any]:
+    """Percentiles of the run and of its simulation, with relative errors; overlap: as told instead of as logged."""
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     lines = (folder / "requests.jsonl").read_text(encoding="utf-8").splitlines()
     log = pd.DataFrame([json.loads(line) for line in lines if line.strip()]).sort_values("arrival_time")
@@ -96,11 +96,10 @@ def score(folder: Path) -> dict[str, Any]:
         bool(engine.get("enable_expert_parallel")),
     )  # fmt: skip
     capacity, source = kv_tokens(meta, llm, shards)
-    # A request counts as queued when the scheduler next looks, under overlap at the start of an iteration that it can
-    # no longer join: simulated is when it was sent, by the engine's clock.
+    # A request counts as queued when the scheduler next looks: simulated is when it was sent, by the engine's clock.
     log = log.sort_values("queued_ts", kind="stable")
-    ahead = overlapped(meta)
-    sent = log.arrival_time + (log.queued_ts - log.arrival_time).min() if ahead else log.queued_ts
+    ahead = overlapped(meta) if overlap is None else overlap
+    sent = log.arrival_time + (log.queued_ts - log.arrival_time).min()
     queued = (log.queued_ts - log.queued_ts.min()).to_numpy()
     arrival = np.minimum(np.maximum.accumulate((sent - log.queued_ts.min()).to_numpy()), queued)
     inputs = log.input_toks.to_numpy()[None, :]
@@ -157,9 +156,10 @@ def score(folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--overlap", action=argparse.BooleanOptionalAction)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    found = score(arguments.run)
+    found = score(arguments.run, arguments.overlap)
     if arguments.json:
         print(json.dumps(found))
         return

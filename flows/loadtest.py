@@ -78,7 +78,8 @@ def _answer(test: LoadTest, question: Question) -> Answer:
     if question.llm and test.model and _known(test.model) not in (None, one.llm):
         notes.append(f"the files name {test.model}, the command {one.llm}")
     if setup.engine.overlapped_scheduling != find_engine(question.engine).overlapped_scheduling:
-        notes.append("simulated without overlapped scheduling" + (f": tested {test.day}" if test.day else ""))
+        how = "with" if setup.engine.overlapped_scheduling else "without"
+        notes.append(f"simulated {how} overlapped scheduling" + (f": tested {test.day}" if test.day else ""))
     if setup.replicas > 1:
         notes.append(f"{setup.replicas} replicas share the load evenly")
     fit = fit_load_tests(setup, points) if points else None

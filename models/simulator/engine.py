@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from data import machine
 from data.records import BoolArray, Engine, FloatArray, IntArray, StepCost
@@ -66,7 +67,7 @@ class Limits(NamedTuple):
         return np.zeros(len(self.max_num_seqs), dtype=bool) if self.overlap is None else self.overlap
 
 
-def engine_limits(engine: Engine, max_num_seqs: object, token_budget: object, kv_tokens: object) -> Limits:
+def engine_limits(engine: Engine, max_num_seqs: ArrayLike, token_budget: ArrayLike, kv_tokens: ArrayLike) -> Limits:
     """The limits of lanes [lanes] under an engine's block size and way of scheduling; scalars are one lane."""
     seqs = np.atleast_1d(np.asarray(max_num_seqs, dtype=np.int64))
     lanes = len(seqs)

@@ -28,7 +28,7 @@ PHASE = 16384
 WINDOW = 16
 """Rows of the ring that are read together: the most iterations that a step closes."""
 CONTEXT_TOKENS = 64
-"""Tokens to which a padding predictor rounds the context of a prefill chunk."""
+"""Tokens to which Vidur's predictor rounds contexts up."""
 LONG = 1e38
 """Ticks for ever, whose double is still a number."""
 

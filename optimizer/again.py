@@ -24,14 +24,11 @@ from optimizer.cost import USD_SCALE, shed_usd
 from optimizer.frame import Frame
 from optimizer.matrix import Matrix, Solved, open_solver, run
 from optimizer.merge import merge
-from optimizer.parts import OPERATION, ORDERS, Layout, fixed_but, month_after, price
+from optimizer.parts import Layout, price
+from optimizer.pools import GAP, USED, in_months, ordered, used
 from optimizer.renumber import Template, renumbered, same_as_declared, template
 from optimizer.sets import PoolKey, build_sets
 
-GAP = 0.02
-"""Gap of a month's integer programme."""
-USED = 0.02
-"""Pools that hold less of the relaxation's GPUs are not candidates."""
 FAR = 0.2
 """A plan this share above the relaxation is not let stand: more pools are tried, then the whole model."""
 SECONDS = 10.0
@@ -99,11 +96,13 @@ def replan(
     if relaxed.x is None or relaxed.duals is None:
         return None
     cut = replace(ready.known.layouts[0], matrix=matrix)
-    mine = {p for p, pool in enumerate(frame.sets.pools) if pool in planned}
+    prices = price(cut, relaxed.duals)
+    gpus = np.array([pool.configuration.gpus for pool in frame.sets.pools])
+    mine = frozenset(p for p, pool in enumerate(frame.sets.pools) if pool in planned)
     best: tuple[float, FloatArray] | None = None
-    every = [mine] if keep is not None and mine else [mine, _used(ready.known, frame, relaxed.x), set(frame.P)]
-    for pools, bought in _ranked(ready.known, cut, every):
-        x = _in_months(ready.known, cut, relaxed.duals, pools, bought)
+    every = [mine] if keep is not None and mine else [mine, used(cut, gpus, relaxed.x, USED[0]), frozenset(frame.P)]
+    for pools, bought in _ranked(cut, every):
+        x = in_months(cut, prices, pools, bought, SECONDS * cut.months, 0)
         if x is None:
             continue
         usd = float(matrix.cost @ x) + matrix.offset + _lost_below(ready, frame, whole, x)
@@ -149,67 +148,21 @@ def _holding(known: Template, frame: Frame, matrix: Matrix, keep: Mapping[tuple[
     return replace(matrix, lower=lower, upper=upper)
 
 
-def _used(known: Template, frame: Frame, x: FloatArray) -> set[int]:
-    """Pools that a relaxation uses."""
-    used = np.zeros(len(frame.P))
-    replicas = known.columns("replicas")
-    np.add.at(used, known.of(replicas, 1), x[replicas])
-    used *= [pool.configuration.gpus for pool in frame.sets.pools]
-    return set(np.flatnonzero(used > USED * used.sum()).tolist())
-
-
-def _roof(known: Template, pools: set[int]) -> FloatArray:
-    """Upper bounds that let no other pools open."""
-    opens = known.columns("open")
-    roof = np.full(len(known.column_names), np.inf)
-    roof[opens] = np.isin(known.of(opens, 1), list(pools))
-    return roof
-
-
-def _ranked(known: Template, cut: Layout, every: list[set[int]]) -> Iterator[tuple[set[int], FloatArray]]:
+def _ranked(cut: Layout, every: list[frozenset[int]]) -> Iterator[tuple[frozenset[int], FloatArray]]:
     """Sets of pools with whole commitments bought for each, everything else relaxed: the cheaper of the first two, the
     other, then the rest."""
     first = []
     for i, pools in enumerate(every):
         if pools and pools not in every[:i]:
-            found = _bought(known, cut, pools) if i < 2 else None
+            found = ordered(cut, pools, SECONDS, 0) if i < 2 else None
             if found is not None and found.x is not None:
                 first.append((found.objective, i, pools, found.x))
     for _, _, pools, x in sorted(first, key=lambda one: one[:2]):
         yield pools, x
     for pools in every[2:]:
-        found = _bought(known, cut, pools)
+        found = ordered(cut, pools, SECONDS, 0)
         if found.x is not None:
             yield pools, found.x
-
-
-def _bought(known: Template, cut: Layout, pools: set[int]) -> Solved:
-    """Whole commitments for these pools, everything else relaxed."""
-    matrix = cut.matrix
-    integer = matrix.integer & np.isin(known.column_names, ORDERS)
-    first = replace(matrix, upper=np.minimum(matrix.upper, _roof(known, pools)), integer=integer)
-    found = run(first, gap=1e-3, time_limit_s=SECONDS)
-    return found if found.x is None else replace(found, x=np.where(integer, np.round(found.x), found.x))
-
-
-def _in_months(
-    known: Template, cut: Layout, duals: FloatArray, pools: set[int], bought: FloatArray
-) -> FloatArray | None:
-    """Months in order with these pools on commitments bought, then commitments and hours anew."""
-    matrix, roof, x = cut.matrix, _roof(known, pools), bought.copy()
-    prices = price(cut, duals)
-    for month in range(cut.months):
-        sub, columns = month_after(cut, prices, month, x, roof)
-        found = run(sub, gap=GAP, time_limit_s=SECONDS)
-        if found.x is None:
-            return None
-        x[columns] = np.where(sub.integer, np.round(found.x), found.x)
-    sub, columns = fixed_but(matrix, ~np.isin(cut.name, OPERATION), x)
-    settled = run(sub, gap=1e-4, time_limit_s=SECONDS)
-    if settled.x is None:
-        return None
-    x[columns] = np.where(sub.integer, np.round(settled.x), settled.x)
-    return x
 
 
 def _lost_below(ready: Stencil, frame: Frame, whole: FleetProblem, x: FloatArray) -> float:

@@ -21,7 +21,12 @@ NEGLIGIBLE = 1e-9
 """HiGHS drops matrix coefficients below this with a warning; so do we, silently."""
 
 
-SUB_MODELS = ("mip_heuristic_run_rins", "mip_heuristic_run_rens", "mip_heuristic_run_root_reduced_cost")
+NOT_FOR_BOUNDS = (
+    "mip_heuristic_run_rins",
+    "mip_heuristic_run_rens",
+    "mip_heuristic_run_root_reduced_cost",
+    "mip_allow_restart",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +154,11 @@ def run(
 ) -> Solved:
     """Solves a matrix on one thread; deterministic as long as the time limit is not hit. The interpreter is free
     meanwhile, so that two may run at once. Setting `cancel` ends the search early; it is set on return. `for_bound`
-    leaves out the searches for points that are models of their own, a third of the time where the bound is what counts.
+    leaves out restarts and the searches for points that are models of their own: a third of the time, where the bound
+    is what counts.
     """
     h = open_solver(matrix, relax, gap, time_limit_s, seed)
-    for name in SUB_MODELS if for_bound else ():
+    for name in NOT_FOR_BOUNDS if for_bound else ():
         h.setOptionValue(name, False)
     if start is not None and not relax:
         guess = highspy.HighsSolution()

@@ -49,6 +49,8 @@ class Layout:
     """The month of a pool's start, -1 for every other column."""
     area: IntArray
     """The area a column is about (Frame.areas); -1 for supply."""
+    pool: IntArray
+    """The pool of a column that counts or opens its replicas, -1 for every other column."""
 
     @cached_property
     def months(self) -> int:
@@ -107,9 +109,10 @@ def layout(frame: Frame, matrix: Matrix, variables: tuple[Any, ...], together: i
     ]
     start = [int(i[0]) if n == "start" else -1 for n, i in zip(names, index, strict=True)]
     area = [about[n][1][i[about[n][0]]] if n in about else -1 for n, i in zip(names, index, strict=True)]
+    pool = [int(i[1]) if n in ("replicas", "open") else -1 for n, i in zip(names, index, strict=True)]
     cell = [m if m < 0 else m * (supply + 1) + (supply if a < 0 else a) for m, a in zip(month, area, strict=True)]
     name = np.array(names)
-    rest = [np.array(values, dtype=np.int64) for values in (scenario, start, area)]
+    rest = [np.array(values, dtype=np.int64) for values in (scenario, start, area, pool)]
     return Layout(matrix, name, np.array(month), *rest), Layout(matrix, name, np.array(cell), *rest)
 
 

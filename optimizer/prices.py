@@ -17,6 +17,8 @@ from data.records import FloatArray, IntArray
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, Solved, compiled, run
 from optimizer.model import build_model
+from optimizer.parts import ORDERS, layout
+from optimizer.pools import Small
 from optimizer.sets import design_scenario
 
 PRICED_BY_GROUPS = 40_000
@@ -38,16 +40,18 @@ def joined(problem: FleetProblem) -> tuple[FleetProblem, IntArray]:
     return replace(problem, demand=replace(demand, probabilities=total, rps=rps)), groups
 
 
-def by_groups(frame: Frame, declared: Declared, seconds: float) -> Solved:
-    """A relaxation known by its duals alone: no point, and no value but that costs are never negative."""
+def by_groups(frame: Frame, declared: Declared, seconds: float) -> tuple[Solved, Small | None]:
+    """A relaxation known by its duals alone: no point, and no value but that costs are never negative. And the small
+    model it comes from, to order on; None where that has no relaxation in time."""
     small, groups = joined(frame.problem)
     # The same pools, so that rows have the same names.
     sets = replace(frame.sets, design=design_scenario(small))
-    model = build_model(Frame(small, sets))  # its rows live as long as it does
+    joined_frame = Frame(small, sets)
+    model = build_model(joined_frame)  # its rows live as long as it does
     other = compiled(model)
     solved = run(other.matrix, relax=True, time_limit_s=seconds, seed=frame.problem.seed)
-    if solved.duals is None:
-        return solved
+    if solved.duals is None or solved.x is None:
+        return solved, None
     share = frame.problem.demand.probabilities / small.demand.probabilities[groups]
     known = {_place(row): dual for row, dual in zip(other.constraints, solved.duals.tolist(), strict=True)}
     duals: FloatArray = np.zeros(declared.matrix.rows)
@@ -57,7 +61,12 @@ def by_groups(frame: Frame, declared: Declared, seconds: float) -> Solved:
             duals[r] = known.get((name, index, s), 0.0)
         else:
             duals[r] = share[s] * known.get((name, index, int(groups[s])), 0.0)
-    return Solved(solved.status, "priced by groups of scenarios", 0.0, 0.0, None, duals)
+    priced = Solved(solved.status, "priced by groups of scenarios", 0.0, 0.0, None, duals)
+    cut, _ = layout(joined_frame, other.matrix, other.variables, GROUPS)
+    orders = np.flatnonzero(np.isin(cut.name, (*ORDERS, "committed")))
+    at = {(v.parent_component().local_name, v.index()): c for c, v in enumerate(declared.variables)}
+    names = [(other.variables[c].parent_component().local_name, other.variables[c].index()) for c in orders.tolist()]
+    return priced, Small(cut, solved.x, orders, np.array([at[name] for name in names], dtype=np.int64))
 
 
 def _place(row: Any) -> tuple[str, tuple[Any, ...], int]:

@@ -21,6 +21,7 @@ from optimizer import (
     lots,
     merge,
     parts,
+    pools,
     prices,
     procurement,
     replay,
@@ -37,7 +38,7 @@ BEGIN, END = "<!-- formulation: begin -->", "<!-- formulation: end -->"
 PAGES: dict[str, tuple[ModuleType, ...]] = {
     "Indices": (frame,),
     "Rules": (routing, capacity, reserves, commitments, lots, inventory, facility, churn, cost),
-    "Search": (merge, blocks, strategy, parts, prices),
+    "Search": (merge, blocks, strategy, pools, parts, prices),
     "What is worked out from the answer": (routes, rules, stochastic, sample, procurement, replay),
 }
 

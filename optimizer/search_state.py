@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from data.records import FloatArray
 from optimizer.parts import Layout, Prices
 
@@ -50,8 +48,8 @@ class Search:
     fine_parts: Parts = field(default_factory=dict)
     """Bound and best point of every part."""
     stop: Callable[[], bool] = lambda: False
-    last: FloatArray = field(default_factory=lambda: np.zeros(0))
-    """Pools that the plan before ran, as values of the whole's columns; empty without one."""
+    tried: dict[frozenset[int], float] = field(default_factory=dict)
+    """Sets of pools that have been planned, with the gap of their months."""
 
     def left(self) -> float:
         return max(self.deadline - time.perf_counter(), 0.0)

@@ -19,6 +19,7 @@ from optimizer.frame import Frame
 from optimizer.matrix import Declared, compiled, run
 from optimizer.merge import apart, merge
 from optimizer.model import build_model
+from optimizer.pools import Small
 from optimizer.prices import PRICED_BY_GROUPS, by_groups
 from optimizer.procurement import procurement
 from optimizer.routes import routes
@@ -126,8 +127,9 @@ def _answer(merged: FleetProblem, start: float, say: Callable[[str], None]) -> A
         say(f"  {matrix.columns:,} columns, {matrix.rows:,} rows, {int(matrix.integer.sum()):,} integers")
         left = max(stop - time.perf_counter(), 0.0)
         limit = max(left, 0.1 * alike.time_limit_s)
+        small: Small | None = None
         if matrix.columns > PRICED_BY_GROUPS:
-            relaxed = by_groups(frame, declared, limit)
+            relaxed, small = by_groups(frame, declared, limit)
         else:
             relaxed = run(matrix, relax=True, time_limit_s=limit, seed=alike.seed)
         point = None if known is None else expanded(*known, declared)
@@ -139,7 +141,7 @@ def _answer(merged: FleetProblem, start: float, say: Callable[[str], None]) -> A
         # What is left to do in the whole model, if anything, takes a few times as long as it did so far.
         aside = 0.0 if alike is merged else min(3.0 * (time.perf_counter() - begun), 0.1 * alike.time_limit_s)
         left = max(stop - time.perf_counter() - aside, 0.0)
-        outcome = search(frame, declared, relaxed, alike.mip_gap, left, alike.seed, say, point, floor)
+        outcome = search(frame, declared, relaxed, alike.mip_gap, left, alike.seed, say, point, floor, small)
         told = compared(frame, declared, outcome)
         if alike is merged or outcome.x is None or served(declared, outcome.x, places):
             break

@@ -6,11 +6,11 @@ go to HiGHS whole as well, on a core of its own, and whichever proves the gap fi
 0. what simpler rules would do (optimizer/baselines.py): plans to start from;
 1. the linear relaxation (of large models, of their scenarios in groups: optimizer/prices.py): a bound, and the prices
    that cut the model into parts;
-2. every month at those prices, to a share of the gap: most of the time goes here, since it is the bound that is
-   hard; where time is too short for months, the finest parts instead, which are worth a little less;
-3. a plan of the pools that these open (commitments for them, then month after month in whole replicas, then commitments
-   bought anew); improvement (a month, or an area over some months with its commitments, freed in turn);
-4. the same in turns, closer and with more time for plans, while there is time.
+2. a plan of the pools that the relaxation uses (optimizer/pools.py): seconds, and seldom 1 % from the best there is;
+3. every month at the relaxation's prices, to a share of the gap: most of the time goes here, since it is the bound
+   that is hard; where time is too short for months, the finest parts instead, which are worth a little less;
+4. plans of the pools that the months open; improvement (a month, or an area over some months with its commitments,
+   freed in turn); then 3 and 4 in turns, closer and with more time for plans, while there is time.
 
 Turns depend on the size of the model, and only where time is short on the time there is: more time continues what less
 time did.
@@ -32,9 +32,10 @@ from data.plan_records import PlanStatus
 from data.records import FloatArray
 from optimizer.baselines import Point, baselines
 from optimizer.frame import Frame
-from optimizer.matrix import Declared, Matrix, Solved, run
+from optimizer.matrix import Declared, Solved, run
 from optimizer.parts import Layout, Prices, layout, part, price
-from optimizer.plans import first_plan, improve, opened
+from optimizer.plans import again, begin, improve, plan_of
+from optimizer.pools import GAP, Small, itself, roof
 from optimizer.search_state import MORE_THAN_FAIR, Parts, Proof, Search
 
 WHOLE_INTEGERS = 250
@@ -42,13 +43,17 @@ WHOLE_INTEGERS = 250
 ALONGSIDE_INTEGERS = 1500
 """Models with no more are also given to HiGHS whole, beside their parts, on a core of its own."""
 TURNS = 12
+PLAN_TURNS = 3.0
+"""Turns of seconds that plans of other pools take at most."""
 TURN_COLUMNS_PER_S, TURN_LEAST_S, TURN_MOST = 3000.0, 1.0, 0.08
 """Seconds of the first turn: a model's columns over the first, no less than the second, and no more than this share of
 the time there is, so that even a short search gets to a plan of its own."""
 MONTHS_SHARE, AREAS_SHARE = 0.7, 0.5
 """Most of the time left that a round of months takes, and areas after it where months did not end."""
-CLOSER = 0.3
+CLOSER = 0.5
 """Each round of parts is solved to this share of the gap of the one before."""
+BEGIN_SHARE = 0.3
+"""Most of the time that the first plan takes."""
 LAST = "the pools of the last plan"
 TOGETHER = 5
 """Scenarios of a month that one part holds."""
@@ -73,10 +78,10 @@ class Outcome:
 
 def search(
     frame: Frame, declared: Declared, relaxed: Solved, gap: float, seconds: float, seed: int,
-    say: Callable[[str], None], known: Solved | None = None, floor: float = -np.inf,
+    say: Callable[[str], None], known: Solved | None = None, floor: float = -np.inf, small: Small | None = None,
 ) -> Outcome:  # fmt: skip
     """The best plan and bound within a time budget, from the solved linear relaxation on, a plan that is known already
-    and a bound that is."""
+    and a bound that is; large models with a smaller one to order on."""
     begun = time.perf_counter()
     deadline = begun + seconds
     matrix = declared.matrix
@@ -90,12 +95,14 @@ def search(
             break
     given = [] if known is None or known.x is None else [Point("the plan so far", known.x, known.objective)]
     best = min([*points, *given], key=lambda point: point.objective, default=None)
-    last = _last(frame, declared)
+    last: frozenset[int] = frozenset().union(*frame.last)
+    whole, fine = layout(frame, matrix, declared.variables, TOGETHER)
     if relaxed.duals is None or int(matrix.integer.sum()) <= WHOLE_INTEGERS:
-        if last.any():
-            begin = run(_below(matrix, declared, last), gap=gap, time_limit_s=0.2 * seconds, seed=seed)
-            if begin.x is not None and (best is None or begin.objective < best.objective):
-                best = Point(LAST, np.where(matrix.integer, np.round(begin.x), begin.x), begin.objective)
+        if last:
+            below = replace(matrix, upper=np.minimum(matrix.upper, roof(whole, last)))
+            begin_at = run(below, gap=gap, time_limit_s=0.2 * seconds, seed=seed)
+            if begin_at.x is not None and (best is None or begin_at.objective < best.objective):
+                best = Point(LAST, np.where(matrix.integer, np.round(begin_at.x), begin_at.x), begin_at.objective)
                 say(f"  plan {best.objective * 1e3:,.0f} USD ({LAST})")
         left = max(deadline - time.perf_counter(), 0.0)
         start = None if best is None else best.x
@@ -107,20 +114,24 @@ def search(
             # No plan costs less than nothing: what is known where not even the relaxation was solved in time.
             max(floor, 0.0),
         )
-    whole, fine = layout(frame, matrix, declared.variables, TOGETHER)
     prices, fine_prices = price(whole, relaxed.duals), price(fine, relaxed.duals)
     state = Search(whole, fine, prices, fine_prices, gap, seed, begun, deadline, say, max(relaxed.objective, floor))
-    state.last = last
     if best is not None:
         state.offer(best.x, best.name)
+    if small is None and relaxed.x is not None:
+        small = itself(whole, relaxed.x)
+    if small is not None:
+        until = time.perf_counter() + BEGIN_SHARE * state.left()
+        plan_of(state, small, last, LAST, GAP, until)
+        begin(state, small, np.array([pool.configuration.gpus for pool in frame.sets.pools]), until)
     cancel, also = threading.Event(), ThreadPoolExecutor(1)
     alone = int(matrix.integer.sum()) <= ALONGSIDE_INTEGERS
     whole_run = None
     if alone:
         left = max(deadline - time.perf_counter(), 0.0)
-        whole_run = also.submit(run, matrix, gap=gap, time_limit_s=left, seed=seed, cancel=cancel)
+        whole_run = also.submit(run, matrix, gap=gap, time_limit_s=left, seed=seed, start=state.x, cancel=cancel)
     try:
-        _in_parts(state, seconds, whole_run)
+        _in_parts(state, small, seconds, whole_run)
         if whole_run is not None and state.reached() > gap:
             _take(state, whole_run.result())
     finally:
@@ -136,22 +147,6 @@ def search(
     )
 
 
-def _last(frame: Frame, declared: Declared) -> FloatArray:
-    """Pools that the plan before ran, as values of the columns `open`; all 0 without such a plan."""
-    found = np.zeros(declared.matrix.columns)
-    for c, variable in enumerate(declared.variables if any(frame.last) else ()):
-        if variable.parent_component().local_name == "open":
-            m, p = variable.index()
-            found[c] = float(p in frame.last[m])
-    return found
-
-
-def _below(matrix: Matrix, declared: Declared, last: FloatArray) -> Matrix:
-    """The matrix with no other pools than those of `last`."""
-    opens = np.array([variable.parent_component().local_name == "open" for variable in declared.variables])
-    return replace(matrix, upper=np.where(opens, np.minimum(last, matrix.upper), matrix.upper))
-
-
 def _take(state: Search, solved: Solved) -> None:
     """The point and bound of a whole run."""
     if solved.x is not None:
@@ -160,8 +155,8 @@ def _take(state: Search, solved: Solved) -> None:
         state.raise_bound(solved.bound, "whole model")
 
 
-def _in_parts(state: Search, seconds: float, whole_run: Future[Solved] | None) -> None:
-    """Steps 2 to 4; ends early when the run of the whole model, if there is one, has ended."""
+def _in_parts(state: Search, small: Small | None, seconds: float, whole_run: Future[Solved] | None) -> None:
+    """Steps 3 and 4; ends early when the run of the whole model, if there is one, has ended."""
     gap = state.gap
     state.stop = whole_run.done if whole_run is not None else lambda: False
     threads = 1 if whole_run is not None else min(machine.cores(), 2)
@@ -170,18 +165,16 @@ def _in_parts(state: Search, seconds: float, whole_run: Future[Solved] | None) -
     months = (state.whole, state.prices, state.parts)
     with ThreadPoolExecutor(threads) as pool:
         _relax_parts(state)
-        if state.last.any():
-            roof = np.where(state.whole.name == "open", np.minimum(state.last, state.whole.matrix.upper), np.inf)
-            first_plan(state, state.last, roof, LAST, turn)
-        for again in range(TURNS):
-            closer = max(gap * CLOSER ** (again + 1), 1e-6)
+        for round_ in range(TURNS):
+            closer = max(gap * CLOSER ** (round_ + 1), 1e-6)
             _solve_parts(state, *months, pool, threads, MONTHS_SHARE * state.left(), closer, "months at prices")
-            if not again and not all(one.within(closer) for one in state.parts.values()):
+            if not round_ and not all(one.within(closer) for one in state.parts.values()):
                 _solve_parts(state, *areas, pool, threads, AREAS_SHARE * state.left(), closer, "areas at prices")
                 _lift(state)
             if state.done and state.x is not None:
                 return
-            first_plan(state, *opened(state), "month by month", turn)
+            if small is not None:
+                again(state, small, closer, time.perf_counter() + PLAN_TURNS * turn)
             improve(state, until=time.perf_counter() + turn, rounds=2)
             turn *= 2.0
 

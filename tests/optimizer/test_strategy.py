@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from data.plan_records import FleetPlan, FleetProblem, LastPool, Reserves
 from data.records import Configuration, SeriesKey
-from optimizer import plans, strategy
 from optimizer import solve as solving
+from optimizer import strategy
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, compiled, run
 from optimizer.merge import merge
@@ -174,7 +174,8 @@ def test_prices_of_groups_of_scenarios_bound_the_whole(seed: int, averse: bool) 
     alike, _ = merge(drawn(seed, 2, 7, cvar_weight=0.3 if averse else 0.0))
     frame, _model, declared = solving.declare(alike)
     relaxed, best = run(declared.matrix, relax=True), run(declared.matrix, gap=1e-6)
-    by = by_groups(frame, declared, 60.0)
+    by, small = by_groups(frame, declared, 60.0)
+    assert small is not None
     assert by.duals is not None
     bounds = []
     for duals in (by.duals, relaxed.duals):
@@ -194,7 +195,6 @@ def test_a_model_priced_by_groups_is_planned_as_well(monkeypatch: pytest.MonkeyP
     given_problem = replace(drawn(5, 2, 6), mip_gap=0.02, time_limit_s=8.0)
     exact = solve(given_problem).stats
     monkeypatch.setattr(solving, "PRICED_BY_GROUPS", 0)
-    monkeypatch.setattr(plans, "PRICED_BY_GROUPS", 0)
     monkeypatch.setattr(strategy, "WHOLE_INTEGERS", 0)
     monkeypatch.setattr(strategy, "ALONGSIDE_INTEGERS", 0)
     found = solve(given_problem).stats

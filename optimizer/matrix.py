@@ -61,6 +61,8 @@ class Declared:
     matrix: Matrix
     variables: tuple[Any, ...]
     constraints: tuple[Any, ...]
+    model: Any
+    """The model they are of. They know it only weakly: without it they would lose their names."""
 
     def load(self, x: FloatArray) -> None:
         """Gives the model's variables the values of a point."""
@@ -88,7 +90,7 @@ def compiled(model: Any) -> Declared:
         upper=np.array([np.inf if up is None else up for _, up in bounds], dtype=np.float64),
         integer=np.array([not variable.is_continuous() for variable in variables], dtype=bool),
     )
-    return Declared(matrix, variables, tuple(row.constraint for row in form.rows))
+    return Declared(matrix, variables, tuple(row.constraint for row in form.rows), model)
 
 
 @dataclass(frozen=True, slots=True)

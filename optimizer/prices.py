@@ -21,18 +21,19 @@ from optimizer.parts import ORDERS, layout
 from optimizer.pools import Small
 from optimizer.sets import design_scenario
 
-PRICED_BY_GROUPS = 40_000
-"""Models with more columns are."""
-GROUPS = 5
+PRICED_BY_GROUPS = 60_000
+"""Models with more columns are; with so many groups that the small model has about as many. A relaxation of 46,000
+columns takes 11 s, one of 150,000 minutes; five groups of twenty scenarios cost 2.5 % of the bound."""
+FEWEST_GROUPS = 5
 WITHOUT_SCENARIO = ("started", "running", "budget", "order_lots", "step_least", "step_most", "one_step")
 """Rows that are about no scenario; of all others it is the last index, before the case of a capacity row."""
 
 
-def joined(problem: FleetProblem) -> tuple[FleetProblem, IntArray]:
-    """The problem with its scenarios joined, each group with the mean of its members, and scenario -> group."""
+def joined(problem: FleetProblem, count: int) -> tuple[FleetProblem, IntArray]:
+    """The problem with its scenarios joined in groups, each with the mean of its members, and scenario -> group."""
     demand = problem.demand
     pi = demand.probabilities
-    groups: IntArray = np.arange(len(pi)) * min(GROUPS, len(pi)) // len(pi)
+    groups: IntArray = np.arange(len(pi)) * min(count, len(pi)) // len(pi)
     weight = np.zeros((len(pi), int(groups.max()) + 1))
     weight[np.arange(len(pi)), groups] = pi
     total = weight.sum(axis=0)
@@ -43,12 +44,13 @@ def joined(problem: FleetProblem) -> tuple[FleetProblem, IntArray]:
 def by_groups(frame: Frame, declared: Declared, seconds: float) -> tuple[Solved, Small | None]:
     """A relaxation known by its duals alone: no point, and no value but that costs are never negative. And the small
     model it comes from, to order on; None where that has no relaxation in time."""
-    small, groups = joined(frame.problem)
+    scenarios = len(frame.problem.demand.probabilities)
+    count = max(FEWEST_GROUPS, PRICED_BY_GROUPS * scenarios // max(declared.matrix.columns, 1))
+    small, groups = joined(frame.problem, count)
     # The same pools, so that rows have the same names.
     sets = replace(frame.sets, design=design_scenario(small))
     joined_frame = Frame(small, sets)
-    model = build_model(joined_frame)  # its rows live as long as it does
-    other = compiled(model)
+    other = compiled(build_model(joined_frame))
     solved = run(other.matrix, relax=True, time_limit_s=seconds, seed=frame.problem.seed)
     if solved.duals is None or solved.x is None:
         return solved, None
@@ -62,7 +64,7 @@ def by_groups(frame: Frame, declared: Declared, seconds: float) -> tuple[Solved,
         else:
             duals[r] = share[s] * known.get((name, index, int(groups[s])), 0.0)
     priced = Solved(solved.status, "priced by groups of scenarios", 0.0, 0.0, None, duals)
-    cut, _ = layout(joined_frame, other.matrix, other.variables, GROUPS)
+    cut, _ = layout(joined_frame, other.matrix, other.variables, len(small.demand.probabilities))
     orders = np.flatnonzero(np.isin(cut.name, (*ORDERS, "committed")))
     at = {(v.parent_component().local_name, v.index()): c for c, v in enumerate(declared.variables)}
     names = [(other.variables[c].parent_component().local_name, other.variables[c].index()) for c in orders.tolist()]

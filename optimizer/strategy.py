@@ -164,11 +164,12 @@ def _in_parts(state: Search, small: Small | None, seconds: float, whole_run: Fut
     areas = (state.fine, state.fine_prices, state.fine_parts)
     months = (state.whole, state.prices, state.parts)
     with ThreadPoolExecutor(threads) as pool:
-        _relax_parts(state)
+        _relax_parts(state, *months)
         for round_ in range(TURNS):
             closer = max(gap * CLOSER ** (round_ + 1), 1e-6)
             _solve_parts(state, *months, pool, threads, MONTHS_SHARE * state.left(), closer, "months at prices")
             if not round_ and not all(one.within(closer) for one in state.parts.values()):
+                _relax_parts(state, *areas)
                 _solve_parts(state, *areas, pool, threads, AREAS_SHARE * state.left(), closer, "areas at prices")
                 _lift(state)
             if state.done and state.x is not None:
@@ -204,19 +205,15 @@ def _whole(solved: Solved, relaxed: Solved, points: tuple[Point, ...], best: Poi
     return Outcome(status, solved.termination, objective, bound, x, relaxed.duals, points, relaxed.objective)
 
 
-def _relax_parts(state: Search) -> None:
+def _relax_parts(state: Search, cut: Layout, prices: Prices, parts: Parts) -> None:
     """The parts' own relaxations: together they are worth the whole's, and each whole solution improves on its own."""
-    for cut, prices, parts in (
-        (state.whole, state.prices, state.parts),
-        (state.fine, state.fine_prices, state.fine_parts),
-    ):
-        for name in _names(cut):
-            matrix, _ = part(cut, prices, *name)
-            relaxed = run(matrix, relax=True, seed=state.seed)
-            parts[name] = Proof(relaxed.objective if relaxed.status == "optimal" else -np.inf, relaxed.x)
-        together = prices.rest + sum(one.bound for one in parts.values())
-        if together > state.bound + 1e-6 * abs(state.bound):
-            state.raise_bound(together, "relaxed parts")
+    for name in _names(cut):
+        matrix, _ = part(cut, prices, *name)
+        relaxed = run(matrix, relax=True, seed=state.seed)
+        parts[name] = Proof(relaxed.objective if relaxed.status == "optimal" else -np.inf, relaxed.x)
+    together = prices.rest + sum(one.bound for one in parts.values())
+    if together > state.bound + 1e-6 * abs(state.bound):
+        state.raise_bound(together, "relaxed parts")
 
 
 def _names(cut: Layout) -> list[tuple[int, int]]:

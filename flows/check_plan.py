@@ -10,7 +10,7 @@ from configs.schema import Scenario
 from data.catalog import find_engine, find_gpu, find_llm
 from data.forecast_records import Forecast
 from data.history import TrafficHistory
-from data.plan_records import FleetPlan, FleetProblem, Pool
+from data.plan_records import FleetPlan, FleetProblem, Pool, Route
 from data.records import Capacity, CapacityTable, Configuration
 from data.replay_records import Derating, PoolReplay, Replay
 from data.slo import slo_target
@@ -49,7 +49,8 @@ def check(
         report(f"  {len(found)} configurations derated after the replay; planning again")
         plan = solve(problem, report)
     method = (
-        "continuous-batching simulation of the classes mixed on each pool, 4 x 2,000 requests of seeds of their own"
+        "continuous-batching simulation of the classes mixed on each pool as the plan routes them, 4 x 2,000 requests "
+        "of seeds of their own"
     )
     return capacity, problem, plan, Replay(rows, tuple(deratings), again, method)
 
@@ -68,7 +69,7 @@ def replay_plan(
     """
     loads: dict[tuple[object, ...], PoolLoad] = {}
     for pool in plan.pools:
-        mix = pool_mix(scenario, history, capacity, problem, pool)
+        mix = pool_mix(scenario, history, capacity, problem, plan.routes, pool)
         row = next(row for row in capacity.rows if row.configuration == pool.configuration and row.excuse is None)
         for situation, replicas in situations(pool):
             load = PoolLoad(
@@ -103,7 +104,7 @@ def situations(pool: Pool) -> list[tuple[str, int]]:
 
 def promised_rps(mix: Mix, capacity: CapacityTable, configuration: Configuration) -> float:
     """Requests/s of the mix that fill a replica by its classes' operating rates: they add up by bottleneck seconds."""
-    rate = {row.request_class: row.operating_rps for row in capacity.rows if row.configuration == configuration}
+    rate = _rates(capacity, configuration)
     total = sum(one.share for one in mix)
     return 1.0 / sum(one.share / total / rate[one.name] for one in mix)
 
@@ -113,27 +114,54 @@ def _per_replica(load: PoolLoad) -> float:
 
 
 def pool_mix(
-    scenario: Scenario, history: TrafficHistory, capacity: CapacityTable, problem: FleetProblem, pool: Pool
+    scenario: Scenario,
+    history: TrafficHistory,
+    capacity: CapacityTable,
+    problem: FleetProblem,
+    routes: Sequence[Route],
+    pool: Pool,
 ) -> Mix:
-    """The classes on a pool: those of its LLM that it can serve and that may come to its region, in the shares of
-    their demand in the pool's month."""
+    """The classes on a pool: those that the plan routes there, in their shares of the block that fills it most."""
     one = pool.configuration
-    able = {row.request_class for row in capacity.rows if row.configuration == one and row.excuse is None}
-    demand = problem.demand
+    carried = _carried(capacity, problem, routes, pool) or _could_come(capacity, problem, pool)
+    slos = scenario.traffic.classes
+    return tuple(
+        ClassLoad(name, share, history.lengths[one.llm, name], slo_target(slos[name].slo))
+        for name, share in sorted(carried.items())
+    )
+
+
+def _carried(capacity: CapacityTable, problem: FleetProblem, routes: Sequence[Route], pool: Pool) -> dict[str, float]:
+    """Requests/s by class in the block that takes most of a pool's time; empty where nothing is routed there."""
+    rate = _rates(capacity, pool.configuration)
+    blocks: dict[str, dict[str, float]] = {block.name: {} for block in problem.demand.blocks}
+    for route in routes:
+        if (route.configuration, route.region, route.month) == (pool.configuration, pool.region, pool.month):
+            for block, rps in route.rps.items():
+                if rps > 0.0:
+                    name = route.series.request_class
+                    blocks[block][name] = blocks[block].get(name, 0.0) + rps
+    return max(blocks.values(), key=lambda found: sum(rps / rate[name] for name, rps in found.items()))
+
+
+def _could_come(capacity: CapacityTable, problem: FleetProblem, pool: Pool) -> dict[str, float]:
+    """Demand in the pool's month by class of its LLM that it can serve and that may come to its region: for a pool that
+    carries nothing in the scenario that routes are of."""
+    one, demand = pool.configuration, problem.demand
+    able = _rates(capacity, one)
     month = demand.months.index(pool.month)
     mean = (demand.rps[:, month, 0, :] * demand.probabilities).sum(axis=1)
     shares: dict[str, float] = {}
     for key, rps in zip(demand.series, mean, strict=True):
         if key.llm == one.llm and key.request_class in able and pool.region in problem.may_serve[key.region]:
             shares[key.request_class] = shares.get(key.request_class, 0.0) + float(rps)
-    slos = scenario.traffic.classes
-    return tuple(
-        ClassLoad(
-            name, share, history.lengths[one.llm, name],
-            slo_target(slos[name].slo),
-        )
-        for name, share in sorted(shares.items())
-    )  # fmt: skip
+    return shares
+
+
+def _rates(capacity: CapacityTable, configuration: Configuration) -> dict[str, float]:
+    """Operating rate of a replica by class that it can serve, requests/s."""
+    rows = (row for row in capacity.rows if row.configuration == configuration and row.excuse is None)
+    return {row.request_class: row.operating_rps for row in rows}
 
 
 def _deratings(rows: Sequence[PoolReplay], capacity: CapacityTable) -> list[Derating]:

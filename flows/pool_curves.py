@@ -28,7 +28,7 @@ def curves_of(
     found = []
     for number, pool in enumerate(drawn, start=1):
         report(f"  curve {number} of {len(drawn)}")
-        mix = pool_mix(scenario, history, capacity, problem, pool)
+        mix = pool_mix(scenario, history, capacity, problem, plan.routes, pool)
         rows = {
             row.request_class: row
             for row in capacity.rows

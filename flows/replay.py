@@ -115,7 +115,7 @@ def replay_run(bundle: PlanBundle, recorded: Recorded | None, load: float, minut
     runs: list[PoolRun] = []
     for number, pool in enumerate(pools):
         report(f"replaying {pool.configuration.label} in {pool.region}")
-        mix = pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, pool)
+        mix = pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, bundle.plan.routes, pool)
         stream = pool_stream(mix, pool.peak_rps * load, recorded, burst, 60.0 * minutes, seed + number)
         runs += _through(bundle, pool, mix, stream, situations(bundle, pool, pools))
     drawn = "random arrivals at the planned peak, lengths of every class as planned"
@@ -153,7 +153,7 @@ def _failover(bundle: PlanBundle, pool: Pool, lost: str, pools: Sequence[Pool]) 
     moved = 0.0
     for one in mine:
         if one.region == lost:
-            mix = pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, one)
+            mix = pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, bundle.plan.routes, one)
             total = sum(part.share for part in mix)
             moved += one.peak_rps * sum(p.share for p in mix if bundle.problem.protected[p.name]) / total
     return 1.0 + moved / left

@@ -58,11 +58,32 @@ def test_a_trace_keeps_its_lengths_and_takes_the_planned_rate(tmp_path: Path) ->
     assert len(recorded.arrival_s) == 400
     one = bundle()
     pool = one.plan.pools[0]
-    mix = pool_mix(one.scenario, one.history, one.capacity, one.problem, pool)
+    mix = pool_mix(one.scenario, one.history, one.capacity, one.problem, one.plan.routes, pool)
     stream = pool_stream(mix, 10.0, recorded, 1.25, 1e9, 0)
     assert len(stream.arrival_s) / stream.arrival_s[-1] == pytest.approx(10.0 / 1.25, rel=1e-6)
     assert sorted(set(stream.input_tokens.tolist())) == list(range(900, 907))
     assert replay_run(one, recorded, 1.0, 60.0).runs
+
+
+def test_the_mix_on_a_pool_is_the_one_that_the_plan_routes_there() -> None:
+    one = bundle()
+    pool = max(one.plan.pools, key=lambda each: each.gpus)
+    given = (one.scenario, one.history, one.capacity, one.problem)
+    mix = pool_mix(*given, one.plan.routes, pool)
+    here = [r for r in one.plan.routes if (r.configuration, r.region, r.month) == (
+        pool.configuration, pool.region, pool.month)]  # fmt: skip
+    assert here
+    total = sum(part.share for part in mix)
+    assert total == pytest.approx(pool.peak_rps, rel=1e-6)
+    # What goes elsewhere is not replayed here: one class doubled by hand changes the shares by as much.
+    name = mix[0].name
+    more = [replace(r, rps={b: 2.0 * x for b, x in r.rps.items()}) if r.series.request_class == name else r
+            for r in one.plan.routes]  # fmt: skip
+    doubled = pool_mix(*given, more, pool)
+    assert doubled[0].share == pytest.approx(2.0 * mix[0].share)
+    assert {part.name: part.share for part in doubled[1:]} == {part.name: part.share for part in mix[1:]}
+    # A pool that carries nothing in the design scenario is replayed with all that could come.
+    assert {part.name for part in pool_mix(*given, (), pool)} >= {part.name for part in mix}
 
 
 def test_a_class_without_a_plan_is_refused(tmp_path: Path) -> None:

@@ -30,8 +30,9 @@ from flows.resolve import Planner, planner, resolve
 from flows.worlds import worlds_at
 from optimizer.blocks import thinned
 from optimizer.merge import merge
-from optimizer.renumber import renumbered, template
+from optimizer.renumber import renumbered
 from optimizer.solve import solve
+from optimizer.template import template
 
 T = TypeVar("T")
 

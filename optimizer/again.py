@@ -26,8 +26,9 @@ from optimizer.matrix import Matrix, Solved, open_solver, run
 from optimizer.merge import merge
 from optimizer.parts import Layout, price
 from optimizer.pools import GAP, USED, in_months, ordered, used
-from optimizer.renumber import Template, renumbered, same_as_declared, template
+from optimizer.renumber import renumbered, same_as_declared
 from optimizer.sets import PoolKey, build_sets
+from optimizer.template import Template, template
 
 FAR = 0.2
 """A plan this share above the relaxation is not let stand: more pools are tried, then the whole model."""

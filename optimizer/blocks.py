@@ -73,3 +73,14 @@ def expanded(slim: Declared, x: FloatArray, whole: Declared) -> Solved:
         if value is not None:
             lower[c] = upper[c] = value
     return run(replace(whole.matrix, lower=lower, upper=upper), relax=True)
+
+
+def priced_by_name(slim: Declared, duals: FloatArray | None, whole: Declared) -> FloatArray | None:
+    """Duals of the model without some blocks, for the rows of the model with every block: those of blocks left out
+    say nothing, and are worth nothing."""
+    if duals is None:
+        return None
+    rows = ((row.parent_component().local_name, row.index()) for row in slim.constraints)
+    known = dict(zip(rows, duals.tolist(), strict=True))
+    places = ((row.parent_component().local_name, row.index()) for row in whole.constraints)
+    return np.array([known.get(place, 0.0) for place in places])

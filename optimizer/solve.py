@@ -12,11 +12,11 @@ from typing import Any
 from data.plan_records import Baseline, FleetPlan, FleetProblem, SolveStats
 from data.records import FloatArray
 from optimizer import extract, short
-from optimizer.blocks import expanded, layers, served, thinned
+from optimizer.blocks import expanded, layers, priced_by_name, served, thinned
 from optimizer.cost import USD_SCALE
 from optimizer.explain import conflict, marginal_costs
 from optimizer.frame import Frame
-from optimizer.matrix import Declared, compiled, run
+from optimizer.matrix import Declared, Solved, compiled, run
 from optimizer.merge import apart, merge
 from optimizer.model import build_model
 from optimizer.pools import Small
@@ -117,7 +117,7 @@ def _answer(merged: FleetProblem, start: float, say: Callable[[str], None]) -> A
     places = [kept.index(b) for b in second]
     slim = len(kept) < len(merged.demand.blocks)
     build_s, floor = 0.0, -math.inf
-    known: tuple[Declared, FloatArray] | None = None
+    known: tuple[Declared, Solved, FloatArray] | None = None
     told: tuple[Baseline, ...] = ()
     for alike in (thinned(merged, kept), merged) if slim else (merged,):
         begun = time.perf_counter()
@@ -127,12 +127,18 @@ def _answer(merged: FleetProblem, start: float, say: Callable[[str], None]) -> A
         say(f"  {matrix.columns:,} columns, {matrix.rows:,} rows, {int(matrix.integer.sum()):,} integers")
         left = max(stop - time.perf_counter(), 0.0)
         limit = max(left, 0.1 * alike.time_limit_s)
+        point = None if known is None else expanded(known[0], known[2], declared)
+        if known is not None and point is not None and kept == list(range(len(kept))):
+            # A plan within the gap needs no relaxation of its own, where blocks kept keep their numbers as well.
+            priced = replace(known[1], duals=priced_by_name(known[0], known[1].duals, declared))
+            outcome = enough(point, priced, floor, alike.mip_gap, left)
+            if outcome is not None:
+                break
         small: Small | None = None
         if matrix.columns > PRICED_BY_GROUPS:
             relaxed, small = by_groups(frame, declared, limit)
         else:
             relaxed = run(matrix, relax=True, time_limit_s=limit, seed=alike.seed)
-        point = None if known is None else expanded(*known, declared)
         outcome = None if point is None else enough(point, relaxed, floor, alike.mip_gap, left)
         if outcome is not None:
             break
@@ -145,7 +151,7 @@ def _answer(merged: FleetProblem, start: float, say: Callable[[str], None]) -> A
         told = compared(frame, declared, outcome)
         if alike is merged or outcome.x is None or served(declared, outcome.x, places):
             break
-        known, floor = (declared, outcome.x), outcome.bound
+        known, floor = (declared, relaxed, outcome.x), outcome.bound
     assert outcome is not None
     return Answer(frame, model, declared, outcome, build_s, told)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data.plan_records import ApiOffer, FleetProblem
 from data.records import Block, Demand, SeriesKey
-from optimizer.blocks import layers, thinned
+from optimizer.blocks import layers, priced_by_name, thinned
 from optimizer.matrix import run
 from optimizer.merge import merge
 from optimizer.solve import declare, solve
@@ -71,3 +71,17 @@ def test_a_plan_that_sheds_in_many_blocks_is_made_on_all_of_them() -> None:
     plan = solve(given, said.append)
     assert {short.block for short in plan.shortfalls} > {"a"}
     assert sum("columns" in line for line in said) == 2
+
+
+def test_rows_of_the_whole_have_the_prices_of_the_rows_they_share() -> None:
+    alike, _ = merge(drawn(1))
+    (_, _, slim), (_, _, whole) = declare(thinned(alike, [0, 1])), declare(alike)
+    duals = run(slim.matrix, relax=True).duals
+    assert duals is not None and duals.any()
+    found = priced_by_name(slim, duals, whole)
+    assert found is not None and len(found) == len(whole.constraints) > len(duals)
+    known = {row.name: dual for row, dual in zip(slim.constraints, duals.tolist(), strict=True)}
+    assert {row.name: dual for row, dual in zip(whole.constraints, found.tolist(), strict=True) if dual} == {
+        name: dual for name, dual in known.items() if dual
+    }
+    assert priced_by_name(slim, None, whole) is None

@@ -1,6 +1,6 @@
 """Speed of sensitivity: joint Monte Carlo by re-pricing, and full re-solves, of one 12-month plan.
 
-    python -m benchmarks.sensitivity [--samples 10000] [--resolves 200] [--processes 2]
+    python -m benchmarks.sensitivity [--samples 10000] [--resolves 200] [--switches] [--regret] [--processes 2]
 
 Bars: 10,000 draws of a 12-month plan in 60 s and 200 full re-solves in 5 min on two cores. Anchor: Netflix's
 service-capacity-modeling takes 156 s for 512 scenarios of a far smaller decision.
@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from typing import TypeVar
 
@@ -26,13 +28,17 @@ from cost.sensitivity import PLAN, examine, options_of
 from data.cost_records import TokenMix
 from data.plan_records import FleetPlan
 from data.spreads import spreads
+from flows.regret import regrets
 from flows.resolve import Planner, planner, resolve
+from flows.switching import switching
 from flows.worlds import worlds_at
 from optimizer.blocks import thinned
 from optimizer.merge import merge
 from optimizer.renumber import renumbered
 from optimizer.solve import solve
 from optimizer.template import template
+from reports.sensitivity_tables import facts, regret_head, switches
+from reports.sensitivity_tables import regrets as regret_rows
 
 T = TypeVar("T")
 
@@ -43,6 +49,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--resolves", type=int, default=200)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--switches", action="store_true", help="also look for values that change the decision")
+    parser.add_argument("--regret", action="store_true", help="also hold every scenario's plan in every other")
     parser.add_argument("--size", choices=sorted(SIZES), default="M")
     options = parser.parse_args()
     problem = instance(SIZES[options.size], time_limit_s=60.0)
@@ -71,6 +79,16 @@ def main() -> None:
     for outcome in answer.options:
         print(f"  {outcome.name:60} {outcome.usd:14,.0f} regret {outcome.regret:12,.0f} short {outcome.short:.1%}"
               f"{' efficient' if outcome.efficient else ''}")  # fmt: skip
+    if options.switches:
+        with children("switching values"):
+            found = switching(fleet, plan, ranges, options.processes, say=print)
+        answer = replace(answer, switching=found)
+    if options.regret:
+        with children("regrets"):
+            held = regrets(fleet, plan, ranges, answer.named, options.processes, print)
+        answer = replace(answer, regrets=held)
+    for row in (*switches(answer), regret_head(answer), *regret_rows(answer), *facts(answer)):
+        print("  " + " | ".join(row))
     if options.resolves:
         one_solve(fleet, plan, ranges)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -80,10 +98,21 @@ def main() -> None:
         print(f"re-solves: {again.solves} of {options.resolves} in {again.seconds:.0f} s, {cpu:.0f} CPU-s with "
               f"start-up, {cpu / options.resolves:.2f} each; gap to a bound {again.gap_median:.1%} median, "
               f"{again.gap_most:.1%} most")  # fmt: skip
-        print(f"  base {again.base_usd:,.0f} USD, the plan {plan.stats.objective_usd:,.0f}; commitments change in "
-              f"{again.changed:.0%}, committed GPUs {np.mean(again.committed_gpus):.0f} on average")  # fmt: skip
+        print(f"  base {again.base_usd:,.0f} USD, the plan {plan.stats.objective_usd:,.0f}; other commitments in "
+              f"{again.changed:.0%}, worth a quarter percent by relaxations in {again.worthwhile:.0%}, more than the gap "
+              f"in {again.proven:.0%}; committed GPUs {np.mean(again.committed_gpus):.0f} on average")  # fmt: skip
         for name, value in sorted(again.drivers.items(), key=lambda pair: -abs(pair[1])):
             print(f"  {name:18} {value:+.2f}")
+
+
+@contextmanager
+def children(what: str) -> Iterator[None]:
+    """Prints wall time, and CPU time of processes that were started and ended within."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    yield
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"{what}: {time.perf_counter() - start:.0f} s, {cpu:.0f} CPU-s with start-up")
 
 
 def one_solve(fleet: FixedFleet, plan: FleetPlan, ranges: Mapping[str, Spread]) -> None:

@@ -21,6 +21,7 @@ class StartUpTimes(Section):
     weights_gb_per_s: Positive = Field(default=1.0, description="rate at which a replica reads its weights")
     warm_up_s: NonNegative = Field(default=60.0, description="compiling, CUDA graphs, first requests")
     drain_s: NonNegative = Field(default=60.0, description="how long a replica that goes is still paid for")
+    as_of: str = Field(default="2026-11", min_length=1, description="when these times were true: a day, month or year")
 
 
 class Burst(Section):

@@ -13,6 +13,7 @@ from configs.sensitivity import SensitivityPolicy, Spread
 from cost.draws import Draws, joint, points, some
 from cost.fixed_fleet import NOWHERE, UNLIMITED, FixedFleet
 from cost.reprice import Option, Priced, reprice_all
+from data.ages import age_days
 from data.records import Source
 from data.sensitivity_records import AssumptionAge, Bar, CellOutlook, NamedOutcome, OptionOutcome, Sensitivity
 
@@ -43,13 +44,14 @@ METHOD = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A point: the plan's mean decision cost, cash and share of months short over the demand scenarios, and the option
-    that costs least there."""
+    """A point: the plan's mean decision cost, cash and share of months short over the demand scenarios, the option
+    that costs least there, and what the plan costs more."""
 
     usd: float
     cash: float
     short: float
     best: str
+    regret: float
 
 
 def options_of(fleet: FixedFleet) -> tuple[Option, ...]:
@@ -70,7 +72,8 @@ def cases_of(
     for i in range(len(changes)):
         # Ties go to the plan: a decision that changes nothing is no decision.
         best = 0 if means[0, i] <= means[:, i].min() * (1 + 1e-9) else int(np.argmin(means[:, i]))
-        found.append(Case(float(means[0, i]), float(cash[i]), float(short[i]), priced[best].option.name))
+        regret = float(means[0, i] - means[best, i])
+        found.append(Case(float(means[0, i]), float(cash[i]), float(short[i]), priced[best].option.name, regret))
     return tuple(found)
 
 
@@ -104,7 +107,7 @@ def named(
     ]
     found = cases_of(fleet, spreads, [changed for _, _, changed in cases])
     return tuple(
-        NamedOutcome(name, description, case.cash, case.usd, case.short, dict(changed), case.best)
+        NamedOutcome(name, description, case.cash, case.usd, case.short, dict(changed), case.best, case.regret)
         for (name, description, changed), case in zip(cases, found, strict=True)
     )
 
@@ -178,14 +181,6 @@ def outlooks(fleet: FixedFleet, priced: Priced) -> tuple[CellOutlook, ...]:
     return tuple(found)
 
 
-def age(as_of: str, today: date) -> int | None:
-    """Days since a date, a month's or a year's first day."""
-    try:
-        return (today - date.fromisoformat((as_of + "-01-01")[:10])).days
-    except ValueError:
-        return None
-
-
 def ages(fleet: FixedFleet, spreads: Mapping[str, Spread], today: date) -> tuple[AssumptionAge, ...]:
     """Prices and ranges the answer rests on, oldest first, undated before all."""
     prices: dict[tuple[str, str], list[str]] = {}
@@ -193,13 +188,13 @@ def ages(fleet: FixedFleet, spreads: Mapping[str, Spread], today: date) -> tuple
         if (offer.region, offer.gpu) in fleet.cells:
             prices.setdefault((offer.source.citation, offer.source.as_of), []).append(f"{offer.gpu} {offer.option}")
     found = [
-        AssumptionAge("prices", ", ".join(sorted(set(what))), Source(*source), age(source[1], today))
+        AssumptionAge("prices", ", ".join(sorted(set(what))), Source(*source), age_days(source[1], today))
         for source, what in prices.items()
     ]
     found += [
         AssumptionAge(
             name.replace("_", " "), f"{one.low:g} / {one.base:g} / {one.high:g}", Source(one.source, one.as_of),
-            age(one.as_of, today),
+            age_days(one.as_of, today),
         )
         for name, one in spreads.items()
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from configs.costs import CostPolicy
 from data.cost_records import CostLine, Work
 from data.costs import Assumed
-from data.plan_records import FleetPlan
+from data.plan_records import FleetPlan, MonthCost
 from data.records import Configuration, Source
 from data.units import GB
 
@@ -33,21 +33,30 @@ def service_lines(
         for one in mine:
             found += _by_class(one, assumed, policy)
         found += _people_and_tools(plan, cost.month, mine, assumed)
-        if cost.start_usd:
-            found.append(
-                CostLine(
-                    "pool start", cost.month, cost.start_usd, ALL_REGIONS, PLANNED, "in the month it is done",
-                    quantity=1.0, unit="months",
-                )
-            )  # fmt: skip
-        if cost.api_usd:
-            found.append(
-                CostLine(
-                    "provider API", cost.month, cost.api_usd, ALL_REGIONS, API, "paid by the request",
-                    quantity=1.0, unit="months",
-                )
-            )  # fmt: skip
+        found += _placed(plan, cost)
     return tuple(line for line in found if line.usd != 0.0)
+
+
+def _placed(plan: FleetPlan, cost: MonthCost) -> list[CostLine]:
+    """Pool starts and API calls of a month, each where it falls; what the plan does not place is everybody's."""
+    kinds = (
+        ("pool start", cost.start_usd, PLANNED, "in the month it is done", "pools"),
+        ("provider API", cost.api_usd, API, "paid by the request", "requests"),
+    )
+    found = []
+    for item, usd, source, amortised, unit in kinds:
+        mine = [one for one in plan.placed if (one.item, one.month) == (item, cost.month)]
+        found += [
+            CostLine(
+                item, cost.month, one.usd, one.region, source, amortised, gpu=one.gpu, llm=one.llm,
+                request_class=one.request_class, quantity=one.quantity, unit=unit,
+            )
+            for one in mine
+        ]  # fmt: skip
+        left = usd - math.fsum(one.usd for one in mine)
+        if abs(left) > 1e-9 * max(usd, 1.0):
+            found.append(CostLine(item, cost.month, left, ALL_REGIONS, source, amortised, quantity=1.0, unit="months"))
+    return found
 
 
 def _storage(

@@ -231,6 +231,24 @@ class MonthCost:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedCost:
+    """The part of a month's pool starts or API calls that falls in one place, expected US dollars.
+
+    item: "pool start" (of an LLM's pools on a GPU in the region where they start, churn included) or "provider API" (of
+    a class in the region its requests come from); quantity: pools started, or requests sent.
+    """
+
+    item: str
+    month: str
+    region: str
+    llm: str
+    usd: float
+    gpu: str = ""
+    request_class: str = ""
+    quantity: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Shortfall:
     """Demand that is not served, with the constraint that stops it and the cheapest way to lift it."""
 
@@ -322,6 +340,8 @@ class FleetPlan:
     """Which pool serves which series in the design scenario; what none serves is a shortfall."""
     purchases: tuple[Purchase, ...] = ()
     costs: tuple[MonthCost, ...] = ()
+    placed: tuple[PlacedCost, ...] = ()
+    """Where pool starts and API calls fall; by item and month they sum to `costs`."""
     shortfalls: tuple[Shortfall, ...] = ()
     binding: tuple[BindingConstraint, ...] = ()
     marginal: tuple[MarginalCost, ...] = ()

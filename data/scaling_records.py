@@ -252,3 +252,5 @@ class PoolScaling:
     """The chosen policy and plain reaction (`reaction`) on that day, hours about the moment that is hardest for
     reaction."""
     method: str
+    assumed: tuple[tuple[str, str], ...] = ()
+    """What the answer rests on: kind, and the day it is of."""

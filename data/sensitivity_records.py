@@ -33,7 +33,8 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class NamedOutcome:
-    """A named scenario: expected cash and decision cost of the plan, share of months short, what was set."""
+    """A named scenario: expected cash and decision cost of the plan, share of months short, what was set, the decision
+    that costs least there, and the plan's regret over it."""
 
     name: str
     description: str
@@ -42,6 +43,7 @@ class NamedOutcome:
     short: float
     set: Mapping[str, float]
     best_option: str
+    regret_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,14 @@ class AssumptionAge:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Full re-solves: how many, their objectives, in how many the commitments differ from those of the base, planned in
-    the same way, by more than a tenth of their GPUs or in what is bought, and by variable the rank correlation with
-    committed GPUs. gap_median, gap_most: of the worlds' objectives to their proven bounds."""
+    """Full re-solves: how many, their objectives, in which share the commitments differ from those of the base, planned
+    in the same way, by more than a tenth of their GPUs or in what is bought, and by variable the rank correlation with
+    committed GPUs. gap_median, gap_most: of the worlds' objectives to their proven bounds.
+
+    A search with a gap finds other commitments by chance too. keeping_usd: what the base's commitments cost more in
+    each world, by linear relaxations, which have no such chance; worthwhile: the share of worlds where commitments
+    differ and that is at least a quarter percent; proven: where it is more than the gap too.
+    """
 
     solves: int
     seconds: float
@@ -109,6 +116,9 @@ class Resolved:
     gap_most: float
     base_usd: float
     """Objective of the base planned in the same way."""
+    worthwhile: float = 0.0
+    proven: float = 0.0
+    keeping_usd: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +127,8 @@ class Switch:
 
     aspect: "purchases", "GPU types" or "placement"; value: between `last_same` and `first_other`, the closest values
     tried on both sides; before and after: the decision on both, in words; keep_usd: what keeping the base's commitments
-    and pools would cost at the variable's end, over planning anew there.
+    and pools would cost at the variable's end, over planning anew there; sure: "proven" (more than the gaps of both
+    plans), "likely" (their linear relaxations, which have no gap, differ too), or "within the gap".
     """
 
     variable: str
@@ -129,6 +140,7 @@ class Switch:
     before: str
     after: str
     keep_usd: float
+    sure: str = "within the gap"
 
     @property
     def value(self) -> float:
@@ -137,7 +149,8 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Switching:
-    """Every switch, the variables without one, how many plans were made and their largest gap."""
+    """Every switch, the variables without one, how many plans were made (bounded: `whole` says whether every value was
+    looked for to the end) and their largest gap."""
 
     switches: tuple[Switch, ...]
     steady: tuple[str, ...]
@@ -145,13 +158,20 @@ class Switching:
     solves: int
     gap_most: float
     """Differences in cost smaller than this share of it may be the planning's own."""
+    whole: bool = True
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class RegretMatrix:
     """Candidate plans held in scenarios: cost by [candidate][scenario] with everything but the commitments planned
     anew, regret over the scenario's least, what each candidate commits to, and the candidate whose largest regret is
-    least."""
+    least.
+
+    Costs are those of a search that ends within a gap of its bound. proven: what a regret is at least, whatever a
+    longer search would find (0: it is within the gap); relaxed: the same regret by linear relaxations, which have no
+    gap, and least_relaxed whose largest is least of these.
+    """
 
     candidates: tuple[str, ...]
     scenarios: tuple[str, ...]
@@ -160,6 +180,10 @@ class RegretMatrix:
     commitments: tuple[str, ...]
     least: str
     gap_most: float
+    proven: tuple[tuple[float, ...], ...] = ()
+    relaxed: tuple[tuple[float, ...], ...] = ()
+    least_relaxed: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

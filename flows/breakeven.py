@@ -59,8 +59,16 @@ class Comparison:
     monthly: dict[str, float]
     daily: float | None
     rows: tuple[Compared, ...]
+    assumed_as_of: tuple[str, ...] = ()
+    """The days that the assumptions of the running costs are of; none where GPUs are alone."""
+    gpu_as_of: str = ""
 
 
+RUNNING = (
+    "engineering_fte", "engineering_fte_per_100_gpus", "engineering_usd_per_fte_month", "evaluation_usd_per_llm_month",
+    "observability_usd_per_gpu_month",
+)  # fmt: skip
+"""Assumptions that the running costs are made of."""
 UTILISATIONS = (1.0, 0.7, 0.5, 0.3, 0.1)
 
 
@@ -122,7 +130,8 @@ def compare(
         raise InputError(row.configuration.label, "a configuration that serves at the SLO", "none", str(row.excuse))
     one = row.configuration
     replica_usd = one.gpus * price.usd_per_gpu_h * HOURS_PER_MONTH
-    costs = {} if bare else running_costs(assumed(policy or CostPolicy()), one.gpus * (1 + spares))
+    figures = assumed(policy or CostPolicy())
+    costs = {} if bare else running_costs(figures, one.gpus * (1 + spares))
     own = SelfHost(row.operating_rps, replica_usd, spares, sum(costs.values()), 0.0, peak_to_mean)
     tokens = question.input_tokens + question.output_tokens
     cached = question.prefix_share * question.input_tokens
@@ -142,6 +151,8 @@ def compare(
         monthly={"one replica": replica_usd, "spares": spares * replica_usd} | costs,
         daily=daily,
         rows=tuple(sorted(rows, key=lambda found: found.usd_per_request)),
+        assumed_as_of=() if bare else tuple(figures[name][2].as_of for name in RUNNING),
+        gpu_as_of=find_gpu(one.gpu).source.as_of,
     )
 
 

@@ -19,12 +19,13 @@ from rich.markup import escape
 
 from configs.errors import InputError
 from configs.loading import embedded_scenarios, load_scenario
+from data.ages import age_days
 from data.catalog import load_gpus, load_llms
 from data.prices import load_prices
 from flows import provenance
 from flows.environment import STATE
 from flows.ledger import ledger_url, open_ledger
-from reports.assumptions import STALE_DAYS, age_days
+from reports.assumptions import STALE_DAYS
 
 Status = Literal["ok", "warn", "fail"]
 FREE_BYTES = 2e9

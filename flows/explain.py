@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from data.plan_records import FleetPlan, FleetProblem, Route
 from data.records import Configuration
+from reports import standing
 from reports.bundle import PlanBundle
 from reports.machine import plan_document
 
@@ -74,7 +76,7 @@ def _print(console: Console, title: str, head: Sequence[str], rows: Rows, words:
     console.print(table, more)
 
 
-def show(console: Console, bundle: PlanBundle, month: str) -> None:
+def show(console: Console, bundle: PlanBundle, month: str, today: date) -> None:
     """Prints the explanation of a plan; month: the one whose routing is shown."""
     plan, problem = bundle.plan, bundle.problem
     stats = plan.stats
@@ -124,6 +126,8 @@ def show(console: Console, bundle: PlanBundle, month: str) -> None:
         )
     for text in plan.notes:
         console.print(f"[dim]{escape(text)}[/]")
+    for text in standing.of_plan(bundle, today).lines:
+        console.print(escape(text), soft_wrap=True)
 
 
 def _lost(plan: FleetPlan) -> Rows:
@@ -135,7 +139,8 @@ def _lost(plan: FleetPlan) -> Rows:
     return [(label, ", ".join(dict.fromkeys(classes)), why) for (label, why), classes in found.items()]
 
 
-def as_json(bundle: PlanBundle) -> str:
-    """The same for machines, all rows, as they stand in plan.json."""
+def as_json(bundle: PlanBundle, today: date) -> str:
+    """The same for machines, all rows, as they stand in plan.json, and what stands under every answer."""
     document: dict[str, Any] = plan_document(bundle)
-    return json.dumps({key: document[key] for key in KEYS}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    told = {key: document[key] for key in KEYS} | standing.of_plan(bundle, today).document
+    return json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -11,12 +11,13 @@ from typing import Any
 from configs.errors import InputError
 from configs.schema import Scenario
 from configs.validation import validated
+from data.ages import age_days
 from data.ledger import read
 from data.ledger.connect import Ledger
 from data.ledger.records import RunLine
 from data.plan_records import Pool
 from data.records import Configuration
-from reports.assumptions import STALE_DAYS, age_days
+from reports.assumptions import STALE_DAYS
 
 
 @dataclass(frozen=True, slots=True)

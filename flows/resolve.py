@@ -25,11 +25,14 @@ from data.plan_records import FleetPlan, FleetProblem
 from data.records import FloatArray
 from data.sensitivity_records import Resolved
 from flows.worlds import changed, worlds, worlds_at
-from optimizer.again import Replanned, Stencil, in_step, replan, stencil
-from optimizer.sets import PoolKey
+from optimizer.again import Replanned, Stencil, in_step, keeping_bound_usd, replan, stencil
+from optimizer.merge import merge
+from optimizer.sets import PoolKey, build_sets
 
 T = TypeVar("T")
 R = TypeVar("R")
+WORTH = 0.0025
+"""A decision is another where it saves at least this share of the cost."""
 METHOD = "planned anew in full: the declared model with each world's numbers, whole replicas and commitments"
 
 
@@ -42,11 +45,18 @@ class Planner:
     pools: frozenset[PoolKey]
 
     def plan(
-        self, world: FleetProblem, keep: Mapping[tuple[int, int], int] | None = None, pools: Collection[PoolKey] = ()
-    ) -> Replanned | None:
+        self, world: FleetProblem, keep: Mapping[tuple[int, int], int] | None = None, pools: Collection[PoolKey] = (),
+        closed: bool = False,
+    ) -> Replanned | None:  # fmt: skip
         """A world's plan from the plan's pools, or from those given; see optimizer.again.replan."""
-        ready = stencil(self.problem, [world]) if self.ready is None else self.ready
-        return replan(ready, world, pools or self.pools, keep)
+        return replan(self._stencil(world), world, pools or self.pools, keep, closed)
+
+    def keeping_bound_usd(self, world: FleetProblem, keep: Mapping[tuple[int, int], int]) -> float:
+        """See optimizer.again.keeping_bound_usd."""
+        return keeping_bound_usd(self._stencil(world), world, keep)
+
+    def _stencil(self, world: FleetProblem) -> Stencil:
+        return stencil(self.problem, [world]) if self.ready is None else self.ready
 
 
 def planner(problem: FleetProblem, plan: FleetPlan, known: Sequence[FleetProblem], check: bool = True) -> Planner:
@@ -97,6 +107,39 @@ def _planned(world: FleetProblem) -> Replanned | None:
     return my_planner().plan(world)
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A world to be planned, beside the lots of the base."""
+
+    world: FleetProblem
+    lots: Mapping[tuple[int, int], int]
+
+
+def _beside(one: Beside) -> tuple[Replanned | None, float]:
+    """The world's plan, and the least that it costs with the base's lots (inf where these have no plan)."""
+    mine = my_planner()
+    anew = mine.plan(one.world)
+    if anew is None or anew.lots == one.lots:
+        return anew, float("nan") if anew is None else anew.bound_usd
+    return anew, mine.keeping_bound_usd(one.world, one.lots)
+
+
+Say = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """Tells nobody."""
+
+
+def counted(found: Iterable[R], total: int, what: str, say: Say) -> Iterator[R]:
+    """The same, with word of every tenth of them."""
+    step = max(total // 10, 1)
+    for i, one in enumerate(found, 1):
+        if i % step == 0 or i == total:
+            say(f"  {i} of {total} {what}")
+        yield one
+
+
 def same(one: Mapping[str, int], other: Mapping[str, int], within: float = 0.1) -> bool:
     """Whether two decisions buy the same things in amounts that differ by no more than a share of the larger's GPUs."""
     total = max(sum(one.values()), sum(other.values()))
@@ -105,18 +148,24 @@ def same(one: Mapping[str, int], other: Mapping[str, int], within: float = 0.1) 
 
 
 def resolve(
-    fleet: FixedFleet, plan: FleetPlan, spreads: Mapping[str, Spread], draws: Draws, count: int, processes: int = 2
-) -> Resolved:
-    """`count` of the draws, evenly picked, each planned anew in full, beside the base planned in the same way."""
+    fleet: FixedFleet, plan: FleetPlan, spreads: Mapping[str, Spread], draws: Draws, count: int, processes: int = 2,
+    say: Say = silent,
+) -> Resolved:  # fmt: skip
+    """`count` of the draws, evenly picked, each planned anew in full, beside the base planned in the same way, and
+    whether keeping the base's commitments would cost more than the search's own noise."""
     start = time.perf_counter()
     mine = some(draws, np.linspace(0, len(draws) - 1, count).astype(np.int64))
     base = worlds_at(fleet, spreads, [{}])
-    problems = [*base, *(changed(fleet.problem, world) for world in worlds(fleet, mine))]
-    with workers(fleet.problem, plan, _outer(problems), processes) as team:
-        first, *answers = team.each(_planned, problems)
+    problems = [changed(fleet.problem, world) for world in worlds(fleet, mine)]
+    with workers(fleet.problem, plan, _outer([*base, *problems]), processes) as team:
+        first = next(team.each(_planned, base))
+        lots = first.lots if first is not None else {}
+        pairs = team.each(_beside, [Beside(problem, lots) for problem in problems])
+        answers = list(counted(pairs, count, "draws planned anew", say))
     spent = time.perf_counter() - start
-    found = [i for i, one in enumerate(answers) if one is not None]
-    made = [one for one in answers if one is not None]
+    found = [i for i, (one, _) in enumerate(answers) if one is not None]
+    made = [one for one, _ in answers if one is not None]
+    kept = [usd for one, usd in answers if one is not None]
     decided = first.commitments if first is not None else {}
     gpus = np.array([float(sum(one.commitments.values())) for one in made])
     kinds: dict[str, int] = {}
@@ -125,26 +174,29 @@ def resolve(
         kinds[text] = kinds.get(text, 0) + 1
     ranked = sorted(kinds.items(), key=lambda one: (-one[1], one[0]))
     gaps = [one.gap for one in made] or [0.0]
+    other = [not same(decided, one.commitments) for one in made]
+    worth = [o and usd - one.bound_usd > WORTH * one.usd for o, one, usd in zip(other, made, kept, strict=True)]
+    proven = [o and usd > one.usd for o, one, usd in zip(other, made, kept, strict=True)]
     return Resolved(
         solves=len(found),
         seconds=spent,
         usd=tuple(one.usd for one in made),
         committed_gpus=tuple(gpus.tolist()),
-        changed=float(np.mean([not same(decided, one.commitments) for one in made])) if made else 0.0,
+        changed=float(np.mean(other)) if made else 0.0,
         drivers={name: correlation(value[found], gpus) for name, value in mine.values.items()},
         decisions=tuple((text, n / len(found)) for text, n in ranked),
         method=METHOD,
         gap_median=float(np.median(gaps)),
         gap_most=float(max(gaps)),
         base_usd=first.usd if first is not None else float("nan"),
+        worthwhile=float(np.mean(worth)) if made else 0.0,
+        proven=float(np.mean(proven)) if made else 0.0,
+        keeping_usd=tuple(usd - one.bound_usd for one, usd in zip(made, kept, strict=True)),
     )
 
 
 def _outer(problems: Sequence[FleetProblem]) -> list[FleetProblem]:
     """Some worlds that between them want every pool: processes get these instead of all."""
-    from optimizer.merge import merge
-    from optimizer.sets import build_sets
-
     found: list[FleetProblem] = []
     seen: set[PoolKey] = set()
     for problem in problems:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from configs.schema import Scenario
+from data.catalog import find_gpu
 from data.history import TrafficHistory
 from data.load_traces import Load
 from data.records import BoolArray
@@ -93,6 +94,11 @@ def scale_pool(
         pictured=hardest.name,
         timelines=(("chosen", _cut(timelines[0], kept)), ("reaction", _cut(timelines[1], kept))),
         method=f"{known.method}; {'brief search in' if brief else 'search in'} steps of {seen.step_s:g} s",
+        assumed=(
+            ("GPU price", ask.priced_as_of),
+            ("start-up times", policy.start_up.as_of),
+            ("GPU figures", find_gpu(ask.configuration.gpu).source.as_of),
+        ),
     )
     return replace(found, statement=said(found))
 

@@ -24,9 +24,9 @@ PLAN_SCHEMA = "fleetcast.plan/1"
 
 @dataclass(frozen=True, slots=True)
 class PoolAsk:
-    """A pool to be scaled: what runs where for whom, its design peak (sub-hour), most replicas, a replica-hour's price,
-    its median peak over its design peak, and the demand scenarios up to the design as (name, peak over design peak,
-    probability)."""
+    """A pool to be scaled: what runs where for whom, its design peak (sub-hour), most replicas, a replica-hour's price
+    and its day, its median peak over its design peak, and the demand scenarios up to the design as (name, peak over
+    design peak, probability)."""
 
     configuration: Configuration
     region: str
@@ -34,6 +34,7 @@ class PoolAsk:
     peak_rps: float
     max_replicas: int
     usd_per_replica_h: float
+    priced_as_of: str
     median_share: float = 1.0
     scenarios: tuple[tuple[str, float, float], ...] = (("design day", 1.0, 1.0),)
 
@@ -71,10 +72,10 @@ def pools_of(plan: Mapping[str, Any], most: int | None, demand: pd.DataFrame | N
     for (one, region), pool in sorted(largest.items(), key=lambda item: (item[0][0].label, item[0][1])):
         series = [row for row in plan["forecast"] if find_llm(row["series"]["llm"]).name == one.llm]
         classes = tuple(sorted({str(row["series"]["request_class"]) for row in series}))
-        price = _price(plan["prices"], region, one.gpu)
+        price, priced = _price(plan["prices"], region, one.gpu)
         replicas = int(pool["replicas"]) if most is None else most
         median = _median_share(series, str(pool["month"]), float(plan["planning_quantile"]))
-        ask = PoolAsk(one, region, classes, float(pool["peak_rps"]), replicas, price * one.gpus, median)
+        ask = PoolAsk(one, region, classes, float(pool["peak_rps"]), replicas, price * one.gpus, priced, median)
         if demand is not None:
             days = _scenarios(demand, one.llm, str(pool["month"]), int(plan["design_scenario"]))
             ask = replace(ask, scenarios=days or ask.scenarios)
@@ -100,12 +101,14 @@ def _scenarios(demand: pd.DataFrame, llm: str, month: str, design: int) -> tuple
     )
 
 
-def _price(rows: Sequence[Mapping[str, Any]], region: str, gpu: str) -> float:
-    """What an hour of a GPU costs there when it can be given back: on demand, else the cheapest way to have it."""
+def _price(rows: Sequence[Mapping[str, Any]], region: str, gpu: str) -> tuple[float, str]:
+    """What an hour of a GPU costs there when it can be given back: on demand, else the cheapest way to have it; and the
+    day that price is of."""
     mine = [row for row in rows if row["gpu"] == gpu and row["region"] == region]
-    free = [row["usd_per_gpu_h"] for row in mine if row["option"] == "on_demand"]
-    every = free or [row["usd_per_gpu_h"] for row in mine or rows]
-    return float(min(every))
+    best = min(
+        [row for row in mine if row["option"] == "on_demand"] or mine or rows, key=lambda row: row["usd_per_gpu_h"]
+    )
+    return float(best["usd_per_gpu_h"]), str(best["source"]["as_of"])
 
 
 def _median_share(series: Sequence[Mapping[str, Any]], month: str, quantile: float) -> float:
@@ -130,7 +133,8 @@ def one_pool(
     found = offers(scenario.plan.regions, {asked.gpu}, ("on_demand",), load_prices(CATALOG))
     price = found[0].usd_per_gpu_h
     most = policy.max_replicas or math.ceil(policy.burst.factor * peak_rps / operating_rps) + 1
-    return PoolAsk(asked, found[0].region, tuple(classes), peak_rps, most, price * asked.gpus)
+    priced = found[0].source.as_of
+    return PoolAsk(asked, found[0].region, tuple(classes), peak_rps, most, price * asked.gpus, priced)
 
 
 def asked_configuration(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -20,9 +18,7 @@ from data.spreads import spreads
 from flows.rebuilt import Rebuilt, read_run
 from flows.regret import regrets
 from flows.resolve import mean_value, resolve
-from flows.switching import switching
-from reports.charts import BLUE, GRID, INK
-from reports.sensitivity_charts import sensitivity_pictures
+from flows.switching import MOST, switching
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +56,11 @@ def examine_run(
     say: Callable[[str], None] = lambda _: None,
     switches: bool = False,
     regret: bool = False,
+    most: int = MOST,
 ) -> Examined:
     """The whole answer for a plan: re-pricing always, the value of the stochastic solution and full re-solves where
-    `resolves` asks for some, switching values and the regret matrix of plans where they are asked for."""
+    `resolves` asks for some, switching values (at most so many plans) and the regret matrix of plans where they are
+    asked for."""
     policy = run.scenario.sensitivity
     if samples is not None:
         policy = policy.model_copy(update={"samples": samples})
@@ -81,46 +79,16 @@ def examine_run(
             worth = float((reprice(other, PLAN, draws).usd - reprice(fleet, PLAN, draws).usd).mean())
             answer = replace(answer, stochastic_usd=worth)
         say(f"planning {resolves} draws anew")
-        answer = replace(answer, resolved=resolve(fleet, run.plan, ranges, draws, resolves, processes))
+        answer = replace(answer, resolved=resolve(fleet, run.plan, ranges, draws, resolves, processes, say))
     if switches:
         say("looking for values that change the decision")
-        answer = replace(answer, switching=switching(fleet, run.plan, ranges, processes))
+        answer = replace(answer, switching=switching(fleet, run.plan, ranges, processes, most, say))
     if regret:
         say("holding every scenario's plan in every other")
-        answer = replace(answer, regrets=regrets(fleet, run.plan, ranges, answer.named, processes))
+        answer = replace(answer, regrets=regrets(fleet, run.plan, ranges, answer.named, processes, say))
     return Examined(answer, fleet, draws)
 
 
 def load(run: Path | None, config: str | None, data_folder: Path | None) -> Rebuilt:
     """A run folder read back, or a scenario planned now."""
     return of_scenario(config, data_folder) if run is None else read_run(run)
-
-
-def sensitivity_json(answer: Sensitivity) -> str:
-    """The answer for machines."""
-    return json.dumps(_finite(asdict(answer)), indent=2, ensure_ascii=False, default=str) + "\n"
-
-
-def _finite(value: object) -> object:
-    """What is not a number (a commitment that cannot be kept has no cost) as null."""
-    if isinstance(value, Mapping):
-        return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def write_pictures(answer: Sensitivity, folder: Path) -> None:
-    """sensitivity.json, and tornado, frontier, run-out dates and a fan for each place as SVG."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "sensitivity.json").write_text(sensitivity_json(answer), encoding="utf-8")
-    made = sensitivity_pictures(answer)
-    named = {"tornado": made["tornado"], "frontier": made["frontier"], "run_out": made["run_out"]}
-    named |= {f"fan_{i + 1}": one for i, one in enumerate(made["fans"])}
-    for name, one in named.items():
-        if one is not None:
-            # On its own a picture has no page whose ink and grid it could take.
-            svg = one.wide
-            for token, ink in (("currentColor", INK), ("var(--grid)", GRID), ("var(--blue)", BLUE)):
-                svg = svg.replace(token, ink)
-            (folder / f"{name}.svg").write_text(svg, encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from rich.console import Console
 from rich.markup import escape
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from flows.show_procurement import procurement_tables, sample_line
 from flows.steps import Finished
-from reports import cost_tables, page, tables
+from reports import cost_tables, page, standing, tables
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], numeric: set[int]) -> Table:
@@ -76,4 +77,8 @@ def show_plan(console: Console, done: Finished) -> None:
         f"{stats.gap:.2%} · goodput by {escape(tables.method(bundle))} · prices as of "
         f"{escape(', '.join(sorted({o.source.as_of for o in bundle.problem.offers})))}[/]"
     )
+    begun = date.fromisoformat(str(bundle.provenance["begun"])[:10])
+    for text in standing.of_plan(bundle, begun).lines[plan.sample is not None :]:
+        # Fresh scenarios have said above how often it is short.
+        console.print(f"[dim]{escape(text)}[/]", soft_wrap=True)
     console.print(f"Report: {done.folder / 'report.html'}", soft_wrap=True)

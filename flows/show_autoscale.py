@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from rich.console import Console
 from rich.markup import escape
 
 from data.scaling_records import PoolScaling
 from flows.show import _table
-from reports import scaling
+from reports import scaling, standing
 
 
-def show_autoscale(console: Console, pools: Sequence[PoolScaling]) -> None:
+def show_autoscale(console: Console, pools: Sequence[PoolScaling], today: date) -> None:
     """The table of choices, then for each pool the statement, the kinds and the days."""
     numbers = set(scaling.POOL_NUMBERS)
     console.print(_table("Scaling", scaling.POOL_HEAD, scaling.pool_rows(pools), numbers), "")
@@ -29,3 +30,5 @@ def show_autoscale(console: Console, pools: Sequence[PoolScaling]) -> None:
             f" {pool.start_up.weights_s:.0f}, warm-up {pool.start_up.warm_up_s:.0f})[/]",
             "",
         )
+    for text in standing.of_scaling(pools, today).lines:
+        console.print(escape(text), soft_wrap=True)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import date
 
 from rich.console import Console
 from rich.markup import escape
 
-from cost.sensitivity import age
+from data.ages import ages_of
 from data.units import SECONDS_PER_HOUR
 from flows.breakeven import Compared, Comparison
 from flows.show import _table
+from reports.standing import Standing
 
 
-def breakeven_json(found: Comparison) -> str:
+def breakeven_json(found: Comparison, today: date) -> str:
     """The whole comparison for machines."""
-    return json.dumps(asdict(found), indent=2) + "\n"
+    return json.dumps(asdict(found) | standing_of(found, today).document, indent=2) + "\n"
 
 
 def _count(value: float | None) -> str:
@@ -33,7 +34,7 @@ def _row(one: Compared) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def show_breakeven(console: Console, found: Comparison, most: int = 20) -> None:
+def show_breakeven(console: Console, found: Comparison, today: date, most: int = 20) -> None:
     """Price of self-hosting by utilisation, then every API with its break-even."""
     own, price = found.own, found.price
     console.print(
@@ -77,14 +78,20 @@ def show_breakeven(console: Console, found: Comparison, most: int = 20) -> None:
     dates = ", ".join(sorted({one.api.source.as_of for one in found.rows}))
     busy = own.rps * SECONDS_PER_HOUR * 24 / own.peak_to_mean
     console.print(f"[dim]One replica carries {busy:,.0f} requests a day at this peak; API prices as of {dates}[/]")
-    console.print(f"[dim]{ages_line(found, datetime.now(UTC).date())}[/]")
+    for text in standing_of(found, today).lines:
+        console.print(escape(text), soft_wrap=True)
 
 
-def ages_line(found: Comparison, today: date) -> str:
-    """How old the prices are that the answer rests on."""
-    named = {"GPU": [found.price.source.as_of], "API": [one.api.source.as_of for one in found.rows]}
-    days = [(what, age(as_of, today)) for what, dates in named.items() for as_of in dates]
-    known = [(n, what) for what, n in days if n is not None]
-    oldest = f"oldest {max(known)[0]:,} days ({max(known)[1]})" if known else "none dated"
-    undated = sum(n is None for _, n in days)
-    return f"Prices: {oldest}, {undated} undated; demand and lengths are those asked for"
+def standing_of(found: Comparison, today: date) -> Standing:
+    """What the load asked for leaves uncarried, and how old prices and the cost of people are."""
+    own = found.own
+    busiest = own.peak_to_mean
+    short = (
+        f"self-hosting alone is short in hours over {busiest:g} times the day's mean, or with more than {own.spares} "
+        "of its replicas gone; in the best mix an API takes those, and its rate limit is not modelled. How often that "
+        "is, a plan of real traffic says (`fleetcast plan`)"
+    )
+    dated = [("GPU price", found.price.source.as_of)]
+    dated += [("API prices", one.api.source.as_of) for one in found.rows]
+    dated += [("cost assumptions", as_of) for as_of in found.assumed_as_of]
+    return Standing(short, ages_of([*dated, ("GPU figures", found.gpu_as_of)], today))

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from math import inf
 
 from configs.sensitivity import Spread
 from cost.fixed_fleet import FixedFleet
 from data.plan_records import FleetPlan, FleetProblem
 from data.sensitivity_records import Switch, Switching
-from flows.resolve import my_planner, same, workers
+from flows.resolve import WORTH, Say, counted, my_planner, same, silent, workers
 from flows.worlds import worlds_at
 from optimizer.again import Replanned
+from optimizer.sets import PoolKey
 
 STEPS = 16
 """The value is found to within this part of the way from the base to the end."""
-WORTH = 0.0025
-"""A decision changes where another saves at least this share of the cost."""
+MOST = 120
+"""Plans that are made at most, two a value tried."""
 SHARE = 0.15
 """An LLM is on a GPU type or in a region that holds at least this share of its GPUs."""
 ASPECTS = ("purchases", "GPU types", "placement")
@@ -71,73 +72,126 @@ class Side:
     end: float
     steps: tuple[FleetProblem, ...]
 
-
-def switches_of(side: Side) -> tuple[tuple[Switch, ...], int, float]:
-    """Switches towards one end, how many plans that took, and the largest gap of them.
-
-    The decision has changed where a plan made anew saves WORTH over keeping the base's commitments and pools. Bisection
-    between the base and the end: where the decision changes more than once on the way, one of the changes is found.
-    """
-    planner, gaps = my_planner(), list[float]()
-
-    def made(i: int, keep: Replanned | None = None) -> Replanned | None:
-        lots, pools = (None, ()) if keep is None else (keep.lots, keep.pools)
-        found = planner.plan(side.steps[i], lots, pools)
-        gaps.append(0.0 if found is None else found.gap)
-        return found
-
-    base = made(0)
-    if base is None:
-        return (), len(gaps), max(gaps)
-    seen = {0: (base, 0.0)}
-
-    def at(i: int) -> tuple[Replanned, float]:
-        """What is decided there, and what it saves over keeping what the base decides."""
-        if i not in seen:
-            kept, anew = made(i, base), made(i)
-            saved = -np.inf if anew is None else np.inf if kept is None else kept.usd - anew.usd
-            moved = anew is not None and saved > WORTH * abs(anew.usd)
-            seen[i] = (anew, saved) if moved and anew is not None else (base, 0.0)
-        return seen[i]
-
-    def value(i: int) -> float:
-        return side.base + (side.end - side.base) * i / last
-
-    found, last = [], len(side.steps) - 1
-    end, saved = at(last)
-    for aspect in ASPECTS:
-        if not differs(base, end, aspect):
-            continue
-        low, high = 0, last
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if differs(base, at(middle)[0], aspect) else (middle, high)
-        other = at(high)[0]
-        found.append(
-            Switch(
-                side.variable, side.base, side.end, aspect, value(low), value(high),
-                in_words(base, other, aspect), in_words(other, base, aspect), float(saved),
-            )
-        )  # fmt: skip
-    return tuple(found), len(gaps), max(gaps)
+    def value(self, i: int) -> float:
+        """The variable at a step."""
+        return self.base + (self.end - self.base) * i / (len(self.steps) - 1)
 
 
-def switching(fleet: FixedFleet, plan: FleetPlan, spreads: Mapping[str, Spread], processes: int = 2) -> Switching:
-    """Where each variable, alone, between its 5 % and 95 % values, changes what is bought, on which GPUs an LLM runs
-    and where."""
-    sides = []
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A world to be planned twice: with the base's lots and pools, and anew."""
+
+    world: FleetProblem
+    lots: Mapping[tuple[int, int], int]
+    pools: frozenset[PoolKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a probe found; None where there is no plan."""
+
+    kept: Replanned | None
+    anew: Replanned | None
+
+    @property
+    def saved(self) -> float:
+        """What planning anew saves over keeping the base's decision."""
+        if self.anew is None:
+            return -inf
+        return inf if self.kept is None else self.kept.usd - self.anew.usd
+
+    @property
+    def other(self) -> Replanned | None:
+        """The plan made anew where that is worth it."""
+        worth = self.anew is not None and self.saved > WORTH * abs(self.anew.usd)
+        return self.anew if worth else None
+
+    @property
+    def sure(self) -> str:
+        """Whether the saving is more than chance: see data.sensitivity_records.Switch."""
+        if self.anew is None or self.kept is None or self.kept.bound_usd > self.anew.usd:
+            return "proven"
+        relaxed = self.kept.bound_usd - self.anew.bound_usd
+        return "likely" if relaxed > WORTH * abs(self.anew.usd) else "within the gap"
+
+
+def _planned(world: FleetProblem) -> Replanned | None:
+    return my_planner().plan(world)
+
+
+def _tried(one: Probe) -> Tried:
+    mine = my_planner()
+    return Tried(mine.plan(one.world, one.lots, one.pools, closed=True), mine.plan(one.world))
+
+
+def sides_of(fleet: FixedFleet, spreads: Mapping[str, Spread]) -> list[Side]:
+    """Every variable's ends that differ from its base."""
+    found = []
     for name, spread in spreads.items():
         for end in (spread.low, spread.high):
             if end == spread.base:
                 continue
             cases = [{name: spread.base + (end - spread.base) * i / STEPS} for i in range(STEPS + 1)]
-            sides.append(Side(name, spread.base, end, tuple(worlds_at(fleet, spreads, cases))))
-    ends = [side.steps[-1] for side in sides]
-    with workers(fleet.problem, plan, ends, processes) as team:
-        answers = list(team.each(switches_of, sides))
-    found = tuple(one for switches, _, _ in answers for one in switches)
+            found.append(Side(name, spread.base, end, tuple(worlds_at(fleet, spreads, cases))))
+    return found
+
+
+def switching(
+    fleet: FixedFleet, plan: FleetPlan, spreads: Mapping[str, Spread], processes: int = 2, most: int = MOST,
+    say: Say = silent,
+) -> Switching | None:  # fmt: skip
+    """Where each variable, alone, between its 5 % and 95 % values, changes what is bought, on which GPUs an LLM runs
+    and where; None where the base has no plan.
+
+    Every end is tried, then bisection goes on along all variables together, a step at a time, until the values are
+    found or `most` plans are made, where the most is at stake first. Where the decision changes more than once on the
+    way, one of the changes is found.
+    """
+    start, sides = time.perf_counter(), sides_of(fleet, spreads)
+    with workers(fleet.problem, plan, [side.steps[-1] for side in sides], processes) as team:
+        base = next(team.each(_planned, [sides[0].steps[0]]))
+        if base is None:
+            return None
+        seen: dict[tuple[int, int], Tried] = {}
+
+        def look(wanted: Sequence[tuple[int, int]], what: str) -> None:
+            probes = [Probe(sides[s].steps[i], base.lots, base.pools) for s, i in wanted]
+            found = counted(team.each(_tried, probes), len(probes), what, say)
+            seen.update(zip(wanted, found, strict=True))
+
+        def decided(s: int, i: int) -> Replanned:
+            return seen[s, i].other or base
+
+        look([(s, STEPS) for s in range(len(sides))], "ends of variables tried")
+        open_ = {(s, aspect): (0, STEPS) for s in range(len(sides)) for aspect in ASPECTS
+                 if differs(base, decided(s, STEPS), aspect)}  # fmt: skip
+        whole = True
+        while any(high - low > 1 for low, high in open_.values()):
+            middles = {key: (low + high) // 2 for key, (low, high) in open_.items() if high - low > 1}
+            wanted = sorted(
+                {(s, i) for (s, _), i in middles.items()} - set(seen), key=lambda one: (-seen[one[0], STEPS].saved, one)
+            )
+            room = max((most - 1) // 2 - len(seen), 0)
+            whole = len(wanted) <= room
+            look(wanted[:room], "values between tried")
+            for (s, aspect), i in middles.items():
+                if (s, i) not in seen:
+                    continue
+                low, high = open_[s, aspect]
+                open_[s, aspect] = (low, i) if differs(base, decided(s, i), aspect) else (i, high)
+            if not whole:
+                break
+    found = tuple(
+        Switch(
+            sides[s].variable, sides[s].base, sides[s].end, aspect, sides[s].value(low), sides[s].value(high),
+            in_words(base, decided(s, high), aspect), in_words(decided(s, high), base, aspect),
+            float(seen[s, STEPS].saved), seen[s, STEPS].sure,
+        )
+        for (s, aspect), (low, high) in open_.items()
+    )  # fmt: skip
     moved = {one.variable for one in found}
+    gaps = [one.gap for tried in seen.values() for one in (tried.kept, tried.anew) if one is not None]
     return Switching(
-        found, tuple(name for name in spreads if name not in moved), sum(n for _, n, _ in answers),
-        max((gap for _, _, gap in answers), default=0.0),
+        found, tuple(name for name in spreads if name not in moved), 1 + 2 * len(seen), max([base.gap, *gaps]),
+        whole, time.perf_counter() - start,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from flows.lengths import at_forecast_lengths
 from flows.problem import fleet_problem
 from flows.progress import report
 from optimizer.solve import solve
+from reports import standing
 from reports.bundle import PlanBundle
 from reports.machine import plan_document
 
@@ -137,6 +139,11 @@ def difference(found: WhatIf) -> tuple[str, ...]:
     return compare(plan_document(found.before), plan_document(found.after), ())
 
 
+def _untried(after: PlanBundle) -> PlanBundle:
+    """Without what was found for the plan before: fresh scenarios that the changed plan was not tried on."""
+    return replace(after, plan=replace(after.plan, sample=None))
+
+
 def _figures(problem: FleetProblem, plan: FleetPlan) -> dict[str, float]:
     months: dict[str, int] = {}
     for pool in plan.pools:
@@ -150,8 +157,9 @@ def _figures(problem: FleetProblem, plan: FleetPlan) -> dict[str, float]:
     }
 
 
-def as_json(found: WhatIf) -> str:
-    """Figures before and after, the lines of the difference, and the changed plan's purchases and pools."""
+def as_json(found: WhatIf, today: date) -> str:
+    """Figures before and after, the lines of the difference, the changed plan's purchases and pools, and what stands
+    under every answer."""
     document: dict[str, Any] = plan_document(found.after)
     told = {
         "run": found.run,
@@ -163,7 +171,7 @@ def as_json(found: WhatIf) -> str:
         "purchases": document["purchases"],
         "pools": document["pools"],
         "shortfalls": document["shortfalls"],
-    }
+    } | standing.of_plan(_untried(found.after), today).document
     return json.dumps(told, indent=2) + "\n"
 
 
@@ -176,7 +184,7 @@ LABELS = {
 SHOWN = 20
 
 
-def show(console: Console, found: WhatIf) -> None:
+def show(console: Console, found: WhatIf, today: date) -> None:
     """Before, after and difference."""
     console.print(f"[bold]What if[/] {escape(', '.join(found.settings))} [dim](from {escape(found.run)})[/]")
     before, after = (_figures(one.problem, one.plan) for one in (found.before, found.after))
@@ -198,3 +206,5 @@ def show(console: Console, found: WhatIf) -> None:
         f"[dim]Computed again: {', '.join(found.again)}; gap {after['gap']:.2%}; not replayed. To decide on it, change "
         "the scenario file and run `fleetcast plan`.[/]"
     )
+    for text in standing.of_plan(_untried(found.after), today).lines:
+        console.print(escape(text), soft_wrap=True)

@@ -25,7 +25,7 @@ from optimizer.frame import Frame
 from optimizer.matrix import Matrix, Solved, open_solver, run
 from optimizer.merge import merge
 from optimizer.parts import Layout, price
-from optimizer.pools import GAP, USED, in_months, ordered, used
+from optimizer.pools import GAP, USED, in_months, ordered, roof, used
 from optimizer.renumber import renumbered, same_as_declared
 from optimizer.sets import PoolKey, build_sets
 from optimizer.template import Template, template
@@ -85,21 +85,25 @@ def in_step(ready: Stencil, world: FleetProblem) -> bool:
 
 
 def replan(
-    ready: Stencil, world: FleetProblem, planned: Collection[PoolKey], keep: Mapping[tuple[int, int], int] | None = None
-) -> Replanned | None:
+    ready: Stencil, world: FleetProblem, planned: Collection[PoolKey],
+    keep: Mapping[tuple[int, int], int] | None = None, closed: bool = False,
+) -> Replanned | None:  # fmt: skip
     """The world's plan, None where no plan is found. planned: the pools to start from; keep: lots by (offer, start)
-    that must be bought as they are (after the world's lead time), and then only the planned pools may run."""
+    that must be bought as they are (after the world's lead time), and then only the planned pools may run. The bound is
+    that of keeping these lots with any pools; closed: with the planned ones alone."""
     whole, _ = merge(world)
     frame, matrix = renumbered(ready.known, thinned(whole, list(ready.kept)))
+    mine = frozenset(p for p, pool in enumerate(frame.sets.pools) if pool in planned)
     if keep is not None:
         matrix = _holding(ready.known, frame, matrix, keep)
+        if closed and mine:
+            matrix = replace(matrix, upper=np.minimum(matrix.upper, roof(ready.known.layouts[0], mine)))
     relaxed = _relaxation(matrix, ready.start)
     if relaxed.x is None or relaxed.duals is None:
         return None
     cut = replace(ready.known.layouts[0], matrix=matrix)
     prices = price(cut, relaxed.duals)
     gpus = np.array([pool.configuration.gpus for pool in frame.sets.pools])
-    mine = frozenset(p for p, pool in enumerate(frame.sets.pools) if pool in planned)
     best: tuple[float, FloatArray] | None = None
     every = [mine] if keep is not None and mine else [mine, used(cut, gpus, relaxed.x, USED[0]), frozenset(frame.P)]
     for pools, bought in _ranked(cut, every):
@@ -120,6 +124,17 @@ def replan(
             usd = float(matrix.cost @ x) + matrix.offset + _lost_below(ready, frame, whole, x)
             best = (usd, x) if best is None or usd < best[0] else best
     return None if best is None else _read(ready.known, frame, best[0], relaxed.objective, best[1])
+
+
+def keeping_bound_usd(ready: Stencil, world: FleetProblem, keep: Mapping[tuple[int, int], int]) -> float:
+    """What a world costs at least with these lots and no others, by the linear relaxation; inf where it has no plan.
+
+    Beside a plan's own bound, the same relaxation with lots free, it says what keeping lots costs without the noise of
+    a search; above that plan's cost, it proves that another choice is cheaper.
+    """
+    frame, matrix = renumbered(ready.known, thinned(merge(world)[0], list(ready.kept)))
+    relaxed = _relaxation(_holding(ready.known, frame, matrix, keep), ready.start)
+    return float("inf") if relaxed.x is None else relaxed.objective / USD_SCALE
 
 
 def _relaxation(matrix: Matrix, start: object) -> Solved:

@@ -151,7 +151,9 @@ def _api_usd(frame: Frame, model: Any, month: int, s: int) -> float:
     for m, k, b, of in model.api:
         if (m, of) == (month, s):
             offer = frame.problem.api[series[k].llm, series[k].request_class]
-            total += offer.usd_per_request * blocks[b].hours * SECONDS_PER_HOUR * number(model.api[m, k, b, s])
+            total += (
+                offer.usd_per_request * blocks[b].hours * SECONDS_PER_HOUR * max(number(model.api[m, k, b, s]), 0.0)
+            )
     return total
 
 

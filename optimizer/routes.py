@@ -31,9 +31,9 @@ def _carried(frame: Frame, model: Any, m: int, k: int, b: int) -> Iterator[tuple
     s = frame.sets.design
     for p in frame.serving[k]:
         pool = frame.sets.pools[p]
-        yield pool.configuration, pool.region, number(model.flow[m, k, p, b, s])
+        yield pool.configuration, pool.region, max(number(model.flow[m, k, p, b, s]), 0.0)
     if (m, k, b, s) in model.api:
-        yield None, "", number(model.api[m, k, b, s])
+        yield None, "", max(number(model.api[m, k, b, s]), 0.0)
 
 
 def routes(frame: Frame, model: Any, whole: FleetProblem, members: Members) -> tuple[Route, ...]:

@@ -19,6 +19,7 @@ from optimizer.frame import Frame
 from optimizer.matrix import Declared, Solved, compiled, run
 from optimizer.merge import apart, merge
 from optimizer.model import build_model
+from optimizer.placed import placed_costs
 from optimizer.pools import Small
 from optimizer.prices import PRICED_BY_GROUPS, by_groups
 from optimizer.procurement import procurement
@@ -72,6 +73,7 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
         routes=routes(frame, model, merged, members),
         purchases=extract.purchases(frame, model),
         costs=extract.costs(frame, model),
+        placed=placed_costs(frame, model, merged.demand, members),
         shortfalls=lacking,
         binding=short.binding(problem, duals),
         marginal=marginal_costs(frame, merged.demand, duals, members),

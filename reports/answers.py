@@ -7,8 +7,9 @@ from datetime import date
 
 import numpy as np
 
+from data.ages import age_days
 from data.units import GB
-from reports.assumptions import STALE_DAYS, age_days, assumptions
+from reports.assumptions import STALE_DAYS, assumptions
 from reports.bundle import PlanBundle
 from reports.decision import cost_quantiles
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 from data.catalog import find_gpu
@@ -45,12 +44,3 @@ def assumptions(bundle: PlanBundle) -> list[dict[str, Any]]:
             }
         )  # fmt: skip
     return sorted(found, key=lambda one: (str(one["kind"]), str(one["name"])))
-
-
-def age_days(as_of: str, today: date) -> int | None:
-    """Days since the day, month or year `as_of` ended or was; None where it is no date."""
-    parts = as_of.split("-")
-    if not 1 <= len(parts) <= 3 or not all(part.isdigit() for part in parts):
-        return None
-    year, month, day = (int(part) for part in [*parts, *["1"] * (3 - len(parts))])
-    return (today - date(year, month, day)).days

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
 from importlib import metadata
 
-from reports import charts, decision, fleet_tables, scaling_page, tables
+from reports import charts, decision, fleet_tables, scaling_page, standing, tables
 from reports.answers import answers
 from reports.bundle import PlanBundle
 from reports.capacity_chart import capacity_against_demand
@@ -159,6 +160,7 @@ def render(bundle: PlanBundle) -> str:
         thresholds=fleet_tables.thresholds(bundle),
         waterfall=cost_waterfall(bundle.costs),
         cost=cost_tables(bundle.costs),
+        standing=standing.of_plan(bundle, date.fromisoformat(begun[:10])).lines,
         sensitivity=None if answer is None else sensitivity_tables(answer),
         sensitivity_pictures=None if answer is None else sensitivity_pictures(answer),
         spread=charts.cost_by_scenario(bundle),

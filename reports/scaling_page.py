@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from importlib import metadata
 from typing import Any
 
@@ -13,7 +14,7 @@ import altair as alt
 import pandas as pd
 
 from data.scaling_records import PoolScaling, Timeline
-from reports import scaling
+from reports import scaling, standing
 from reports.charts import BLUE, INK, ORANGE, Picture, picture
 from reports.layout import lay_out
 from reports.tables import without_empty
@@ -70,11 +71,12 @@ def ranked(pools: Sequence[PoolScaling]) -> list[PoolScaling]:
     return sorted(pools, key=lambda one: (one.chosen.holds, one.kinds[0].best.holds, -one.chosen.usd_per_day))
 
 
-def render(pools: Sequence[PoolScaling]) -> str:
+def render(pools: Sequence[PoolScaling], today: date) -> str:
     """The section as a page of its own, self-contained; user texts are escaped by the template."""
     return lay_out(
-        "scaling.html.j2", scaling=page(pools), unscaled=(), thresholds=(), version=metadata.version("fleetcast")
-    )
+        "scaling.html.j2", scaling=page(pools), unscaled=(), thresholds=(), version=metadata.version("fleetcast"),
+        standing=standing.of_scaling(pools, today).lines,
+    )  # fmt: skip
 
 
 def _section(pool: PoolScaling, pictured: bool) -> ScalingSection:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from data.sensitivity_records import CellOutlook, Sensitivity
 from reports.charts import BLUE, GREEN, INK, ORANGE, RED, SKY, Picture, joined, picture
+from reports.decision_charts import regret_picture, switching_picture
 
 MOST_RISK = 0.5
 """Decisions that are short more often than this, and than twice as often as the plan, are not drawn."""
@@ -201,6 +202,8 @@ def sensitivity_pictures(answer: Sensitivity) -> Mapping[str, Any]:
     """What templates/_sensitivity.html.j2 draws."""
     return {
         "tornado": tornado(answer), "fans": fans(answer), "run_out": run_out(answer), "frontier": frontier(answer),
+        "switches": None if answer.switching is None else switching_picture(answer.switching),
+        "regrets": None if answer.regrets is None else regret_picture(answer.regrets),
     }  # fmt: skip
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from data.sensitivity_records import Sensitivity
+from data.sensitivity_records import Resolved, Sensitivity
 
 Rows = list[tuple[str, ...]]
 
@@ -38,9 +39,12 @@ def bars(answer: Sensitivity) -> Rows:
 
 def scenarios(answer: Sensitivity) -> Rows:
     return [
-        (one.name, _usd(one.cash_usd), _usd(one.usd), f"{one.short:.0%}", one.best_option, one.description)
+        (
+            one.name, _usd(one.cash_usd), _usd(one.usd), f"{one.short:.0%}", one.best_option, _usd(one.regret_usd),
+            one.description or ", ".join(f"{_words(k)} {v:g}" for k, v in one.set.items()),
+        )
         for one in answer.named
-    ]
+    ]  # fmt: skip
 
 
 def options(answer: Sensitivity) -> Rows:
@@ -75,8 +79,12 @@ def ages(answer: Sensitivity) -> Rows:
 
 def facts(answer: Sensitivity) -> Rows:
     """Single figures: value of waiting, of scenarios, and what re-solving changes."""
-    found = [
-        ("Waiting one month costs, expected", f"{_usd(answer.wait_regret_usd)} USD"),
+    waits = any(one.name == "wait one month" for one in answer.options)
+    found: Rows = [
+        (
+            "Waiting one month costs, expected",
+            f"{_usd(answer.wait_regret_usd)} USD" if waits else "nothing: the plan commits to nothing that could wait",
+        ),
         (
             "Short by month",
             ", ".join(f"{m} {p:.1%}" for m, p in zip(answer.months, answer.short_by_month, strict=True)),
@@ -85,26 +93,54 @@ def facts(answer: Sensitivity) -> Rows:
     if answer.stochastic_usd is not None:
         found.append(("Value of the stochastic solution", f"{_usd(answer.stochastic_usd)} USD"))
     if answer.resolved is not None:
-        r = answer.resolved
-        strongest = sorted(r.drivers.items(), key=lambda pair: -abs(pair[1]))[:3]
-        found.append(
-            (
-                "Full re-solves",
-                f"{r.solves} in {r.seconds:.0f} s, each within {r.gap_median:.1%} (median; at most {r.gap_most:.1%}); "
-                f"the commitments change in {r.changed:.0%}",
-            )
-        )
-        found.append(("Drive the commitments", ", ".join(f"{_words(name)} {rank:+.2f}" for name, rank in strongest)))
-    if answer.switching is not None and answer.switching.steady:
-        steady = ", ".join(map(_words, answer.switching.steady))
-        found.append(("Change the cost, not the decision, between their ends", steady))
-    if answer.regrets is not None:
-        found.append(("Least regret among the scenarios' plans", answer.regrets.least))
-    oldest = max((one.days for one in answer.ages if one.days is not None), default=None)
-    if oldest is not None:
-        undated = sum(one.days is None for one in answer.ages)
-        found.append(("Ages of the assumptions", f"up to {oldest:,} days, {undated} undated"))
+        found += _resolved(answer.resolved)
+    found += _decided(answer)
     return [*found, ("Scenarios are", answer.method), *(("Note", note) for note in answer.notes)]
+
+
+def _resolved(r: Resolved) -> Rows:
+    """What full re-solves say, as far as their gap lets them."""
+    strongest = sorted(r.drivers.items(), key=lambda pair: -abs(pair[1]))[:3]
+    return [
+        (
+            "Full re-solves",
+            f"{r.solves} in {r.seconds:.0f} s, each within {r.gap_median:.1%} of a bound (median; at most "
+            f"{r.gap_most:.1%})",
+        ),
+        (
+            "Other commitments than the base's",
+            f"found in {r.changed:.0%} of them, the search's own noise included; keeping the base's would cost a "
+            f"quarter percent or more in {r.worthwhile:.0%} (by linear relaxations, which have no noise), and more "
+            f"than the gap in {r.proven:.0%}",
+        ),
+        ("Drive the commitments", ", ".join(f"{_words(name)} {rank:+.2f}" for name, rank in strongest)),
+    ]
+
+
+def _decided(answer: Sensitivity) -> Rows:
+    """What planning anew says of the decision."""
+    found: Rows = []
+    s, r = answer.switching, answer.regrets
+    if s is not None:
+        if s.steady:
+            steady = ", ".join(map(_words, s.steady))
+            found.append(("Change the cost, not the decision, between their ends", steady))
+        stopped = "" if s.whole else "; stopped there: values are known to the span shown"
+        found.append(("Values looked for", f"{s.solves} plans made anew in {s.seconds:.0f} s{stopped}"))
+    if r is not None:
+        agree = (
+            "; by linear relaxations, which have no gap, too"
+            if r.least_relaxed == r.least
+            else f"; by linear relaxations, which have no gap: {r.least_relaxed}. The choice between them is within "
+            "the gap"
+        )
+        found.append(("Least regret among the plans", f"{r.least}{agree}"))
+        rivals = [(_largest(row), name) for name, row in zip(r.candidates, r.proven, strict=True) if name != r.least]
+        worse = [name for regret, name in rivals if regret > max(_largest(r.regret[r.candidates.index(r.least)]), 0.0)]
+        if rivals:
+            found.append(("Proven to have a larger regret than that", ", ".join(worse) or "none"))
+        found.append(("Plans made for the regrets", f"in {r.seconds:.0f} s, at most {r.gap_most:.1%} above a bound"))
+    return found
 
 
 def switches(answer: Sensitivity) -> Rows:
@@ -112,21 +148,34 @@ def switches(answer: Sensitivity) -> Rows:
     found = () if answer.switching is None else answer.switching.switches
     return [
         (
-            _words(one.variable), f"{one.value:.3g}", f"{one.base:g} to {one.end:g}", one.aspect, one.before, one.after,
-            _usd(one.keep_usd),
+            _words(one.variable), f"{one.last_same:.3g} to {one.first_other:.3g}", f"{one.base:g} to {one.end:g}",
+            one.aspect, one.before, one.after, _usd(one.keep_usd), one.sure,
         )
         for one in found
     ]  # fmt: skip
 
 
+def _largest(row: Sequence[float]) -> float:
+    """The largest of a row; inf where one is not possible."""
+    return max(value if math.isfinite(value) else math.inf for value in row)
+
+
+def _regret(value: float, proven: float) -> str:
+    """A regret with what is proven of it; ~: within the gap."""
+    if not math.isfinite(value) or value == 0.0:
+        return _usd(value)
+    return f"{_usd(value)} (at least {_usd(proven)})" if proven > 0.0 else f"~{_usd(value)}"
+
+
 def regrets(answer: Sensitivity) -> Rows:
-    """The regret matrix: a row a candidate plan, a column a scenario, then the largest and what it commits to."""
+    """The regret matrix: a row a candidate plan, a column a scenario, then the largest and what it commits to. ~ before
+    what is within the solver's gap."""
     if answer.regrets is None:
         return []
     r = answer.regrets
     return [
-        (name, *(_usd(value) for value in row), _usd(max(row)), words)
-        for name, row, words in zip(r.candidates, r.regret, r.commitments, strict=True)
+        (name, *(_regret(*pair) for pair in zip(row, proven, strict=True)), _usd(_largest(row)), words)
+        for name, row, proven, words in zip(r.candidates, r.regret, r.proven, r.commitments, strict=True)
     ]
 
 

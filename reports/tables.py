@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from data.ages import age_days
 from data.plan_records import Pool
 from reports import fleet_tables
-from reports.assumptions import STALE_DAYS, age_days, assumptions
+from reports.assumptions import STALE_DAYS, assumptions
 from reports.bundle import PlanBundle
 from reports.decision import days_left
 from reports.decision import decisions as decided

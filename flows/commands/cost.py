@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -81,9 +82,9 @@ def breakeven(
     question = Question(llm, gpu, precision, tp, engine, input_tokens, output_tokens, slo, prefix_share=prefix)
     found = compare(question, price, chosen, daily, peak_to_mean, spares, bare=bare)
     if as_json:
-        sys.stdout.write(breakeven_json(found))
+        sys.stdout.write(breakeven_json(found, datetime.now(UTC).date()))
     else:
-        show_breakeven(terminal(), found)
+        show_breakeven(terminal(), found, datetime.now(UTC).date())
 
 
 def sensitivity(
@@ -98,28 +99,31 @@ def sensitivity(
     regret: Annotated[
         bool, typer.Option(help="Hold the plan of every named scenario in every other; name the least regret.")
     ] = False,
+    most: Annotated[int, typer.Option(min=1, help="Plans made at most for --switches, beyond every end.")] = 120,
     processes: Annotated[int, typer.Option(min=1, help="Processes for planning anew.")] = 2,
-    out: Annotated[Path | None, typer.Option(help="Folder for sensitivity.json and the pictures as SVG.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for sensitivity.html, sensitivity.json and the pictures as SVG.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what can change a plan's cost, its risk and the decision itself."""
-    from datetime import UTC, datetime
-
     from configs.errors import InputError
-    from flows.sensitivity import examine_run, load, sensitivity_json, write_pictures
+    from data.sensitivity_file import sensitivity_json
+    from flows.sensitivity import examine_run, load
     from flows.show_sensitivity import show_sensitivity
+    from reports.sensitivity_files import write_sensitivity
 
     if run is not None and config is not None:
         raise InputError("fleetcast sensitivity", "a run folder or --config", "both", "Leave one out.")
     note = Console(stderr=True)
     planned = load(run, config, data_folder)
+    today = datetime.now(UTC).date()
     found = examine_run(
-        planned, datetime.now(UTC).date(), samples, resolves, processes, lambda text: note.print(f"[dim]{text}[/]"),
-        switches, regret,
-    )  # fmt: skip
+        planned, today, samples, resolves, processes, lambda text: note.print(f"[dim]{text}[/]"), switches, regret, most
+    )
     if out is not None:
-        write_pictures(found.answer, out)
+        write_sensitivity(found.answer, out, today)
     if as_json:
         sys.stdout.write(sensitivity_json(found.answer))
     else:
-        show_sensitivity(terminal(), found.answer)
+        show_sensitivity(terminal(), found.answer, today)

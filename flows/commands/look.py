@@ -123,9 +123,9 @@ def whatif(
     with shown_on(Console(stderr=True), total=3, key="whatif"):
         found = asked.what_if(folder, bundle, settings, seconds)
     if as_json:
-        sys.stdout.write(asked.as_json(found))
+        sys.stdout.write(asked.as_json(found, datetime.now(UTC).date()))
     else:
-        asked.show(terminal(), found)
+        asked.show(terminal(), found, datetime.now(UTC).date())
     if found.after.infeasible:
         raise typer.Exit(EXIT_INFEASIBLE)
 
@@ -139,16 +139,27 @@ def report(
     scaling: Annotated[
         Path | None, typer.Option(help="What `fleetcast autoscale --out` wrote.", show_default="the plan's own")
     ] = None,
+    sensitivity: Annotated[
+        Path | None,
+        typer.Option(
+            help="sensitivity.json that `fleetcast sensitivity RUN --out` wrote: re-solves, switching values and "
+            "regrets too.",
+            show_default="the plan's own",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Draw the report of a run again, from what its folder holds: nothing is computed anew."""
     from data.scaling_file import read_scaling
+    from data.sensitivity_file import read_sensitivity
     from flows.recall import recall
     from reports.page import render
 
     folder, bundle = recall(run, out)
     if scaling is not None:
         bundle = replace(bundle, scaling=read_scaling(scaling), unscaled=())
+    if sensitivity is not None:
+        bundle = replace(bundle, sensitivity=read_sensitivity(sensitivity))
     path = to or folder / "report.html"
     path.write_text(render(bundle), encoding="utf-8")
     if as_json:
@@ -171,13 +182,13 @@ def explain(
     from flows.recall import recall
 
     _, bundle = recall(run, out)
-    months = bundle.problem.demand.months
+    months, today = bundle.problem.demand.months, datetime.now(UTC).date()
     if month is not None and month not in months:
         raise InputError("--month", f"a month of the plan: {', '.join(months)}", month, "Name one of them.")
     if as_json:
-        sys.stdout.write(explained.as_json(bundle))
+        sys.stdout.write(explained.as_json(bundle, today))
     else:
-        explained.show(terminal(), bundle, month or months[0])
+        explained.show(terminal(), bundle, month or months[0], today)
 
 
 def doctor(as_json: JsonOption = False) -> None:

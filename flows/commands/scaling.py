@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -66,11 +67,11 @@ def autoscale(
     if html is not None:
         from reports.scaling_page import render
 
-        html.write_text(render(pools), encoding="utf-8")
+        html.write_text(render(pools, datetime.now(UTC).date()), encoding="utf-8")
     if as_json:
         sys.stdout.write(text)
     else:
-        show_autoscale(terminal(180), pools)
+        show_autoscale(terminal(180), pools, datetime.now(UTC).date())
     if not all(pool.chosen.holds for pool in pools):
         raise typer.Exit(EXIT_INFEASIBLE)
 

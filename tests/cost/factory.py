@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from data.cost_records import ResourceUse, Work
-from data.plan_records import FleetPlan, FleetProblem, HeldCommitment, MonthCost, Pool, Purchase, SolveStats
+from data.plan_records import (
+    FleetPlan,
+    FleetProblem,
+    HeldCommitment,
+    MonthCost,
+    PlacedCost,
+    Pool,
+    Purchase,
+    SolveStats,
+)
 from data.records import Block, Configuration, Demand, Offer, SeriesKey, Source
 from data.units import HOURS_PER_MONTH
 
@@ -81,7 +91,7 @@ def fleet(seed: int) -> Fleet:
         for month in months
         if rng.random() < 0.3
     )
-    purchases, costs = [], []
+    purchases, costs, placed = [], [], []
     for m, month in enumerate(months):
         for offer in offers:
             if rng.random() < 0.25:
@@ -103,12 +113,25 @@ def fleet(seed: int) -> Fleet:
         hourly = sum(p.usd_in_horizon for p in purchases if p.term_months == 0 and p.month == month)
         sunk = sum(h.gpus * h.usd_per_gpu_h * HOURS_PER_MONTH for h in held if month < h.expires)
         idle = committed * float(rng.random())
-        costs.append(
-            MonthCost(
-                month, committed, hourly, sunk, idle, 0.0, float(rng.integers(0, 3) * 1000), float(rng.random() * 99)
+        starts = [
+            PlacedCost(
+                "pool start", month, region, str(rng.choice(llms)), 1000.0, gpu=str(rng.choice(GPUS)), quantity=1.0
             )
-        )
-    plan = FleetPlan(STATS, pools, purchases=tuple(purchases), costs=tuple(costs))
+            for region in REGIONS
+            for _ in range(rng.integers(0, 2))
+        ]
+        calls = [
+            PlacedCost(
+                "provider API", month, key.region, key.llm, float(rng.random() * 99),
+                request_class=key.request_class, quantity=float(rng.integers(1, 10**6)),
+            )
+            for key in keys
+            if rng.random() < 0.5
+        ]  # fmt: skip
+        placed += [*starts, *calls]
+        once, api = (math.fsum(one.usd for one in some) for some in (starts, calls))
+        costs.append(MonthCost(month, committed, hourly, sunk, idle, 0.0, once, api))
+    plan = FleetPlan(STATS, pools, purchases=tuple(purchases), costs=tuple(costs), placed=tuple(placed))
     work = tuple(Work(key, month, float(rng.integers(0, 10**7)), 800.0, 200.0) for key in keys for month in months)
     uses = tuple(
         ResourceUse(one, name, *rng.uniform(0.01, 1.0, 2).tolist(), float(rng.uniform(10, 1e5)), 1e5)

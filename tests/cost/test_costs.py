@@ -58,6 +58,17 @@ def test_attribution_sums_to_the_bill_and_the_bill_holds_the_cash(seed: int) -> 
         idle = math.fsum(line.usd for line in made.lines if line.month == cost.month and line.purpose == IDLE)
         assert math.fsum(s.idle_usd for s in made.attribution if s.month == cost.month) == pytest.approx(idle, abs=1e-6)
     assert all(line.usd > 0 for line in made.lines)
+    placed = [line for line in made.lines if line.item in ("pool start", "provider API")]
+    assert len(placed) == len(one.plan.placed)
+    assert {line.region for line in placed} <= set(one.problem.regions)
+
+
+def test_what_no_place_is_known_of_is_a_line_of_all_regions() -> None:
+    one = fleet(11)
+    lost = replace(one, plan=replace(one.plan, placed=()))
+    mine, theirs = report(lost), report(one)
+    assert mine.usd == pytest.approx(theirs.usd, rel=1e-12)
+    assert {x.region for x in mine.lines if x.item in ("pool start", "provider API")} == {"all regions"}
 
 
 def test_expected_idle_is_the_plans() -> None:

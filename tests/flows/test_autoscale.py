@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -90,8 +92,11 @@ def test_every_pool_of_a_run_is_scaled(tmp_path: Path) -> None:
             assert "short of capacity for" in pool.statement
     text = scaling_json(pools)
     assert json.loads(text) == scaling_document(pools)
-    console = Console(width=180, record=True, quiet=True)
-    show_autoscale(console, pools)
+    console = Console(width=180, record=True, file=io.StringIO())
+    show_autoscale(console, pools, date(2026, 11, 21))
+    printed = console.export_text(clear=False)
+    assert "Short of capacity: on " in printed
+    assert "start-up times up to 20 days old (2026-11)" in printed
     # The same folder and its scaling as manifests; another plan's scaling is refused.
     (tmp_path / "scaling.json").write_text(text, encoding="utf-8")
     written = emit_run(folder, tmp_path / "scaling.json", tmp_path / "k8s")

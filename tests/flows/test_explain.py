@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import date
 
 import jsonschema
 import pytest
@@ -15,6 +16,8 @@ from reports.bundle import PlanBundle
 from reports.machine import SCHEMA_FILE
 from tests.flows.small import small_made
 
+TODAY = date(2026, 11, 21)
+
 
 @pytest.fixture(scope="module")
 def bundle() -> PlanBundle:
@@ -24,9 +27,11 @@ def bundle() -> PlanBundle:
 def test_the_terminal_says_who_is_served_where_and_what_rules_cost(bundle: PlanBundle) -> None:
     month = bundle.problem.demand.months[0]
     out = io.StringIO()
-    show(Console(file=out, width=160), bundle, month)
+    show(Console(file=out, width=160), bundle, month, TODAY)
     text = out.getvalue()
     assert f"Who is served where in {month}" in text
+    assert "Short of capacity: " in text
+    assert "Rests on: " in text
     for row in routing(bundle.problem, bundle.plan, month):
         assert row[0] in text
         assert row[1] in text
@@ -38,7 +43,7 @@ def test_the_terminal_says_who_is_served_where_and_what_rules_cost(bundle: PlanB
 
 
 def test_shares_of_a_series_add_up(bundle: PlanBundle) -> None:
-    document = json.loads(as_json(bundle))
+    document = json.loads(as_json(bundle, TODAY))
     demand, s = bundle.problem.demand, bundle.plan.design_scenario
     short = {(one.series, one.month, one.block) for one in bundle.plan.shortfalls}
     for k, key in enumerate(demand.series):
@@ -56,5 +61,8 @@ def test_shares_of_a_series_add_up(bundle: PlanBundle) -> None:
 
 def test_the_schema_has_what_is_printed(bundle: PlanBundle) -> None:
     schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))["properties"]
-    for key, value in json.loads(as_json(bundle)).items():
+    told = json.loads(as_json(bundle, TODAY))
+    assert told.pop("short_of_capacity")
+    assert {one["kind"] for one in told.pop("assumption_ages")} >= {"GPU prices", "cost assumptions"}
+    for key, value in told.items():
         jsonschema.validate(value, schema[key])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from configs.errors import InputError
+from data.ages import age_days
 from data.ledger import read
 from data.ledger.connect import Ledger
 from data.ledger.content import sha256
@@ -17,7 +18,6 @@ from data.ledger.records import Vintage
 from flows import steps
 from flows.ledger import URL, open_ledger, record_plan
 from flows.trace import trace, trace_json
-from reports.assumptions import age_days
 from tests.flows.small import small_made
 
 

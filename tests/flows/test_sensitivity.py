@@ -18,16 +18,18 @@ from cost.draws import points
 from cost.fixed_fleet import fixed_fleet
 from cost.reprice import reprice
 from cost.sensitivity import PLAN
+from data.sensitivity_file import read_sensitivity, sensitivity_json
 from data.spreads import spreads
 from flows import steps
 from flows.rebuilt import Rebuilt, read_run
 from flows.regret import later, matrix
 from flows.resolve import same
-from flows.sensitivity import Examined, examine_run, sensitivity_json, write_pictures
+from flows.sensitivity import Examined, examine_run
 from flows.switching import differs, main_places
 from flows.worlds import World, changed
 from optimizer.again import Replanned
 from reports.sensitivity_charts import sensitivity_pictures
+from reports.sensitivity_files import write_sensitivity
 from reports.sensitivity_tables import headline, sensitivity_tables
 from tests.flows.small import small_made
 
@@ -91,14 +93,17 @@ def test_the_answer_is_shown_drawn_and_written(found: Examined, tmp_path: Path) 
     commits = any(not lot.sunk for lot in found.fleet.lots)
     for text in ("output length", "wait one month" if commits else "the plan", "least regret"):
         assert text in page + headline(answer)
-    write_pictures(answer, tmp_path / "out")
+    write_sensitivity(answer, tmp_path / "out", date(2026, 11, 21))
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"sensitivity.json", "tornado.svg", "frontier.svg", "fan_1.svg"} <= names
-    for one in names - {"sensitivity.json"}:
+    assert {"sensitivity.json", "sensitivity.html", "tornado.svg", "frontier.svg", "fan_1.svg"} <= names
+    for one in names - {"sensitivity.json", "sensitivity.html"}:
         # A picture on its own names its colours; bands in a page's variable would not be seen.
         svg = (tmp_path / "out" / one).read_text(encoding="utf-8")
         assert "currentColor" not in svg
         assert "var(" not in svg
+    again = read_sensitivity(tmp_path / "out" / "sensitivity.json")
+    assert sensitivity_json(again) == sensitivity_json(answer)
+    assert "a protected class in" in (tmp_path / "out" / "sensitivity.html").read_text(encoding="utf-8")
     document = json.loads(sensitivity_json(answer))
     assert document["samples"] == 300
     assert len(document["bars"]) == 10
@@ -118,7 +123,7 @@ def test_another_world_is_another_problem(found: Examined, run: Rebuilt) -> None
 
 
 def test_what_is_not_possible_is_said_and_no_number(found: Examined) -> None:
-    made = matrix(["a", "b"], ["x"], [[float("inf")], [14.0]], ["", ""], 0.0)
+    made = matrix(["a", "b"], ["x"], [[float("inf")], [14.0]], [[float("inf")], [13.0]], ["", ""], 0.0)
     assert made.least == "b"
     answer = replace(found.answer, regrets=made)
     assert sensitivity_tables(answer)["regrets"][0][1:3] == ("not possible", "not possible")
@@ -126,9 +131,15 @@ def test_what_is_not_possible_is_said_and_no_number(found: Examined) -> None:
 
 
 def test_regrets_by_hand() -> None:
-    found = matrix(["a", "b", "c"], ["x", "y"], [[10.0, 30.0], [14.0, 22.0], [12.0, 20.0]], ["", "", ""], 0.0)
+    usd = [[10.0, 30.0], [14.0, 22.0], [12.0, 20.0]]
+    bounds = [[9.0, 26.0], [10.5, 19.0], [9.5, 19.5]]
+    found = matrix(["a", "b", "c"], ["x", "y"], usd, bounds, ["", "", ""], 0.0)
     assert found.regret == ((0.0, 10.0), (4.0, 2.0), (2.0, 0.0))
     assert found.least == "c"
+    # The best of x costs 10 at most, b's commitments 10.5 at least; of y 20 and 19, which says nothing.
+    assert found.proven == ((0.0, 6.0), (0.5, 0.0), (0.0, 0.0))
+    assert found.relaxed == ((0.0, 7.0), (1.5, 0.0), (0.5, 0.5))
+    assert found.least_relaxed == "c"
     assert later({(0, 0): 3, (1, 5): 2}, 6) == {(0, 1): 3}
 
 
@@ -162,6 +173,11 @@ def test_draws_planned_anew(run: Rebuilt) -> None:
     assert sum(share for _, share in answer.resolved.decisions) == pytest.approx(1.0)
     assert 0.0 <= answer.resolved.changed <= 1.0
     assert answer.resolved.gap_median <= answer.resolved.gap_most
+    # Noise aside: what is proven is worthwhile, and that is a change; relaxations never gain by keeping lots.
+    r = answer.resolved
+    assert r.proven <= r.worthwhile <= r.changed
+    assert len(r.keeping_usd) == 6
+    assert all(usd >= -1e-6 * r.base_usd for usd in r.keeping_usd)
     # The base, planned in the same way, is no better than what the plan's own search has proven, nor far from it.
     assert answer.resolved.base_usd >= run.plan.stats.bound_usd * (1 - 1e-6)
     assert answer.resolved.base_usd <= run.plan.stats.objective_usd * 1.05
@@ -182,7 +198,9 @@ def test_switches_and_regrets_are_told_together(run: Rebuilt) -> None:
     assert {one.variable for one in found.switches} | set(found.steady) == set(spreads(wide))
     assert {one.variable for one in found.switches}.isdisjoint(found.steady)
     for one in found.switches:
+        assert found.whole
         assert abs(one.first_other - one.last_same) == pytest.approx(abs(one.end - one.base) / 16)
+        assert one.sure in ("proven", "likely", "within the gap")
         assert min(one.base, one.end) <= one.value <= max(one.base, one.end)
         assert one.before != one.after
     regrets = answer.regrets
@@ -196,3 +214,6 @@ def test_switches_and_regrets_are_told_together(run: Rebuilt) -> None:
         assert min(row[j] for row in regrets.regret) == 0.0
     largest = {name: max(row) for name, row in zip(regrets.candidates, regrets.regret, strict=True)}
     assert largest[regrets.least] == min(largest.values())
+    assert "the plan" in regrets.candidates[0]
+    for row, proven in zip(regrets.regret, regrets.proven, strict=True):
+        assert all(0.0 <= sure <= usd + 1e-6 for usd, sure in zip(row, proven, strict=True))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from configs.errors import InputError
 from data import archive
 from flows import steps
 from flows.progress import Pace, words
 from flows.recall import recall, run_folder
-from flows.whatif import as_json, difference, what_if
+from flows.whatif import as_json, difference, show, what_if
 from reports.bundle import PlanBundle
 from reports.write import ARCHIVE
 from tests.flows.small import small_made
@@ -45,8 +48,15 @@ def test_growth_of_a_class_is_carried(bundle: PlanBundle) -> None:
     carried = sum(pool.steady_replicas * pool.operating_rps_per_replica for pool in found.after.plan.pools)
     assert carried >= peak * (1 - 1e-6)
     assert any("median demand" in line and "+40.0%" in line for line in difference(found))
-    told = json.loads(as_json(found))
+    told = json.loads(as_json(found, date(2026, 11, 21)))
     assert told["after"]["cash_usd"] > told["before"]["cash_usd"]
+    assert "of the plan's demand scenarios" in told["short_of_capacity"]
+    assert {one["kind"] for one in told["assumption_ages"]} >= {"GPU prices", "request mixes"}
+    console = Console(width=180, record=True, file=io.StringIO())
+    show(console, found, date(2026, 11, 21))
+    text = console.export_text()
+    assert "Short of capacity: " in text
+    assert "Rests on: " in text
 
 
 def test_a_plan_key_is_set_and_checked_by_the_schema(bundle: PlanBundle) -> None:

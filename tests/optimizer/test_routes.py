@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -69,6 +70,31 @@ def check(given: FleetProblem, plan: FleetPlan) -> None:
         assert replicas + given.failures_per_pool <= there[one, region, month] + 1e-5
 
 
+def check_placed(given: FleetProblem, plan: FleetPlan) -> None:
+    """Every dollar of pool starts and API calls has its region, and a class's calls come from where it is asked for."""
+    for cost in plan.costs:
+        for item, usd in (("pool start", cost.start_usd), ("provider API", cost.api_usd)):
+            mine = [one for one in plan.placed if (one.item, one.month) == (item, cost.month)]
+            assert math.fsum(one.usd for one in mine) == pytest.approx(usd, rel=1e-9, abs=1e-9)
+    origins = {(key.llm, key.request_class, key.region) for key in given.demand.series}
+    pools = {(pool.region, pool.configuration.llm, pool.configuration.gpu) for pool in plan.pools}
+    for one in plan.placed:
+        if one.item == "provider API":
+            assert (one.llm, one.request_class, one.region) in origins
+            assert one.usd == pytest.approx(one.quantity * given.api[one.llm, one.request_class].usd_per_request)
+        elif len(given.demand.probabilities) == 1:
+            assert (one.region, one.llm, one.gpu) in pools
+    # In the design scenario: what each origin sends is what its routes say.
+    if len(given.demand.probabilities) == 1:
+        hours = {block.name: block.hours for block in given.demand.blocks}
+        sent = math.fsum(
+            3600.0 * hours[b] * rps for r in plan.routes if r.configuration is None for b, rps in r.rps.items()
+        )
+        assert math.fsum(one.quantity for one in plan.placed if one.item == "provider API") == pytest.approx(
+            sent, rel=1e-6
+        )
+
+
 @settings(max_examples=25)
 @given(st.integers(0, 10**6))
 def test_routes_carry_the_demand_and_no_pool_carries_more_than_it_has(seed: int) -> None:
@@ -76,6 +102,7 @@ def test_routes_carry_the_demand_and_no_pool_carries_more_than_it_has(seed: int)
     plan = solve(replace(given, mip_gap=1e-4))
     assert plan.stats.status == "optimal"
     check(given, plan)
+    check_placed(given, plan)
 
 
 def test_a_route_says_who_goes_where() -> None:
@@ -85,6 +112,36 @@ def test_a_route_says_who_goes_where() -> None:
     plan = solve(replace(base, may_serve={"eu": ("eu",), "us": ("eu", "us")}, quotas={("eu", "A"): 2}))
     told = {(one.series.region, one.region): one.rps["peak"] for one in plan.routes}
     assert told == pytest.approx({("eu", "eu"): 3.0, ("us", "eu"): 1.0, ("us", "us"): 2.0})
+
+
+def test_what_an_api_takes_is_billed_where_it_is_asked_for() -> None:
+    """By hand: nothing but the API serves; two origins planned as one pay 2 : 6."""
+    keys = [SeriesKey("m", "chat", "a"), SeriesKey("m", "chat", "c")]
+    given = problem(
+        demand([[1.0]], [1.0], keys), [capacity("A", 2.0)], [offer("A", 1.0, region=r) for r in ("a", "c")],
+        quotas={("a", "A"): 0, ("c", "A"): 0}, api={("m", "chat"): ApiOffer(1e-4)}, pool_start_usd=10.0,
+    )  # fmt: skip
+    rps = given.demand.rps * np.array([2.0, 6.0])[:, None, None, None]
+    plan = solve(replace(given, demand=replace(given.demand, rps=rps)))
+    told = {one.region: (one.usd, one.quantity) for one in plan.placed}
+    requests = 730.0 * 3600.0 * 2.0
+    assert told["a"] == pytest.approx((1e-4 * requests, requests))
+    assert told["c"] == pytest.approx((3e-4 * requests, 3.0 * requests))
+    check_placed(replace(given, demand=replace(given.demand, rps=rps)), plan)
+
+
+def test_pools_start_where_they_run() -> None:
+    """Churn and starts, by hand: one pool of two replicas in each region, one of them grows by a replica."""
+    keys = [SeriesKey("m", "chat", "a"), SeriesKey("m", "chat", "c")]
+    given = problem(
+        demand([[4.0], [4.0]], [1.0], keys), [capacity("A", 2.0)], [offer("A", 1.0, region=r) for r in ("a", "c")],
+        pool_start_usd=10.0, churn_usd_per_gpu=3.0, may_serve={"a": ("a",), "c": ("c",)},
+    )  # fmt: skip
+    rps = given.demand.rps.copy()
+    rps[1, 1] = 6.0
+    plan = solve(replace(given, demand=replace(given.demand, rps=rps)))
+    told = {(one.month, one.region): one.usd for one in plan.placed}
+    assert told == pytest.approx({("2027-01", "a"): 10.0, ("2027-01", "c"): 10.0, ("2027-02", "c"): 3.0})
 
 
 def test_what_an_api_takes_is_a_route_without_a_pool() -> None:

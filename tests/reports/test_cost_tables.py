@@ -23,7 +23,9 @@ PAGE = (
 def test_the_partial_shows_every_line_unit_and_owner() -> None:
     costs = steps.bundle(small_made()).costs
     environment = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=True)
-    html = environment.from_string(PAGE).render(cost=cost_tables(costs))
+    html = environment.from_string(PAGE).render(
+        cost=cost_tables(costs), standing=("Short of capacity: x", "Rests on: y")
+    )
     assert html.count("<caption>") == 4
     for text in (
         "engineering",
@@ -32,6 +34,8 @@ def test_the_partial_shows_every_line_unit_and_owner() -> None:
         "a successful task",
         "TTFT 15 s",
         "Bureau of Labor",
+        "Rests on: y.",
+        "Rests on: y.",
     ):
         assert text in html
     assert f"{costs.usd:,.0f}" in html

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import jsonschema
@@ -80,7 +81,7 @@ def test_heads_fit_their_rows() -> None:
 
 @pytest.mark.slow
 def test_the_section_escapes_names_and_draws_the_burst() -> None:
-    html = render([pool()])
+    html = render([pool()], date(2026, 11, 21))
     assert "<b>Llama" not in html
     assert html.count("<svg") == 2
     assert "burst at rise: plain reaction is short of capacity for 6.5 min" in html

@@ -27,6 +27,7 @@ from flows.recorded import RecordedPlan, load_plan, plan_of_month, plan_pools, s
 from reconcile.attribution import CAUSES, Waterfall, cost_ratio, waterfall
 from reconcile.capacity import CapacityScore, capacity_score, short_hours, supply
 from reconcile.corrections import in_force_until, propose
+from reconcile.expected import expected
 from reconcile.fleet import Reconciliation, reconcile_fleet
 from reconcile.tenants import TenantMiss, tenant_misses
 
@@ -106,7 +107,7 @@ def listening(
 def _note_volume(heard: Heard, one: Vintage, actual: Actual) -> None:
     stop = one.first_hour + len(one.hourly) * HOUR
     real = actual.between(one.first_hour, stop)
-    said = np.where(np.isnan(real), 0.0, one.hourly[:, one.levels.index(0.5)])
+    said = np.where(np.isnan(real), 0.0, expected(one))
     month = (one.first_hour + np.arange(len(real)) * HOUR).astype("datetime64[M]")
     edges = np.flatnonzero(np.diff(month.astype(np.int64), prepend=-(10**6)))
     sums = np.add.reduceat(np.stack([np.nan_to_num(real), said]), edges, axis=1)

@@ -18,6 +18,7 @@ from data.actuals_goodput import MeasuredGoodput, read_goodput
 from data.hourly import read_hourly_counts
 from data.ledger.records import Actual
 from data.records import SeriesKey
+from flows.misses import Part, Work
 from flows.recorded import RecordedPlan
 from reconcile.corrections import Measured
 
@@ -91,10 +92,10 @@ def _output_work(plan: RecordedPlan, llm: str, request_class: str, computed: flo
     return computed / made
 
 
-def measured_mix(plan: RecordedPlan, traffic: ActualTraffic) -> tuple[list[Measured], float | None, float | None]:
-    """Lengths and cache hits against what was assumed, and the ratios of actual over planned work that they make."""
+def measured_mix(plan: RecordedPlan, traffic: ActualTraffic) -> tuple[list[Measured], dict[Part, Work]]:
+    """Lengths and cache hits against what was assumed, and the work that they make by LLM and class."""
     told: list[Measured] = []
-    planned = longer = cached = 0.0
+    works: dict[Part, Work] = {}
     for (llm, name), mix in traffic.mix.items():
         assumed = _assumed(plan, llm, name)
         if not assumed:
@@ -112,21 +113,23 @@ def measured_mix(plan: RecordedPlan, traffic: ActualTraffic) -> tuple[list[Measu
         was, now = assumed.get("cache_hit", 0.0), mix.cache_hit
         new_given, new_made = lengths.get("input_tokens", given), lengths.get("output_tokens", made)
         work = _output_work(plan, llm, name, max(given * (1 - was), 1.0), max(made, 1.0))
-        planned += mix.requests * (given * (1 - was) + work * made)
-        longer += mix.requests * (new_given * (1 - was) + work * new_made)
-        cached += mix.requests * (new_given * (1 - (was if now is None else now)) + work * new_made)
-    if planned <= 0:
-        return told, None, None
-    heard = any(mix.cache_hit is not None for mix in traffic.mix.values())
-    return told, longer / planned, cached / longer if heard and longer > 0 else None
+        works[llm, name] = Work(
+            mix.requests * (given * (1 - was) + work * made),
+            mix.requests * (new_given * (1 - was) + work * new_made),
+            mix.requests * (new_given * (1 - (was if now is None else now)) + work * new_made),
+            now is not None,
+        )
+    return told, works
 
 
 def measured_goodput(
     plan: RecordedPlan, rows: Sequence[MeasuredGoodput]
-) -> tuple[list[Measured], list[tuple[MeasuredGoodput, float]], float | None, float | None]:
-    """Goodputs against the plan's knees: what may be corrected, (measured, predicted) pairs, and the mean ratios of
-    goodput and availability. InputError for a configuration that the plan did not evaluate."""
-    told, pairs, ratios = [], [], []
+) -> tuple[list[Measured], list[tuple[MeasuredGoodput, float]], dict[Part, float], dict[Part, float]]:
+    """Goodputs against the plan's knees: what may be corrected, (measured, predicted) pairs, and by LLM and class the
+    mean ratios of goodput and availability. InputError for a configuration that the plan did not evaluate."""
+    told, pairs = [], []
+    ratios: dict[Part, list[float]] = {}
+    shares: dict[Part, list[float]] = {}
     for one in rows:
         labels = {
             "llm": one.llm,
@@ -149,7 +152,9 @@ def measured_goodput(
         target = {name: str(value) for name, value in labels.items()} | {"request_class": one.request_class}
         told.append(Measured("goodput", target, {"goodput": predicted}, {"goodput": one.rps}, 1))
         pairs.append((one, predicted))
-        ratios.append(one.rps / predicted)
-    shares = [one.available for one in rows if one.available is not None]
-    goodput = math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
-    return told, pairs, goodput, sum(shares) / len(shares) if shares else None
+        part = one.llm, one.request_class
+        ratios.setdefault(part, []).append(one.rps / predicted)
+        if one.available is not None:
+            shares.setdefault(part, []).append(one.available)
+    goodput = {part: math.exp(sum(map(math.log, found)) / len(found)) for part, found in ratios.items()}
+    return told, pairs, goodput, {part: sum(found) / len(found) for part, found in shares.items()}

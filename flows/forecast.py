@@ -38,12 +38,21 @@ class Run:
 
 
 def make(config: str | None, data_folder: Path | None) -> Run:
-    """Reads traffic and forecasts it. Raises InputError on bad input."""
+    """Reads traffic and forecasts it, where the scenario's `compute` says. Raises InputError on bad input."""
     loaded = load_scenario(config)
     report("reading traffic")
     history = steps.ingest(loaded, data_folder)
     report("forecasting demand")
-    return Run(loaded, history, steps.forecast(loaded.scenario, history))
+    scenario = loaded.scenario
+    if scenario.compute.on == "here":
+        return Run(loaded, history, steps.forecast(scenario, history))
+    # Imported only here: Prefect takes longer to start than most forecasts.
+    from flows.spread import on_cluster, series_on_cluster
+
+    made = on_cluster(
+        "fleetcast-forecast", scenario.compute, lambda: steps.forecast(scenario, history, series_on_cluster)
+    )
+    return Run(loaded, history, made)
 
 
 def chosen(run: Run, series: str | None) -> list[SeriesForecast]:

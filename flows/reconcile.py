@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from data.actuals import overlaid_series
-from data.actuals_billing import Billed
 from data.actuals_goodput import MeasuredGoodput
 from data.ledger import read
 from data.ledger.connect import Ledger
@@ -23,10 +21,12 @@ from data.records import FloatArray, SeriesKey
 from flows.corrections import in_force
 from flows.evidence import Evidence, gather, measured_goodput, measured_mix
 from flows.ledger import code_version, plain, unique_id
-from flows.recorded import RecordedPlan, load_plan, plan_of_month, plan_pools, stale, which_scenario
-from reconcile.attribution import CAUSES, Waterfall, cost_ratio, waterfall
-from reconcile.capacity import CapacityScore, capacity_score, short_hours, supply
+from flows.misses import Happened, Part, cost_miss, short_miss
+from flows.recorded import load_plan, plan_of_month, plan_pools, stale, which_scenario
+from reconcile.attribution import Waterfall
+from reconcile.capacity import CapacityScore, capacity_score, supply
 from reconcile.corrections import in_force_until, propose
+from reconcile.expected import expected
 from reconcile.fleet import Reconciliation, reconcile_fleet
 from reconcile.tenants import TenantMiss, tenant_misses
 
@@ -71,16 +71,11 @@ Source = Iterator[tuple[SeriesKey, tuple[Vintage, ...], Actual | None]]
 @dataclass(slots=True)
 class Heard:
     """What is kept of a ledger read once: actuals by series, the vintages of series whose tenants are known, and actual
-    and planned requests by (run, month) over the hours that were observed."""
+    and planned requests by (run, month), LLM and class over the hours that were observed."""
 
     actuals: dict[SeriesKey, Actual]
     said: dict[SeriesKey, tuple[Vintage, ...]]
-    volumes: dict[tuple[str, str], FloatArray]
-
-    def volume_ratio(self, run_id: str, month: str) -> float | None:
-        """Actual over planned requests; None where the run said nothing of that month."""
-        real, said = self.volumes.get((run_id, month), np.zeros(2))
-        return float(real / said) if said > 0 else None
+    volumes: dict[tuple[str, str], dict[Part, FloatArray]]
 
     def spoke(self, month: str) -> set[str]:
         """Runs whose forecasts reach into a month."""
@@ -106,13 +101,15 @@ def listening(
 def _note_volume(heard: Heard, one: Vintage, actual: Actual) -> None:
     stop = one.first_hour + len(one.hourly) * HOUR
     real = actual.between(one.first_hour, stop)
-    said = np.where(np.isnan(real), 0.0, one.hourly[:, one.levels.index(0.5)])
+    said = np.where(np.isnan(real), 0.0, expected(one))
     month = (one.first_hour + np.arange(len(real)) * HOUR).astype("datetime64[M]")
     edges = np.flatnonzero(np.diff(month.astype(np.int64), prepend=-(10**6)))
     sums = np.add.reduceat(np.stack([np.nan_to_num(real), said]), edges, axis=1)
     for i, edge in enumerate(edges):
         place = one.run_id, str(month[edge])
-        heard.volumes[place] = heard.volumes.get(place, np.zeros(2)) + sums[:, i]
+        known = heard.volumes.setdefault(place, {})
+        part = one.key.llm, one.key.request_class
+        known[part] = known.get(part, np.zeros(2)) + sums[:, i]
 
 
 def month_hours(actual: Actual, month: str) -> FloatArray:
@@ -151,8 +148,8 @@ def reconcile(
     actuals = heard.actuals
     notes = [f"{key}: in the actuals, but no vintage speaks of it" for key in new if key not in set(known)]
     notes += [f"{key}: no actuals for its vintages" for key in found.without]
-    mixes, mix_ratio, cache_ratio = measured_mix(last, evidence.traffic)
-    goodputs, pairs, goodput_ratio, available = measured_goodput(last, evidence.goodput)
+    mixes, works = measured_mix(last, evidence.traffic)
+    goodputs, pairs, goodput, available = measured_goodput(last, evidence.goodput)
 
     capacity: list[CapacityScore] = []
     costs: list[MonthCost] = []
@@ -165,12 +162,8 @@ def reconcile(
         billed = float("nan") if evidence.billed is None else evidence.billed.usd.get(month, float("nan"))
         planned = sum(float(one["cash_usd"]) for one in plan.document["costs"] if one["month"] == month)
         costs.append(MonthCost(month, planned, billed, plan.run.id))
-        ratios: dict[str, float | None] = dict.fromkeys(CAUSES)
-        ratios["volume"] = heard.volume_ratio(plan.run.id, month)
-        ratios |= {"mix and length": mix_ratio, "cache hit": cache_ratio, "goodput": goodput_ratio}
-        ratios["availability"] = available
-        ratios["price"] = _price_ratio(plan, evidence.billed, month)
-        falls.append(_cost_waterfall(month, planned, billed, ratios))
+        happened = Happened(heard.volumes.get((plan.run.id, month), {}), works, goodput, available)
+        falls.append(cost_miss(plan, month, planned, evidence.billed, happened))
         for llm in sorted({key.llm for key in actuals}):
             hours = np.sum([month_hours(one, month) for key, one in actuals.items() if key.llm == llm], axis=0)
             there = supply(pools, llm, month)
@@ -180,7 +173,7 @@ def reconcile(
             one = capacity_score(llm, month, hours, there, burst, quantile)
             capacity.append(one)
             if one.short_hours:
-                falls.append(_short_waterfall(llm, month, hours, there, burst, ratios))
+                falls.append(short_miss(llm, month, hours, there, burst, happened))
     shares = {**{name: {one: 1.0} for name, one in tenants.items()}, **last.scenario.costs.tenants}
     proposals = propose(scenario, found, [*mixes, *goodputs], capacity)
     stamp = datetime.now(UTC)
@@ -199,55 +192,6 @@ def reconcile(
     )
     _record(ledger, outcome, evidence, [one for key, one in new.items() if key in set(known)])
     return outcome
-
-
-def _price_ratio(plan: RecordedPlan, billed: Billed | None, month: str) -> float | None:
-    """Billed over planned USD a GPU-hour, where the bill counts GPU-hours."""
-    if billed is None or not billed.gpu_hours.get(month):
-        return None
-    gpus = sum(int(one["gpus"]) for one in plan.document["pools"] if one["month"] == month)
-    cost = next((one for one in plan.document["costs"] if one["month"] == month), None)
-    if cost is None or not gpus:
-        return None
-    hours = int((np.datetime64(month, "M") + np.timedelta64(1, "M")).astype("datetime64[D]").astype(int)) - int(
-        np.datetime64(month, "M").astype("datetime64[D]").astype(int)
-    )
-    planned = (float(cost["cash_usd"]) - float(cost.get("start_usd", 0.0))) / (gpus * hours * 24)
-    return (billed.usd[month] / billed.gpu_hours[month]) / planned if planned > 0 else None
-
-
-def _cost_waterfall(month: str, planned: float, billed: float, ratios: Mapping[str, float | None]) -> Waterfall:
-    if math.isnan(billed):
-        note = "no bill: what the plan's unit costs make of what happened; causes not measured count as planned"
-        return waterfall(f"cost of {month}", "USD", lambda r: planned * cost_ratio(r), ratios, note=note)
-    everything = {c: 1.0 if r is None else r for c, r in ratios.items()}
-    factor = billed / (planned * cost_ratio(everything)) if planned > 0 else 1.0
-    causes = dict(ratios) | {"not explained": factor}
-    return waterfall(
-        f"cost of {month}",
-        "USD",
-        lambda r: planned * cost_ratio(r) * r["not explained"],
-        causes,
-        note="against the bill; 'not explained' is what the measured causes leave over",
-    )
-
-
-def _short_waterfall(
-    llm: str, month: str, hours: FloatArray, there: Any, burst: float, ratios: Mapping[str, float | None]
-) -> Waterfall:
-    """Short hours from none changed (actual load on the planned scale) to all; price makes no shortfall."""
-    seen = hours[~np.isnan(hours)]
-    volume = ratios["volume"] or 1.0
-    causes = {name: ratio for name, ratio in ratios.items() if name != "price"}
-    # The load that came is the planned load times the volume ratio: taken back first, so that planned stands at 1.
-    return waterfall(
-        f"short hours of {llm} in {month}",
-        "h",
-        lambda r: short_hours(seen / volume, there, burst, r),
-        causes,
-        digits=1,
-        note="hours above steady and reserve capacity",
-    )
 
 
 def _record(ledger: Ledger, outcome: Reconciled, evidence: Evidence, actuals: Sequence[Actual]) -> None:

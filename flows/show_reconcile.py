@@ -13,7 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.ledger.records import CorrectionLine
+from flows.misses import UNEXPLAINED
 from flows.reconcile import Reconciled, document
+from flows.reconcile_words import in_short
 from flows.run_folder import whole_folder
 from reconcile.tally import Score
 from reports.reconciliation import Section, Step, reconciliation_page, waterfall
@@ -53,8 +55,9 @@ CAPACITY = ("LLM", "month", "hours", "short h", "reserve h", "stated risk", "GPU
 DRIFT = ("series", "severity", "over-forecast", "days", "tracking signal", "by chance")
 SUMS = ("of", "by", "n", "WAPE", "bias")
 MONTHS = ("series", "month", "observed", "total error", "total interval", "peak-hour error", "peak interval")
+GOODPUT = ("configuration", "class", "predicted req/s", "measured req/s", "measured over predicted")
 COSTS = ("month", "planned USD", "billed USD", "over plan")
-TENANTS = ("tenant", "LLM", "class", "hours", "planned requests", "sent", "beyond the plan", "of it")
+TENANTS = ("tenant", "LLM", "class", "hours", "planned requests", "sent", "beyond the plan", "over share")
 HEAD = ("WAPE", "bias", "MASE", "FVA", "pinball", "interval holds")
 
 
@@ -120,6 +123,17 @@ def tenant_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
     )  # fmt: skip
 
 
+def goodput_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
+    """Goodputs predicted and measured, the farthest off first."""
+    return tuple(
+        (
+            f"{one.llm} on {one.gpu} {one.precision} TP{one.tensor_parallel}", one.request_class, f"{predicted:.3g}",
+            f"{one.rps:.3g}", _percent(one.rps / predicted - 1.0, True),
+        )
+        for one, predicted in sorted(found.goodput, key=lambda pair: -abs(pair[0].rps / pair[1] - 1.0))
+    )  # fmt: skip
+
+
 def _held(inside: Mapping[float, bool]) -> str:
     """What the widest interval held."""
     if not inside:
@@ -149,6 +163,9 @@ def show_reconciliation(console: Console, found: Reconciled) -> None:
     )
     for text in found.notes:
         console.print(f"[yellow]![/] {escape(text)}")
+    for what, text in in_short(found):
+        console.print(f"  [bold]{escape(what)}[/]: {escape(text)}", soft_wrap=True)
+    console.print()
     console.print(_table("Hourly forecast error, series by series", ("of", "series", *HEAD), group_rows(found)), "")
     console.print(_table("Error of sums", SUMS, sum_rows(found)), "")
     console.print(_table("Months, as the last vintage saw them", MONTHS, month_rows(found)), "")
@@ -164,11 +181,8 @@ def show_reconciliation(console: Console, found: Reconciled) -> None:
         steps.append(("actual", f"{fall.actual:,.2f}", ""))
         console.print(f"[bold]{escape(fall.what)}[/] ({escape(fall.note)})")
         console.print(_table("", ("", fall.unit, ""), steps), "")
-    for one, predicted in found.goodput:
-        console.print(
-            f"goodput of {one.llm} on {one.gpu} {one.precision} TP{one.tensor_parallel} for {one.request_class}: "
-            f"predicted {predicted:.3g}, measured {one.rps:.3g} req/s ({one.rps / predicted - 1:+.1%})"
-        )
+    if found.goodput:
+        console.print(_table("Goodput", GOODPUT, goodput_rows(found)), "")
     for key, correction in found.proposals.items():
         where = "/".join(correction.target.values())
         values = ", ".join(f"{name} {value:g}" for name, value in correction.values.items())
@@ -188,19 +202,13 @@ def write_reconciliation(found: Reconciled, out: Path) -> Path:
     pictures = [
         waterfall(
             fall.what, fall.unit, fall.planned, fall.actual,
-            [Step(bar.cause, bar.amount, bar.measured) for bar in fall.bars], fall.note,
+            [Step(bar.cause, bar.amount, bar.measured, bar.cause == UNEXPLAINED) for bar in fall.bars], fall.note,
         )
         for fall in found.waterfalls
     ]  # fmt: skip
     errors = found.errors
-    goodput = tuple(
-        (
-            f"{one.llm} on {one.gpu} {one.precision} TP{one.tensor_parallel}", one.request_class, f"{predicted:.3g}",
-            f"{one.rps:.3g}", _percent(one.rps / predicted - 1.0, True),
-        )
-        for one, predicted in found.goodput
-    )  # fmt: skip
     sections = (
+        Section("In short", ("of", "found"), in_short(found), prose=True),
         Section(
             "Corrections to review",
             ("id", "kind", "of", "evidence"),
@@ -210,7 +218,7 @@ def write_reconciliation(found: Reconciled, out: Path) -> Path:
         Section("Drift", DRIFT, drift_rows(found)),
         Section("Capacity", CAPACITY, capacity_rows(found)),
         Section("Cost", COSTS, cost_rows(found)),
-        Section("Goodput", ("configuration", "class", "predicted req/s", "measured req/s", "error"), goodput),
+        Section("Goodput", GOODPUT, goodput_rows(found)),
         Section("Tenants, against their share of what was last said", TENANTS, tenant_rows(found)),
         Section("Hourly forecast error, series by series", ("of", "series", *HEAD), group_rows(found)),
         Section("Error of sums", SUMS, sum_rows(found)),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from prefect import task
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.annotations import quote
@@ -90,3 +90,18 @@ def series_on_cluster(chunks: Sequence[list[Job]]) -> Iterator[list[Prepared] | 
         except Exception as error:  # noqa: BLE001 - whatever a cluster dies of, the series are prepared here instead
             LOG.warning("chunk %d of the series was lost (%s); it is prepared in this process", number, error)
             yield None
+
+
+def on_cluster(name: str, compute: ComputePolicy, work: Callable[[], T]) -> T:
+    """Does `work` inside a flow whose task runner is the cluster, which `series_on_cluster` then uses.
+
+    Raises InputError as `runner` does.
+    """
+    by = runner(compute)
+
+    @flow(name=name, validate_parameters=False, persist_result=False)
+    def whole() -> T:
+        return work()
+
+    with one_server():
+        return whole.with_options(task_runner=by)()

@@ -94,10 +94,27 @@ def waterfall(
     def worth(changed: frozenset[str]) -> float:
         return value({cause: ratio if cause in changed else 1.0 for cause, ratio in known.items()})
 
-    planned = round(worth(frozenset()), digits)
-    actual = round(worth(frozenset(known)), digits)
-    amounts = exact(shapley(worth, tuple(known)), float(round(Fraction(actual) - Fraction(planned), digits)), digits)
-    bars = tuple(Bar(cause, amounts[cause], ratios[cause] is not None) for cause in known)
+    measured = {cause: ratio is not None for cause, ratio in ratios.items()}
+    return waterfall_of(what, unit, worth, measured, digits, note)
+
+
+def waterfall_of(
+    what: str,
+    unit: str,
+    worth: Callable[[frozenset[str]], float],
+    measured: Mapping[str, bool],
+    digits: int = 2,
+    note: str = "",
+) -> Waterfall:
+    """The waterfall of a miss.
+
+    worth: what would have come had only these causes changed; measured: every cause, and whether it was measured (one
+    that was not changes nothing).
+    """
+    planned, actual = round(worth(frozenset()), digits), round(worth(frozenset(measured)), digits)
+    total = float(round(Fraction(actual) - Fraction(planned), digits))
+    amounts = exact(shapley(worth, tuple(measured)), total, digits)
+    bars = tuple(Bar(cause, amounts[cause], known) for cause, known in measured.items())
     return Waterfall(what, unit, planned, actual, bars, note)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from data.ledger.records import Actual, Vintage
 from data.records import FloatArray, SeriesKey
+from reconcile.expected import expected
 from reconcile.series import SeriesScore, reconcile_series
 from reconcile.tally import HORIZONS, Score, matched, point_score, point_sums, score, seasonal_naive
 
@@ -95,7 +96,7 @@ def reconcile_fleet(
                 continue
             real = matched(one, actual)
             naive = seasonal_naive(actual, one.first_hour, len(real))
-            hours = np.stack([real, one.hourly[:, one.levels.index(0.5)], naive], axis=1)
+            hours = np.stack([real, expected(one), naive], axis=1)
             for group in groups:
                 by_origin = sums.setdefault(group, {})
                 known = by_origin.get(one.first_hour)

@@ -11,6 +11,7 @@ from data.ledger.records import HOUR, Actual, Vintage
 from data.records import FloatArray, SeriesKey
 from data.units import HOURS_PER_DAY
 from reconcile.drift import Drift, drift
+from reconcile.expected import expected
 from reconcile.tally import (
     Score,
     by_horizon,
@@ -131,7 +132,7 @@ def track(vintages: Sequence[Vintage], actual: Actual) -> tuple[FloatArray, np.d
         # From the first whole day after the vintage on, it is what was last said.
         skip = (-shift) % HOURS_PER_DAY if shift > 0 else -shift
         at = shift + skip
-        values = one.hourly[skip : skip + max(len(said) - at, 0), one.levels.index(0.5)]
+        values = expected(one)[skip : skip + max(len(said) - at, 0)]
         said[at : at + len(values)] = values
     real = actual.between(start.astype("datetime64[h]"), start.astype("datetime64[h]") + len(said) * HOUR)
     sums = np.stack([real, said], axis=1).reshape(-1, HOURS_PER_DAY, 2).sum(axis=1)
@@ -162,11 +163,11 @@ def reconcile_series(
         if fresh:
             used.append(one)
         naive = seasonal_naive(actual, one.first_hour, len(real))
-        rows = tally(real, one.hourly, levels, naive, naive_scale(actual, one.first_hour))
+        volume = expected(one)
+        rows = tally(real, one.hourly, levels, volume, naive, naive_scale(actual, one.first_hour))
         ahead = by_horizon(rows)
         horizons = ahead if horizons is None else horizons + ahead
-        point = one.hourly[:, levels.index(0.5)]
-        days.append(point_sums(real, point, naive, one.first_hour))
+        days.append(point_sums(real, volume, naive, one.first_hour))
         scored.append(
             VintageScore(
                 one.run_id,

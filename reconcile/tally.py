@@ -21,9 +21,9 @@ N = len(FIXED)
 class Score:
     """Errors over `observed` hours, days or months (`grain`).
 
-    wape, bias, fva, pinball: fractions (of actual total; of the seasonal naive's error; of mean demand); mase against
-    the naive's error in the history before each origin; coverage maps a nominal level to the share inside. NaN where
-    there is nothing to compare with.
+    wape, bias, fva, pinball: fractions (of actual total; of the seasonal naive's error; of mean demand); bias is that
+    of the totals that were said; mase against the naive's error in the history before each origin; coverage maps a
+    nominal level to the share inside. NaN where there is nothing to compare with.
     """
 
     grain: str
@@ -61,10 +61,16 @@ def naive_scale(actual: Actual, origin: np.datetime64) -> float:
 
 
 def tally(
-    real: FloatArray, quantiles: FloatArray, levels: tuple[float, ...], naive: FloatArray, scale: float
+    real: FloatArray,
+    quantiles: FloatArray,
+    levels: tuple[float, ...],
+    volume: FloatArray,
+    naive: FloatArray,
+    scale: float,
 ) -> FloatArray:
     """One row of sums an hour, shape [hours, 7 + 2 levels]: the columns of FIXED, then pinball losses and hits
-    (actual <= quantile) by level. Hours that were not observed are rows of zeros."""
+    (actual <= quantile) by level. Hours that were not observed are rows of zeros. Errors are the medians', `forecast`
+    is `volume` [hours], which adds up to what was said of totals (reconcile/expected.py)."""
     seen = ~np.isnan(real)
     y = np.where(seen, real, 0.0)
     point = quantiles[:, levels.index(0.5)]
@@ -73,7 +79,7 @@ def tally(
     rows = np.empty((len(real), N + 2 * len(levels)))
     rows[:, 0] = 1.0
     rows[:, 1] = y
-    rows[:, 2] = point
+    rows[:, 2] = volume
     rows[:, 3] = error
     rows[:, 4] = error / scale if scale > 0 else 0.0
     rows[:, 5] = np.where(compared, error, 0.0)

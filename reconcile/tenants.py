@@ -13,12 +13,13 @@ import numpy as np
 
 from data.ledger.records import HOUR, Actual, Vintage
 from data.records import FloatArray, SeriesKey
+from reconcile.expected import expected
 
 
 @dataclass(frozen=True, slots=True)
 class TenantMiss:
     """One tenant of one LLM and class, over the hours that were both said and observed: requests planned (its share of
-    the medians) and sent. planned is NaN where the class declares no shares."""
+    the volume said) and sent. planned is NaN where the class declares no shares."""
 
     tenant: str
     llm: str
@@ -34,13 +35,13 @@ class TenantMiss:
 
 
 def last_said(vintages: Sequence[Vintage], first_hour: np.datetime64, hours: int) -> FloatArray:
-    """The median of the latest vintage issued before each hour, shape [hours]; NaN where none speaks of it."""
+    """What the latest vintage issued before each hour expected of it, shape [hours]; NaN where none speaks of it."""
     said = np.full(hours, np.nan)
     for one in sorted(vintages, key=lambda v: v.first_hour):
         shift = int((one.first_hour - first_hour) / HOUR)
         low, high = max(shift, 0), min(shift + len(one.hourly), hours)
         if high > low:
-            said[low:high] = one.hourly[low - shift : high - shift, one.levels.index(0.5)]
+            said[low:high] = expected(one)[low - shift : high - shift]
     return said
 
 

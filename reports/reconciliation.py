@@ -19,11 +19,13 @@ NUMBER = re.compile(r"(?:[+-]?[\d,.]+(?: ?%)?)?")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One cause of a miss, in the miss's own unit; measured is False where it was taken as planned."""
+    """One cause of a miss, in the miss's own unit; measured is False where it was taken as planned; rest: what no cause
+    explains."""
 
     label: str
     amount: float
     measured: bool
+    rest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def waterfall_frame(planned: float, actual: float, steps: Sequence[Step]) -> pd.
 def waterfall(what: str, unit: str, planned: float, actual: float, steps: Sequence[Step], note: str) -> Picture:
     """The waterfall of a miss as a picture; its title names the largest cause."""
     frame = waterfall_frame(planned, actual, steps)
-    told = [step for step in steps if step.measured and step.amount != 0.0]
+    told = [step for step in steps if step.measured and step.amount != 0.0 and not step.rest]
     largest = max(told, key=lambda step: abs(step.amount), default=None)
     title = f"{what[:1].upper()}{what[1:]}: {actual:,.0f} {unit} against {planned:,.0f} planned" + (
         "" if largest is None else f"; the largest cause is {largest.label} ({largest.amount:+,.0f})"

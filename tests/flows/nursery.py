@@ -1,10 +1,11 @@
-"""Children that record plans and reconciliations until they are killed: `python -m ... FOLDER KILLS SEED`.
+"""Children that run the plan and reconcile flows until they are killed: `python -m ... FOLDER KILLS SEED`.
 
 FOLDER holds made.pickle (a Made and its bundle), run/ (the written files) and actuals.csv; the ledger is named by
-FLEETCAST_LEDGER. Everything heavy is imported once here; each child is a fork, killed with SIGKILL
-at a random moment of its first two or so recordings.
-Ids whose recording returned are appended to FOLDER/committed before the child goes on. After every kill the ledger
-is opened and its runs are counted, after every tenth it is read whole; a fault ends the process with its text.
+FLEETCAST_LEDGER, and run folders appear in FOLDER/runs. The flows are the real ones; what only computes (forecast,
+search, pictures) is done once and handed to them, so that the kills fall where something is written. Each child is a
+fork, killed with SIGKILL at a random moment of its first two or so rounds. Ids whose flow returned are appended to
+FOLDER/committed before the child goes on. After every kill the ledger is opened, its runs are counted and set beside
+the folders that can be seen; after every tenth it is read whole; a fault ends the process with its text.
 """
 
 from __future__ import annotations
@@ -17,53 +18,74 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from data.ledger import read
-from data.ledger.connect import connect, sqlite_url
-from flows.ledger import open_ledger, record_plan, unique_id
+from data.ledger.connect import sqlite_url
+from flows import plan as planning
+from flows import show_reconcile, steps
+from flows.ledger import URL, open_ledger
 from flows.reconcile import reconcile_files
 
 WHOLE_EVERY = 10
 
 
+def computed(folder: Path) -> tuple[Any, planning.Steps]:
+    """The scenario, and the steps of a plan of which only writing is left to do."""
+    made, bundle = pickle.loads((folder / "made.pickle").read_bytes())
+    steps.bundle = lambda _: bundle
+    planning.with_scaling = lambda one: one
+    planning.with_sensitivity = lambda one, _: one
+    show_reconcile.waterfall = lambda *_: ""
+    show_reconcile.reconciliation_page = lambda *_: "<html></html>"
+    planned = steps.Planned(made.capacity, made.problem, made.plan)
+    return made.loaded, planning.Steps(
+        ingest=lambda *_: made.history,
+        forecast=lambda *_: made.forecast,
+        evaluate=lambda *_: made.capacity,
+        optimize=lambda *_: (made.problem, made.plan),
+        check=lambda *_: (planned, made.replay),
+        draw=lambda *_: (),
+        write=lambda _, scratch, __: shutil.copytree(folder / "run", scratch, dirs_exist_ok=True),
+    )
+
+
+def one_round(folder: Path, loaded: Any, do: planning.Steps, out: Path) -> tuple[str, str]:
+    """A plan and its reconciliation, to their folders; their ids."""
+    plan = planning.plan_by(do, loaded, str(out), None).folder.name
+    found = reconcile_files(open_ledger(), None, folder / "actuals.csv")
+    return plan, show_reconcile.write_reconciliation(found, out).name
+
+
 def work(folder: Path, number: int) -> None:
     """A child's life: a plan, its reconciliation, and again."""
-    made, bundle = pickle.loads((folder / "made.pickle").read_bytes())
+    loaded, do = computed(folder)
     committed = (folder / "committed").open("a", encoding="utf-8")
-
-    def note(run_id: str) -> None:
-        committed.write(run_id + "\n")
-        committed.flush()
-
-    ledger = open_ledger()
+    open_ledger()
     (folder / f"ready-{number}").touch()
     while True:
-        scratch = folder / f"scratch-{number}"
-        shutil.rmtree(scratch, ignore_errors=True)
-        shutil.copytree(folder / "run", scratch)
-        note(record_plan(ledger, made, bundle, scratch, unique_id(f"small-{number}"), made.history))
-        note(reconcile_files(ledger, None, folder / "actuals.csv").run_id)
+        for run_id in one_round(folder, loaded, do, folder / "runs"):
+            committed.write(run_id + "\n")
+            committed.flush()
 
 
 def warm(folder: Path) -> float:
-    """One recording into a ledger of its own, so that what is computed once a process is not computed in every child;
-    the seconds that a second one takes."""
-    made, bundle = pickle.loads((folder / "made.pickle").read_bytes())
-    scratch = folder / "warm"
-    shutil.copytree(folder / "run", scratch)
-    elsewhere = connect(sqlite_url(folder / "warm.sqlite"))
+    """One round into a ledger of its own, so that what is computed once a process is not computed in every child; the
+    seconds that a second one takes."""
+    loaded, do = computed(folder)
+    real = os.environ[URL]
+    os.environ[URL] = sqlite_url(folder / "warm.sqlite")
     begin = time.perf_counter()
-    for name in ("warm", "again"):
+    for _ in range(2):
         begin = time.perf_counter()
-        record_plan(elsewhere, made, bundle, scratch, name, made.history)
-        reconcile_files(elsewhere, None, folder / "actuals.csv")
-    elsewhere.dispose()
+        one_round(folder, loaded, do, folder / "warm")
+    os.environ[URL] = real
     return time.perf_counter() - begin
 
 
 def check(folder: Path, whole: bool) -> None:
-    """Every committed id is there, once; on a whole check everything is what its hash says. Nothing is ever changed, so
-    that damage which a kill left is still there at the next whole check."""
+    """Every committed id is there, once, and no folder without its run; on a whole check everything is what its hash
+    says. Nothing is ever changed, so that damage which a kill left is still there at the next whole check."""
     ledger = open_ledger()
     faults = read.verify(ledger) if whole else ()
     if faults:
@@ -71,6 +93,9 @@ def check(folder: Path, whole: bool) -> None:
     there = [one.id for one in read.runs(ledger)]
     committed = (folder / "committed").read_text(encoding="utf-8").split()
     lost = set(committed) - set(there)
+    seen = {one.name for one in (folder / "runs").glob("*") if not one.name.startswith(".")}
+    if seen - set(there):
+        sys.exit(f"folders that the ledger does not know: {seen - set(there)}")
     if lost or len(set(there)) != len(there):
         sys.exit(f"lost: {lost}; {len(there)} runs, {len(set(there))} ids")
     ledger.dispose()

@@ -8,6 +8,7 @@ import pytest
 
 from data.actuals import ActualTraffic, MeasuredMix
 from flows.evidence import measured_mix
+from flows.misses import Happened
 from flows.recorded import RecordedPlan
 
 
@@ -23,8 +24,9 @@ def test_tokens_count_by_the_compute_the_kernels_gave_them() -> None:
 
     def ratios(made: float, hit: float | None, of: RecordedPlan = quarter) -> tuple[float | None, float | None]:
         mix = MeasuredMix(1000.0, 200.0, made, hit)
-        _, longer, cached = measured_mix(of, ActualTraffic((), {("m", "chat"): mix}, ""))
-        return longer, cached
+        _, work = measured_mix(of, ActualTraffic((), {("m", "chat"): mix}, ""))
+        found = Happened(work=work).ratios("m", "chat")
+        return found["mix and length"], found["cache hit"]
 
     # A quarter of the compute is prefill: outputs twice as long take 0.25 + 0.75 x 2.
     assert ratios(50.0, None) == (pytest.approx(1.75), None)

@@ -1,4 +1,4 @@
-"""kill -9 at random moments of plan and reconcile recordings: nothing corrupt, lost or doubled."""
+"""kill -9 at random moments of plan and reconcile flows: nothing corrupt, lost or doubled, no folder unknown."""
 
 from __future__ import annotations
 

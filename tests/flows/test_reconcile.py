@@ -19,10 +19,11 @@ from flows.corrections import decide, in_force
 from flows.ledger import URL, open_ledger, record_plan, vintages
 from flows.reconcile import document, reconcile_files
 from flows.show_reconcile import show_corrections, show_reconciliation, write_reconciliation
+from reconcile.expected import expected
 from tests.flows.small import small_made
 
 SHARE = 0.7
-"""Production did this much of the median forecast."""
+"""Production did this much of the volume that was forecast."""
 
 
 @pytest.fixture
@@ -42,15 +43,16 @@ def said() -> Vintage:
 
 
 def actuals(folder: Path, days: int, share: float = SHARE) -> Path:
-    """Hours of production: a share of the median, requests half as long as assumed, a tenth of the prompt cached."""
+    """Hours of production: a share of what was said, requests half as long as assumed, a tenth of the prompt cached."""
     one = said()
     rows = ["ts,llm,request_class,region,requests,input_tokens,output_tokens,cached_tokens"]
     sample = small_made().history.lengths[one.key.llm, one.key.request_class]
     given = 0.5 * float((sample.weight * sample.input_tokens).sum())
     made = float((sample.weight * sample.output_tokens).sum())
     rng = np.random.default_rng(1)
+    volume = expected(one)
     for hour in range(24 * days):
-        requests = share * one.hourly[hour, one.levels.index(0.5)] * rng.gamma(400, 1 / 400)
+        requests = share * volume[hour] * rng.gamma(400, 1 / 400)
         tokens = f"{requests * given:.3f},{requests * made:.3f},{requests * given * 0.1:.3f}"
         stamp = one.first_hour + np.timedelta64(hour, "h")
         rows.append(f"{stamp}:00Z,{one.key.llm},{one.key.request_class},{one.key.region},{requests:.6f},{tokens}")
@@ -111,11 +113,11 @@ def test_errors_are_found_attributed_and_recorded(ledger: Ledger, tmp_path: Path
 def test_a_file_that_names_tenants_says_whose_miss_it_was(ledger: Ledger, tmp_path: Path) -> None:
     one = said()
     rows = ["ts,llm,request_class,region,tenant,requests"]
+    volume = expected(one)
     for hour in range(24):
         stamp, labels = one.first_hour + np.timedelta64(hour, "h"), f"{one.key.llm},{one.key.request_class}"
-        middle = one.hourly[hour, one.levels.index(0.5)]
         rows += [
-            f"{stamp}:00Z,{labels},{one.key.region},{tenant},{share * middle:.6f}"
+            f"{stamp}:00Z,{labels},{one.key.region},{tenant},{share * volume[hour]:.6f}"
             for tenant, share in (("acme", 0.9), ("zeta", 0.3))
         ]
     file = tmp_path / "tenants.csv"

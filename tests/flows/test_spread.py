@@ -139,6 +139,23 @@ def test_a_plan_on_dask_is_the_plan_made_here_byte_for_byte(
 
 
 @pytest.mark.slow
+def test_a_forecast_on_dask_is_the_forecast_made_here_byte_for_byte(
+    write_scenario: Callable[[dict[str, Any]], Path], fleetcast: Run, cluster: str, tmp_path: Path
+) -> None:
+    told = []
+    for where in ({"on": "here"}, {"on": "dask", "scheduler": cluster}):
+        kept = tmp_path / where["on"]
+        file = write_scenario(many_series() | {"compute": where})
+        done = fleetcast("forecast", "--config", str(file), "--keep", str(kept), "--json")
+        assert done.returncode == 0, done.stderr
+        assert "was lost" not in done.stderr
+        (vintage,) = kept.iterdir()
+        told.append((done.stdout, vintage.name, vintage.read_bytes()))
+    assert told[0] == told[1]
+    assert done_by(cluster) >= 3, "the chunks of series were prepared on the cluster's workers"
+
+
+@pytest.mark.slow
 def test_a_plan_on_two_devices_is_the_plan_on_one(
     write_scenario: Callable[[dict[str, Any]], Path], fleetcast: Run, environment: dict[str, str]
 ) -> None:

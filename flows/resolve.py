@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +24,7 @@ from cost.fixed_fleet import FixedFleet
 from data.plan_records import FleetPlan, FleetProblem
 from data.records import FloatArray
 from data.sensitivity_records import Resolved
+from flows.progress import report
 from flows.worlds import changed, worlds, worlds_at
 from optimizer.again import Replanned, Stencil, in_step, replan, stencil
 from optimizer.sets import PoolKey
@@ -78,9 +79,11 @@ class Workers:
 
     pool: ProcessPoolExecutor
 
-    def each(self, what: Callable[[T], R], over: Iterable[T]) -> Iterator[R]:
-        """A parallel map, answers in order."""
-        return self.pool.map(what, over)
+    def each(self, what: Callable[[T], R], over: Sequence[T]) -> Iterator[R]:
+        """A parallel map, answers in order; each is told as progress."""
+        for number, one in enumerate(self.pool.map(what, over), start=1):
+            report(f"  plan {number} of {len(over)}")
+            yield one
 
 
 @contextmanager

@@ -71,6 +71,7 @@ def breakeven(
     from data.catalog import find_llm
     from data.records import SloTarget
     from flows.breakeven import choose, compare, find_price
+    from flows.progress import report, shown_on
     from flows.show_breakeven import breakeven_json, show_breakeven
     from flows.size import Question
 
@@ -79,7 +80,9 @@ def breakeven(
     price = find_price(gpu, market, option, usd_per_gpu_h)
     slo = SloTarget(ttft_s, tpot_s, 95.0)
     question = Question(llm, gpu, precision, tp, engine, input_tokens, output_tokens, slo, prefix_share=prefix)
-    found = compare(question, price, chosen, daily, peak_to_mean, spares, bare=bare)
+    with shown_on(Console(stderr=True), total=1, key="breakeven"):
+        report("simulating the configuration")
+        found = compare(question, price, chosen, daily, peak_to_mean, spares, bare=bare)
     if as_json:
         sys.stdout.write(breakeven_json(found))
     else:
@@ -106,17 +109,17 @@ def sensitivity(
     from datetime import UTC, datetime
 
     from configs.errors import InputError
+    from flows.progress import report, shown_on
     from flows.sensitivity import examine_run, load, sensitivity_json, write_pictures
     from flows.show_sensitivity import show_sensitivity
 
     if run is not None and config is not None:
         raise InputError("fleetcast sensitivity", "a run folder or --config", "both", "Leave one out.")
-    note = Console(stderr=True)
-    planned = load(run, config, data_folder)
-    found = examine_run(
-        planned, datetime.now(UTC).date(), samples, resolves, processes, lambda text: note.print(f"[dim]{text}[/]"),
-        switches, regret,
-    )  # fmt: skip
+    steps = 2 + 2 * (resolves > 0) + switches + regret
+    with shown_on(Console(stderr=True), steps, f"sensitivity {config} {resolves} {switches} {regret}"):
+        report("reading the plan" if run is not None else "planning the scenario")
+        planned = load(run, config, data_folder)
+        found = examine_run(planned, datetime.now(UTC).date(), samples, resolves, processes, report, switches, regret)
     if out is not None:
         write_pictures(found.answer, out)
     if as_json:

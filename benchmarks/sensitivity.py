@@ -99,8 +99,8 @@ def main() -> None:
               f"start-up, {cpu / options.resolves:.2f} each; gap to a bound {again.gap_median:.1%} median, "
               f"{again.gap_most:.1%} most")  # fmt: skip
         print(f"  base {again.base_usd:,.0f} USD, the plan {plan.stats.objective_usd:,.0f}; other commitments in "
-              f"{again.changed:.0%}, worth a quarter percent by relaxations in {again.worthwhile:.0%}, more than the gap "
-              f"in {again.proven:.0%}; committed GPUs {np.mean(again.committed_gpus):.0f} on average")  # fmt: skip
+              f"{again.changed:.0%}, worth a quarter percent by relaxations in {again.worthwhile:.0%}, more than the "
+              f"gap in {again.proven:.0%}; committed GPUs {np.mean(again.committed_gpus):.0f} on average")  # fmt: skip
         for name, value in sorted(again.drivers.items(), key=lambda pair: -abs(pair[1])):
             print(f"  {name:18} {value:+.2f}")
 

@@ -48,6 +48,7 @@ def autoscale_one(
     loaded = load_scenario(config)
     history = load_history(loaded.scenario.traffic, loaded.base, data_folder, loaded.scenario.seed)
     known = replica(loaded, history, one, classes)
+    report("choosing how the pool scales")
     ask = one_pool(loaded.scenario, known.capacity.configuration, classes, peak_rps, known.facts.operating_rps)
     return (scale_pool(loaded.scenario, history, ask, known, read_traces(loaded, traces)),)
 
@@ -58,8 +59,9 @@ def _scale(
     history = load_history(loaded.scenario.traffic, loaded.base, data_folder, loaded.scenario.seed)
     curves: dict[tuple[Configuration, tuple[str, ...]], Replica] = {}
     found = []
-    for ask in asks:
-        report(f"scaling {ask.configuration.label} in {ask.region}")
+    report("choosing how pools scale")
+    for number, ask in enumerate(asks, start=1):
+        report(f"  pool {number} of {len(asks)}: {ask.configuration.label} in {ask.region}")
         key = (ask.configuration, ask.request_classes)
         if key not in curves:
             curves[key] = replica(loaded, history, ask.configuration, ask.request_classes)

@@ -84,9 +84,9 @@ def walk(
         )  # fmt: skip
     rows: list[Lived] = []
     holds: dict[str, tuple[HeldCommitment, ...]] = {}
-    for moment in found:
-        for name, rule in rules.items():
-            say(f"{moment.month}: {name}")
+    for number, moment in enumerate(found):
+        for i, (name, rule) in enumerate(rules.items(), start=1):
+            say(f"  plan {number * len(rules) + i} of {len(found) * len(rules)}: {moment.month}, {name}")
             row, holds[name] = _decide(loaded, moment, name, rule, capacity, holds.get(name))
             rows.append(row)
     share = 1.0 - scenario.plan.residual_value
@@ -129,7 +129,7 @@ def at_equal_shortfall(
         best: Equal | None = None
         while low <= high:
             middle = (low + high) // 2
-            say(f"{name} x {FACTORS[middle]:g}")
+            say(f"  {name} x {FACTORS[middle]:g}")
             rule = {name: scaled(RULES[name], FACTORS[middle])}
             (row,) = totals(walk(loaded, history, capacity, rule, least_weeks, every_days=every_days))
             if row[3] <= mine[3] and row[3] + row[5] <= mine[3] + mine[5]:
@@ -170,8 +170,10 @@ def backtest(
     history = steps.ingest(loaded, data_folder)
     say("evaluating configurations")
     capacity = steps.evaluate(loaded.scenario, history, loaded.base)
+    say("walking history")
     found = walk(loaded, history, capacity, RULES, least_weeks, say, every_days)
     if equal:
+        say("scaling every rule to the same shortfall")
         found = at_equal_shortfall(loaded, history, capacity, found, least_weeks, say, every_days)
     stamp = datetime.now(UTC)
     inputs = dict(history.inputs) | steps.catalogs(loaded)

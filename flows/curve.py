@@ -22,6 +22,7 @@ from data.curve_records import CurvePoint, ServiceCurve
 from data.ingest import load_history
 from data.records import Capacity, LengthSample, SloTarget
 from data.slo import slo_target
+from flows.progress import report
 from flows.run_folder import whole_folder
 from models.curve import Asked, service_curve
 from models.evaluate import evaluate
@@ -95,7 +96,8 @@ def examine(question: CurveQuestion) -> CurveAnswer:
         Asked(
             row.configuration, cost, limits, mix, guess, row.provenance, policy.operating_point,
             question.growth_per_min, question.time_to_ready_s, seed=question.seed, cv=policy.arrival_cv,
-        )
+        ),
+        lambda part: report(f"  {part}"),
     )  # fmt: skip
     return CurveAnswer(curve, row)
 

@@ -51,6 +51,9 @@ def report(text: str) -> None:
     _REPORT.get()(text)
 
 
+COUNT = re.compile(r"(\d+) of (\d+)")
+"""What counts in a detail: "series 12 of 300"."""
+
 DURATIONS = "durations.json"
 """In the state folder: how long each step took when it last ran here, by its words."""
 
@@ -61,12 +64,37 @@ class Pace:
 
     before: dict[str, float]
     steps: list[tuple[str, float]] = field(default_factory=list)
+    counted: list[tuple[int, int, float]] = field(default_factory=list)
+    """Items of the current step as they were counted: number, of how many, when."""
 
     def begin(self, text: str, now_s: float) -> None:
         self.steps.append((text, now_s))
+        self.counted = []
+
+    def detail(self, text: str, now_s: float) -> None:
+        """A detail of the current step; one that counts ("curve 2 of 8") tells the pace."""
+        found = COUNT.search(text)
+        if not found:
+            return
+        if self.counted and int(found[1]) < self.counted[-1][0]:
+            # Counted anew: another kind of item.
+            self.counted = []
+        self.counted.append((int(found[1]), int(found[2]), now_s))
+
+    def step_left_s(self, now_s: float) -> float | None:
+        """Seconds left of the current step at the pace of its counted items, the one last named not yet done; None
+        where two have not been counted."""
+        if len(self.counted) < 2:
+            return None
+        (first, _, begun_s), (last, total, seen_s) = self.counted[0], self.counted[-1]
+        if last <= first or seen_s <= begun_s:
+            return None
+        each_s = (seen_s - begun_s) / (last - first)
+        return max(each_s * (total - last + 1) - (now_s - seen_s), 0.0)
 
     def left_s(self, now_s: float) -> float | None:
-        """Seconds left as the last run had it: what remains of this step and all that followed it; None if not known.
+        """Seconds left: of this step as its counted items go, else as the last run had it, and of all that followed
+        it in the last run; None where the last run is not known.
 
         A step that takes longer than last time counts as nearly done, not as negative time.
         """
@@ -75,7 +103,8 @@ class Pace:
         text, begun_s = self.steps[-1]
         order = list(self.before)
         later = sum(self.before[name] for name in order[order.index(text) + 1 :])
-        return max(self.before[text] - (now_s - begun_s), 0.0) + later
+        counted = self.step_left_s(now_s)
+        return (max(self.before[text] - (now_s - begun_s), 0.0) if counted is None else counted) + later
 
     def taken(self, now_s: float) -> dict[str, float]:
         """Seconds by step, in the order in which they ran."""
@@ -116,7 +145,7 @@ def words(left_s: float | None) -> str:
 
 def part(text: str) -> float:
     """How much of a step is done, from a detail such as "series 12 of 300"; 0 where it does not say."""
-    found = re.search(r"(\d+) of (\d+)", text)
+    found = COUNT.search(text)
     return int(found[1]) / max(int(found[2]), 1) if found else 0.0
 
 
@@ -132,7 +161,7 @@ def shown_on(console: Console, total: int, key: str = "") -> Iterator[None]:
     pace = Pace(remembered(key, STATE))
     columns = (
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn(),
-        _TimeLeft(pace),
+        _TimeLeft(pace, total),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("starting", total=total)
@@ -142,6 +171,7 @@ def shown_on(console: Console, total: int, key: str = "") -> Iterator[None]:
         def show(text: str) -> None:
             nonlocal begun, current
             if text.startswith("  "):
+                pace.detail(text, time.monotonic())
                 progress.update(
                     task, description=f"{current} · {text.strip()}", completed=min(begun + part(text), total)
                 )
@@ -161,11 +191,17 @@ def shown_on(console: Console, total: int, key: str = "") -> Iterator[None]:
 
 
 class _TimeLeft(ProgressColumn):
-    """The time left, as the last run had it."""
+    """The time left: of the whole command where its last run is known, else of a step whose items are counted."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, total: int) -> None:
         super().__init__()
         self.pace = pace
+        self.total = total
 
     def render(self, task: Task) -> Text:
-        return Text(words(self.pace.left_s(time.monotonic())), style="dim")
+        now_s = time.monotonic()
+        whole_s = self.pace.left_s(now_s)
+        if whole_s is not None:
+            return Text(words(whole_s), style="dim")
+        step = words(self.pace.step_left_s(now_s))
+        return Text(f"{step} in this step" if step and len(self.pace.steps) < self.total else step, style="dim")

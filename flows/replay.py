@@ -113,8 +113,9 @@ def replay_run(bundle: PlanBundle, recorded: Recorded | None, load: float, minut
     pools = [pool for pool in busiest.values() if pool.peak_rps > 0]
     burst = bundle.scenario.forecast.burst_factor
     runs: list[PoolRun] = []
+    report("replaying")
     for number, pool in enumerate(pools):
-        report(f"replaying {pool.configuration.label} in {pool.region}")
+        report(f"  pool {number + 1} of {len(pools)}: {pool.configuration.label} in {pool.region}")
         mix = pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, bundle.plan.routes, pool)
         stream = pool_stream(mix, pool.peak_rps * load, recorded, burst, 60.0 * minutes, seed + number)
         runs += _through(bundle, pool, mix, stream, situations(bundle, pool, pools))

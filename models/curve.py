@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,8 +58,12 @@ class Asked:
     """Whether pools are simulated too, a quarter of the work."""
 
 
-def service_curve(asked: Asked) -> ServiceCurve | None:
-    """The whole curve; None where even the lowest load breaks the SLO (the capacity table has the excuse)."""
+def service_curve(asked: Asked, say: Callable[[str], None] = lambda _: None) -> ServiceCurve | None:
+    """The whole curve; None where even the lowest load breaks the SLO (the capacity table has the excuse).
+
+    say: told what is simulated next, as "part 2 of 5: ...".
+    """
+    say("part 1 of 5: the knee")
     knees = _knees(asked, asked.cv)
     knee = float(knees.knee_rps[0])
     if knee <= 0.0:
@@ -66,9 +71,12 @@ def service_curve(asked: Asked) -> ServiceCurve | None:
     drawn = draw([asked.mix], asked.requests, asked.seeds, asked.seed, asked.cv)
     scale = knee * np.exp(-asked.growth_per_min * asked.time_to_ready_s / 60.0)
     loads = np.array([*(knee * multiple for multiple in LOADS), scale])
+    say(f"part 2 of 5: {len(loads)} loads")
     outcome, requests = _open(asked, drawn, loads)
+    say("part 3 of 5: admission limits")
     few = draw([asked.mix], asked.pool_requests, asked.pool_seeds, asked.seed, asked.cv)
     limits = _admission(asked, few, knee)
+    say("part 4 of 5: loads under the limits")
     crowded = np.array([multiple >= CROWDED for multiple in LOADS])
     bounded, bounded_requests = _bounded(
         _limited(asked, limits.max_num_seqs), few, loads[: len(LOADS)][crowded], limits.max_queue, limits.deadline_s
@@ -81,6 +89,7 @@ def service_curve(asked: Asked) -> ServiceCurve | None:
         place = int(crowded[:i].sum()) * asked.pool_seeds
         served = held.lanes(np.arange(place, place + asked.pool_seeds)) if crowded[i] else free.lanes(rows)
         points.append(_point(asked, float(load), rows, outcome, free.lanes(rows), served))
+    say("part 5 of 5: pools")
     return ServiceCurve(
         configuration=asked.configuration,
         slos={one.name: one.slo for one in asked.mix},

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 
 from flows.commands.options import (
@@ -56,8 +57,6 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Play a peak hour against the planned fleet, request by request: whole, with a loss on the way, in a rollout."""
-    from rich.console import Console
-
     from configs.errors import InputError
     from flows import replay as replayed
     from flows.progress import shown_on
@@ -68,8 +67,7 @@ def replay(
     recorded = None
     if trace is not None and request_class is not None:
         recorded = replayed.read_trace(trace, mapping, request_class, minutes)
-    pools = {(pool.configuration, pool.region) for pool in bundle.plan.pools}
-    with shown_on(Console(stderr=True), total=len(pools)):
+    with shown_on(Console(stderr=True), total=1, key="replay"):
         found = replayed.replay_run(bundle, recorded, load, minutes, seed)
     if as_json:
         sys.stdout.write(replayed.replay_json(found))
@@ -99,12 +97,16 @@ def size(
 ) -> None:
     """Say whether one configuration loads, and what it serves at the SLO."""
     from data.records import SloTarget
+    from flows.progress import report, shown_on
     from flows.show_size import show_size, size_json
     from flows.size import Question, examine, read_speculation
 
     slo = SloTarget(ttft_s, tpot_s, 95.0)
     options = (pp, kv, adapters, prefix, read_speculation(speculate), None, tuple(calibration or ()))
-    answer = examine(Question(llm, gpu, precision, tp, engine, input_tokens, output_tokens, slo, *options))
+    question = Question(llm, gpu, precision, tp, engine, input_tokens, output_tokens, slo, *options)
+    with shown_on(Console(stderr=True), total=1, key="size"):
+        report("simulating the configuration")
+        answer = examine(question)
     if as_json:
         sys.stdout.write(size_json(answer))
     else:
@@ -143,6 +145,7 @@ def curve(
     """Draw the service curve of one configuration: load to latency, goodput and errors, limits, when to scale."""
     from data.records import SloTarget
     from flows.curve import CurveQuestion, curve_json, examine, show_curve, write_curve
+    from flows.progress import report, shown_on
 
     # Lengths given without a class mean no scenario; a class without --config is the default scenario's.
     slo = SloTarget(ttft_s, tpot_s, 95.0)
@@ -150,7 +153,9 @@ def curve(
         gpu, precision, tp, engine, config, tuple(request_class or ()), llm, input_tokens, output_tokens, slo, growth,
         time_to_ready_s, data_folder, tuple(calibration or ()), arrival_cv=arrival_cv,
     )  # fmt: skip
-    answer = examine(question)
+    with shown_on(Console(stderr=True), total=1, key="curve"):
+        report("drawing the service curve")
+        answer = examine(question)
     if out is not None:
         write_curve(answer, out)
     console = terminal(140)
@@ -192,10 +197,13 @@ def loadtest(
     tests = read_load_tests(files)
     from flows.loadtest import Question, examine, write
     from flows.loadtest import as_json as load_tests_json
+    from flows.progress import report, shown_on
     from flows.show_loadtest import show_load_tests
 
     question = Question(llm, gpu, precision, kv_precision, tp, engine, replicas, cached_tokens, max_num_seqs, overlap)
-    answers = examine(tests, question)
+    with shown_on(Console(stderr=True), total=1, key="loadtest"):
+        report("fitting the load tests" if gpu else "checking the load tests")
+        answers = examine(tests, question)
     written = [] if out is None else write(answers, out)
     if as_json:
         sys.stdout.write(load_tests_json(answers))

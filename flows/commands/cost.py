@@ -72,6 +72,7 @@ def breakeven(
     from data.catalog import find_llm
     from data.records import SloTarget
     from flows.breakeven import choose, compare, find_price
+    from flows.progress import report, shown_on
     from flows.show_breakeven import breakeven_json, show_breakeven
     from flows.size import Question
 
@@ -80,7 +81,9 @@ def breakeven(
     price = find_price(gpu, market, option, usd_per_gpu_h)
     slo = SloTarget(ttft_s, tpot_s, 95.0)
     question = Question(llm, gpu, precision, tp, engine, input_tokens, output_tokens, slo, prefix_share=prefix)
-    found = compare(question, price, chosen, daily, peak_to_mean, spares, bare=bare)
+    with shown_on(Console(stderr=True), total=1, key="breakeven"):
+        report("simulating the configuration")
+        found = compare(question, price, chosen, daily, peak_to_mean, spares, bare=bare)
     if as_json:
         sys.stdout.write(breakeven_json(found, datetime.now(UTC).date()))
     else:
@@ -109,18 +112,19 @@ def sensitivity(
     """Say what can change a plan's cost, its risk and the decision itself."""
     from configs.errors import InputError
     from data.sensitivity_file import sensitivity_json
+    from flows.progress import report, shown_on
     from flows.sensitivity import examine_run, load
     from flows.show_sensitivity import show_sensitivity
     from reports.sensitivity_files import write_sensitivity
 
     if run is not None and config is not None:
         raise InputError("fleetcast sensitivity", "a run folder or --config", "both", "Leave one out.")
-    note = Console(stderr=True)
-    planned = load(run, config, data_folder)
+    steps = 2 + 2 * (resolves > 0) + switches + regret
     today = datetime.now(UTC).date()
-    found = examine_run(
-        planned, today, samples, resolves, processes, lambda text: note.print(f"[dim]{text}[/]"), switches, regret, most
-    )
+    with shown_on(Console(stderr=True), steps, f"sensitivity {config} {resolves} {switches} {regret}"):
+        report("reading the plan" if run is not None else "planning the scenario")
+        planned = load(run, config, data_folder)
+        found = examine_run(planned, today, samples, resolves, processes, report, switches, regret, most)
     if out is not None:
         write_sensitivity(found.answer, out, today)
     if as_json:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from flows.commands.options import (
     EXIT_INFEASIBLE,
@@ -58,13 +59,16 @@ def sweep(
 ) -> None:
     """Sweep configurations and batches: the Pareto front of cost, TPOT and throughput, and what is out and why."""
     from flows import sweep as swept
+    from flows.progress import report, shown_on
 
     grid = swept.Grid(
         llm, gpu, precision or ["bf16", "fp8", "int4"], tp or [1, 2, 4, 8], pp or [1], engine, kv,
         input_tokens or [1000], output_tokens or [200], batches, ttft_s, tpot_s, price or [],
         tuple(calibration or ()),
     )  # fmt: skip
-    found = swept.run(grid)
+    with shown_on(Console(stderr=True), total=1, key="sweep"):
+        report("sweeping the grid")
+        found = swept.run(grid)
     if as_json:
         sys.stdout.write(swept.as_json(found))
     else:
@@ -99,12 +103,15 @@ def calibrate(
     """Fit the step time to your load tests or production metrics, and say how far to trust it. Exit code 3: they
     contradict each other."""
     from flows import calibrate as fitting
+    from flows.progress import report, shown_on
 
     asked = fitting.Asked(
         llm, gpu, precision, tp, engine, kv, runs, tuple(metrics or ()), window_s, served,
         math.nan if kv_tokens is None else kv_tokens, math.nan if input_tokens is None else input_tokens,
     )  # fmt: skip
-    fitted = fitting.fit(asked)
+    with shown_on(Console(stderr=True), total=1, key="calibrate"):
+        report("fitting the step time")
+        fitted = fitting.fit(asked)
     written = out if out is not None and fitted.usable else None
     if written is not None:
         fitting.write(fitted, written)

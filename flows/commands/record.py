@@ -102,7 +102,7 @@ def backtest(
     from flows.ledger import open_ledger
     from flows.progress import report, shown_on
 
-    with shown_on(Console(stderr=True), total=2, key=f"backtest {config}"):
+    with shown_on(Console(stderr=True), total=3 + equal, key=f"backtest {config} {equal}"):
         found = walk_history(loaded, data_folder, open_ledger(), weeks, report, every_days, equal)
     if as_json:
         sys.stdout.write(backtest_json(found))
@@ -120,10 +120,13 @@ def reconcile(
 ) -> None:
     """Set what was said against what happened; propose corrections for the next plan."""
     from flows.ledger import open_ledger
+    from flows.progress import report, shown_on
     from flows.reconcile import reconcile_files
     from flows.show_reconcile import show_reconciliation, write_reconciliation
 
-    found = reconcile_files(open_ledger(), scenario, actuals, billing, goodput)
+    with shown_on(Console(stderr=True), total=1, key="reconcile"):
+        report("setting what was said against what happened")
+        found = reconcile_files(open_ledger(), scenario, actuals, billing, goodput)
     folder = write_reconciliation(found, out)
     if as_json:
         from flows.reconcile import document

@@ -52,7 +52,7 @@ def autoscale(
     from flows.progress import shown_on
     from flows.show_autoscale import show_autoscale
 
-    with shown_on(Console(stderr=True), total=1):
+    with shown_on(Console(stderr=True), total=1, key="autoscale"):
         if run is not None:
             pools = autoscale_run(run, config, trace or (), data_folder)
         else:

@@ -32,8 +32,11 @@ def ingest(
 ) -> None:
     """Read traffic of any known format into a dataset, and say what became of every row."""
     from flows import ingest as ingestion
+    from flows.progress import report, shown_on
 
-    answers = ingestion.run(files, out, mapping, start, time_zone, label or ())
+    with shown_on(Console(stderr=True), total=1, key="ingest"):
+        report("reading files")
+        answers = ingestion.run(files, out, mapping, start, time_zone, label or ())
     if as_json:
         sys.stdout.write(ingestion.as_json(answers))
     else:
@@ -50,8 +53,11 @@ def describe(
 ) -> None:
     """Describe the traffic of a dataset: arrivals, lengths, tails, quality and drift of every class."""
     from flows import describe as description
+    from flows.progress import report, shown_on
 
-    profile = description.run(dataset, classes, brief)
+    with shown_on(Console(stderr=True), total=1, key=f"describe {dataset} {brief}"):
+        report("reading the dataset")
+        profile = description.run(dataset, classes, brief)
     if as_json:
         sys.stdout.write(description.as_json(profile))
     else:
@@ -69,8 +75,11 @@ def generate(
 ) -> None:
     """Write requests like those of a class: uneven, bursty, with lengths that go together; and compare them with it."""
     from flows import generate as generation
+    from flows.progress import report, shown_on
 
-    found = generation.run(dataset, classes, name, hours, seed, out)
+    with shown_on(Console(stderr=True), total=1, key=f"generate {dataset}"):
+        report("drawing requests")
+        found = generation.run(dataset, classes, name, hours, seed, out)
     if as_json:
         sys.stdout.write(generation.as_json(found))
     else:

@@ -77,9 +77,11 @@ def test_rows_of_the_whole_have_the_prices_of_the_rows_they_share() -> None:
     alike, _ = merge(drawn(1))
     (_, _, slim), (_, _, whole) = declare(thinned(alike, [0, 1])), declare(alike)
     duals = run(slim.matrix, relax=True).duals
-    assert duals is not None and duals.any()
+    assert duals is not None
+    assert duals.any()
     found = priced_by_name(slim, duals, whole)
-    assert found is not None and len(found) == len(whole.constraints) > len(duals)
+    assert found is not None
+    assert len(found) == len(whole.constraints) > len(duals)
     known = {row.name: dual for row, dual in zip(slim.constraints, duals.tolist(), strict=True)}
     assert {row.name: dual for row, dual in zip(whole.constraints, found.tolist(), strict=True) if dual} == {
         name: dual for name, dual in known.items() if dual

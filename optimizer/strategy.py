@@ -48,15 +48,18 @@ PLAN_TURNS = 3.0
 TURN_COLUMNS_PER_S, TURN_LEAST_S, TURN_MOST = 3000.0, 1.0, 0.08
 """Seconds of the first turn: a model's columns over the first, no less than the second, and no more than this share of
 the time there is, so that even a short search gets to a plan of its own."""
-MONTHS_SHARE, AREAS_SHARE = 0.7, 0.5
-"""Most of the time left that a round of months takes, and areas after it where months did not end."""
+MONTHS_SHARE, AREAS_SHARE = 0.85, 0.5
+"""Most of the time left that a round of months takes, and areas after it where months together are
+FAR_FROM_DONE."""
+FAR_FROM_DONE = 0.02
 CLOSER = 0.5
 """Each round of parts is solved to this share of the gap of the one before."""
 BEGIN_SHARE = 0.3
 """Most of the time that the first plan takes."""
 LAST = "the pools of the last plan"
-TOGETHER = 5
-"""Scenarios of a month that one part holds."""
+TOGETHER, TOGETHER_IN_LARGE = 20, 5
+"""Scenarios of a month that one part holds; in models priced by groups. A month's scenarios share its open pools: cut
+apart, each opens its own, which costs 2 % of the bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def search(
     given = [] if known is None or known.x is None else [Point("the plan so far", known.x, known.objective)]
     best = min([*points, *given], key=lambda point: point.objective, default=None)
     last: frozenset[int] = frozenset().union(*frame.last)
-    whole, fine = layout(frame, matrix, declared.variables, TOGETHER)
+    whole, fine = layout(frame, matrix, declared.variables, TOGETHER if small is None else TOGETHER_IN_LARGE)
     if relaxed.duals is None or int(matrix.integer.sum()) <= WHOLE_INTEGERS:
         if last:
             below = replace(matrix, upper=np.minimum(matrix.upper, roof(whole, last)))
@@ -123,7 +126,8 @@ def search(
     if small is not None:
         until = time.perf_counter() + BEGIN_SHARE * state.left()
         plan_of(state, small, last, LAST, GAP, until)
-        begin(state, small, np.array([pool.configuration.gpus for pool in frame.sets.pools]), until)
+        gpus = np.array([pool.configuration.gpus for pool in frame.sets.pools])
+        begin(state, small, gpus, until)
     cancel, also = threading.Event(), ThreadPoolExecutor(1)
     alone = int(matrix.integer.sum()) <= ALONGSIDE_INTEGERS
     whole_run = None
@@ -168,7 +172,7 @@ def _in_parts(state: Search, small: Small | None, seconds: float, whole_run: Fut
         for round_ in range(TURNS):
             closer = max(gap * CLOSER ** (round_ + 1), 1e-6)
             _solve_parts(state, *months, pool, threads, MONTHS_SHARE * state.left(), closer, "months at prices")
-            if not round_ and not all(one.within(closer) for one in state.parts.values()):
+            if not round_ and _apart(state.parts) > FAR_FROM_DONE:
                 _relax_parts(state, *areas)
                 _solve_parts(state, *areas, pool, threads, AREAS_SHARE * state.left(), closer, "areas at prices")
                 _lift(state)
@@ -203,6 +207,12 @@ def _whole(solved: Solved, relaxed: Solved, points: tuple[Point, ...], best: Poi
     if x is not None:
         bound = min(bound, objective)
     return Outcome(status, solved.termination, objective, bound, x, relaxed.duals, points, relaxed.objective)
+
+
+def _apart(parts: Parts) -> float:
+    """The relative gap of all parts together; inf where one has no plan."""
+    value = sum(one.objective for one in parts.values())
+    return (value - sum(one.bound for one in parts.values())) / max(abs(value), 1e-9) if np.isfinite(value) else np.inf
 
 
 def _relax_parts(state: Search, cut: Layout, prices: Prices, parts: Parts) -> None:

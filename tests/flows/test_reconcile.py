@@ -185,8 +185,8 @@ def test_accepted_corrections_change_the_next_plan_and_it_says_so(ledger: Ledger
     level = next(key for key, one in found.proposals.items() if one.kind == "level")
     assert in_force(ledger, "small").lines == ()
     with pytest.raises(InputError, match="--by NAME"):
-        decide(ledger, level[:8], True, "", "")
-    decide(ledger, level[:8], True, "ada", "seen it")
+        decide(ledger, [level[:8]], True, "", "")
+    decide(ledger, [level[:8]], True, "ada", "seen it")
     used = in_force(ledger, "small")
     assert [line.id for line in used.lines] == [level]
     made = small_made()
@@ -196,9 +196,19 @@ def test_accepted_corrections_change_the_next_plan_and_it_says_so(ledger: Ledger
     assert since == said().first_hour, "all of this history lies before the change"
     before, after = made.history.frame["requests"].sum(), corrected.frame["requests"].sum()
     assert after / before == pytest.approx(SHARE, abs=0.01)
-    show_corrections(Console(width=120), decide(ledger, None, None, "", ""))
-    decide(ledger, level, False, "bob", "a holiday")
+    show_corrections(Console(width=120), decide(ledger, (), None, "", ""))
+    decide(ledger, [level], False, "bob", "a holiday")
     assert in_force(ledger, "small").lines == ()
+
+
+def test_several_corrections_are_reviewed_at_once_or_not_at_all(ledger: Ledger, tmp_path: Path) -> None:
+    found = reconcile_files(ledger, None, actuals(tmp_path, 10))
+    first, second = list(found.proposals)[:2]
+    with pytest.raises(InputError, match="'nothing'"):
+        decide(ledger, [first, "nothing"], True, "ada", "")
+    assert in_force(ledger, "small").lines == ()
+    assert {line.id for line in decide(ledger, [first, second, first[:8]], True, "ada", "")} == {first, second}
+    assert {line.id for line in in_force(ledger, "small").lines} == {first, second}
 
 
 def test_what_cannot_be_reconciled_is_named(ledger: Ledger, tmp_path: Path) -> None:
@@ -210,7 +220,7 @@ def test_what_cannot_be_reconciled_is_named(ledger: Ledger, tmp_path: Path) -> N
     with pytest.raises(InputError, match="Export a long CSV"):
         reconcile_files(ledger, None, counts)
     with pytest.raises(InputError, match="'nothing'"):
-        decide(ledger, "nothing", True, "ada", "")
+        decide(ledger, ["nothing"], True, "ada", "")
 
 
 def test_what_changed_is_told_with_its_reasons() -> None:

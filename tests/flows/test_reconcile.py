@@ -103,6 +103,9 @@ def test_errors_are_found_attributed_and_recorded(ledger: Ledger, tmp_path: Path
     show_reconciliation(console, found)
     text = console.export_text()
     assert "Proposed" in text
+    assert "above what came" in text
+    assert "alarm: " in text
+    assert f"cost of {month}: billed {0.8 * planned:,.0f} USD" in text
     written = write_reconciliation(found, tmp_path / "runs")
     page = (written / "reconciliation.html").read_text(encoding="utf-8")
     assert page.count("<figure") == len(found.waterfalls)

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,13 +54,16 @@ def fill(url: str, series: int, vintages: int, hours: int) -> None:
         first = month.astype("datetime64[h]")
         at = int((first - START) / HOUR)
         name = f"run-{i:03d}"
-        said = tuple(
-            Vintage(
-                name, key(n), first - HOUR, first, LEVELS,
-                (season[at : at + hours] * rng.gamma(400.0, 1 / 400.0, hours))[:, None] * FACTORS,
-            )
-            for n in range(series)
-        )  # fmt: skip
+        length = int(((month + np.timedelta64(1, "M")).astype("datetime64[h]") - first) / HOUR)
+        whole = (str(month),) if length <= hours else ()
+
+        def vintage(n: int, name: str = name, first: Any = first, at: int = at, whole: Any = whole) -> Vintage:
+            hourly = (season[at : at + hours] * rng.gamma(400.0, 1 / 400.0, hours))[:, None] * FACTORS
+            totals = hourly[:, 2].sum() * np.linspace(0.9, 1.1, len(LEVELS))[None] * np.ones((len(whole), 1))
+            peaks = hourly.max(axis=0)[None] * np.ones((len(whole), 1))
+            return Vintage(name, key(n), first - HOUR, first, LEVELS, hourly, whole, totals, peaks)
+
+        said = tuple(map(vintage, range(series)))
         known = tuple(Actual(key(n), START, actuals[n]) for n in range(series)) if i == len(months) - 1 else ()
         record(ledger, Run(name, "plan", SCENARIO, f"{i:012x}", str(first), (), said, known))
 

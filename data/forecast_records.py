@@ -81,6 +81,19 @@ class GroupForecast:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantForecast:
+    """One tenant of a series: its expected share of the requests (shares of a series add up to 1), and quantiles of its
+    month totals [months, levels]."""
+
+    key: SeriesKey
+    tenant: str
+    share: float
+    levels: tuple[float, ...]
+    months: tuple[str, ...]
+    monthly_total: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
 class LengthForecast:
     """Mean tokens of a request by month and quantile [months, levels]; side: input, output, or cached (the share of
     input tokens). ratio: median of the last month over the mean of the whole history."""
@@ -125,3 +138,5 @@ class Forecast:
     reduction: Reduction = field(default_factory=lambda: Reduction(0.0, 0.0, 0.0))
     fresh: Demand | None = None
     """Paths drawn anew, each a scenario: what the finished plan is tried on."""
+    tenants: tuple[TenantForecast, ...] = ()
+    """Tenants of series whose history names them."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
-from data.records import LengthSample
+from data.records import FloatArray, LengthSample
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,15 @@ class DataNote:
     severity: str
     where: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TenantDays:
+    """Requests of one LLM and class by UTC day and tenant, [days, tenants], from first_day (ISO 8601) on."""
+
+    tenants: tuple[str, ...]
+    first_day: str
+    requests: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +43,5 @@ class TrafficHistory:
     notes: tuple[DataNote, ...]
     inputs: Mapping[str, str]
     """What was read: a path or generator description -> SHA-256 of its bytes or parameters."""
+    tenants: Mapping[tuple[str, str], TenantDays] = field(default_factory=dict)
+    """Whose requests they were, by LLM and class, where the data name tenants."""

@@ -20,7 +20,7 @@ from configs.traffic import (
     TrafficSeries,
 )
 from data.frames import checked_history
-from data.history import DataNote, TrafficHistory
+from data.history import DataNote, TenantDays, TrafficHistory
 from data.hourly import complete_hours, read_hourly_counts
 from data.ingested import ingested_hours, ingested_lengths, unplanned
 from data.lengths import lognormal, stratified
@@ -29,6 +29,7 @@ from data.records import LengthSample
 from data.requests import RequestTable, hourly, read_requests
 from data.statistics.quality import forecastable
 from data.synthetic import hourly_requests, parameters_sha256
+from data.tenants import tenant_days
 
 WEEKS_FOR_A_WEEKLY_SEASON = 3
 
@@ -107,11 +108,16 @@ def load_history(traffic: Traffic, base: Path, data_folder: Path | None, seed: i
     lengths: dict[tuple[str, str], LengthSample] = {}
     notes: list[DataNote] = []
     inputs: dict[str, str] = {}
+    tenants: dict[tuple[str, str], TenantDays] = {}
     for one in traffic.series:
         name = f"{one.llm}/{one.request_class}"
         counts, found_notes, hashes = _load(one, base, data_folder, seed, traffic.class_rules)
         sample, length_notes, length_hashes = _lengths(one, base, data_folder, seed, traffic.class_rules)
         lengths[one.llm, one.request_class] = sample
+        if isinstance(one.source, Ingested):
+            whose = tenant_days(one.source, base, traffic.class_rules, one.request_class)
+            if whose is not None:
+                tenants[one.llm, one.request_class] = whose
         notes += [*found_notes, *length_notes]
         inputs |= hashes | length_hashes
         if one.volume_multiplier != 1.0:
@@ -155,4 +161,4 @@ def load_history(traffic: Traffic, base: Path, data_folder: Path | None, seed: i
         for dataset in used:
             notes += unplanned(base / dataset, traffic.class_rules, planned)
     frame = checked_history(pd.concat(frames, ignore_index=True))
-    return TrafficHistory(frame, lengths, tuple(notes), inputs)
+    return TrafficHistory(frame, lengths, tuple(notes), inputs, tenants)

@@ -7,18 +7,17 @@ tells whether both speak of the same replica.
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from configs.errors import InputError
 from data.production_records import KvSource, Window, Windows
+from data.production_replicas import PER_REQUEST, Replica, complete, of_one_llm, prompt_source, replicas_of, requests_of
 from data.readers.counters import GAP_STEPS
 from data.readers.prometheus import Series, replica_series
 from data.readers.staging import stage
@@ -38,14 +37,6 @@ MORE_RUN, FEWER_RUN = 1.35, 0.85
 preempted."""
 PREEMPTED = 0.01
 SPECULATION = 1.3
-USED = frozenset(
-    {
-        "tpot_s", "ttft_s", "queue_s", "e2e_s", "input_tokens", "output_tokens", "input_length", "output_length",
-        "cache_hit_tokens", "preemptions", "requests", "running", "kv_usage",
-    }
-)  # fmt: skip
-PER_REQUEST = frozenset({"tgi", "trtllm"})
-"""Engines whose time per token is one mean for each finished request, not one value for each gap."""
 
 UNSEEN = "not covered by samples"
 RESTARTED = "a counter restarted: the engine did"
@@ -54,25 +45,6 @@ UNSTEADY = "mixes loads: the batch drifts or spreads"
 PREEMPTS = "requests are preempted and computed again"
 ODD = "the running gauge and the time between tokens disagree"
 SPECULATES = "more tokens than gaps: speculative decoding"
-
-
-@dataclass(frozen=True, slots=True)
-class _Replica:
-    """Series of one replica by (metric, part)."""
-
-    name: str
-    engine: str
-    series: Mapping[tuple[str, str], Series]
-
-    def has(self, metric: str, part: str = "") -> bool:
-        return (metric, part) in self.series
-
-    def at(self, metric: str, part: str, edges: FloatArray) -> FloatArray:
-        """A counter's rise up to each of `edges`; NaN outside its samples."""
-        one = self.series[metric, part]
-        rise = np.diff(one.v)
-        total = np.concatenate([[0.0], np.cumsum(np.where(rise < 0, one.v[1:], rise))])
-        return np.asarray(np.interp(edges, one.t, total, left=np.nan, right=np.nan))
 
 
 def read_windows(
@@ -96,8 +68,8 @@ def read_windows(
         for path in paths:
             series.extend(replica_series(stage(path, Path(scratch)), Path(scratch)))
     where = ", ".join(path.name for path in paths)
-    replicas = _replicas(_of_one_llm(series, served, where), where)
-    _complete(replicas, input_tokens, where)
+    replicas = replicas_of(of_one_llm(series, served, where), where)
+    complete(replicas, input_tokens, where)
     rejected: Counter[str] = Counter()
     kept = [
         window
@@ -115,71 +87,8 @@ def read_windows(
     )  # fmt: skip
 
 
-def _of_one_llm(series: Sequence[Series], served: str | None, where: str) -> list[Series]:
-    names = sorted({one.labels["llm"] for one in series if one.labels.get("llm")})
-    if served is not None:
-        series = [one for one in series if one.labels.get("llm") == served]
-        if not series:
-            raise InputError("--served", f"one of {', '.join(names) or 'the served models'}", served, "Name it so.")
-    elif len(names) > 1:
-        raise InputError(where, "the metrics of one LLM", ", ".join(names), "Name one with --served.")
-    return list(series)
-
-
-def _replicas(series: Iterable[Series], where: str) -> list[_Replica]:
-    """Series by replica: told apart by the labels that every metric of the export carries."""
-    usable = [one for one in series if one.meaning.metric in USED and one.part != "bucket" and len(one.t) > 1]
-    engines = sorted({one.meaning.engine for one in usable})
-    if len(engines) != 1:
-        raise InputError(where, "the metrics of one engine", ", ".join(engines) or "none", "Export them apart.")
-    labels = [json.loads(one.labels["instance"]) for one in usable]
-    common = set.intersection(*(set(one) for one in labels))
-    found: dict[str, dict[tuple[str, str], Series]] = {}
-    for one, named in zip(usable, labels, strict=True):
-        name = json.dumps({key: named[key] for key in sorted(common)}, sort_keys=True)
-        mine = found.setdefault(name, {})
-        key = (one.meaning.metric, one.part)
-        # What repeats is the same series in two exports.
-        mine[key] = _joined(mine[key], one) if key in mine else one
-    return [_Replica(name, engines[0], mine) for name, mine in sorted(found.items())]
-
-
-def _joined(a: Series, b: Series) -> Series:
-    """The samples of two exports of one series; the first counts where both have a time."""
-    t = np.concatenate([a.t, b.t])
-    v = np.concatenate([a.v, b.v])
-    _, first = np.unique(t, return_index=True)
-    return Series(a.meaning, a.part, a.labels, a.le, t[first], v[first])
-
-
-def _complete(replicas: Sequence[_Replica], input_tokens: float, where: str) -> None:
-    """Raises InputError naming the first thing that no replica can be calibrated without."""
-    one = replicas[0]
-    wanted = {
-        "time between tokens (e.g. vllm:inter_token_latency_seconds _sum and _count)": one.has("tpot_s", "sum")
-        and one.has("tpot_s", "count"),
-        "prompt lengths (e.g. vllm:prompt_tokens_total), or --input": _prompt_source(one) is not None
-        or (_requests(one) is not None and math.isfinite(input_tokens)),
-        "number of prompts (e.g. vllm:time_to_first_token_seconds_count)": _requests(one) is not None,
-    }
-    if one.engine in PER_REQUEST:
-        wanted["running requests (a gauge)"] = one.has("running")
-    missing = [name for name, there in wanted.items() if not there]
-    if missing:
-        raise InputError(where, missing[0], f"none among the metrics of {one.engine}", "Export that metric as well.")
-
-
-def _prompt_source(one: _Replica) -> tuple[str, str] | None:
-    return next((key for key in (("input_tokens", ""), ("input_length", "sum")) if one.has(*key)), None)
-
-
-def _requests(one: _Replica) -> tuple[str, str] | None:
-    keys = (("ttft_s", "count"), ("input_length", "count"), ("requests", ""), ("e2e_s", "count"))
-    return next((key for key in keys if one.has(*key)), None)
-
-
 def _windows(
-    one: _Replica, window_s: float, capacity: float, input_tokens: float, rejected: Counter[str]
+    one: Replica, window_s: float, capacity: float, input_tokens: float, rejected: Counter[str]
 ) -> Iterable[Window]:
     clock = one.series["tpot_s", "count"]
     step = float(np.median(np.diff(clock.t)))
@@ -194,7 +103,7 @@ def _windows(
 
 
 def _window(
-    one: _Replica, start: float, width: float, step: float, capacity: float, input_tokens: float
+    one: Replica, start: float, width: float, step: float, capacity: float, input_tokens: float
 ) -> Window | str:
     """One window, or why it is set aside."""
     edges = np.array([start, start + width])
@@ -210,7 +119,7 @@ def _window(
         low, high = one.at(*key, edges)
         return float(high - low)
 
-    gaps, gap_s, prompts = rise(("tpot_s", "count")), rise(("tpot_s", "sum")), rise(_requests(one))
+    gaps, gap_s, prompts = rise(("tpot_s", "count")), rise(("tpot_s", "sum")), rise(requests_of(one))
     per_request = one.engine in PER_REQUEST
     tokens = rise(("output_tokens", ""))
     if per_request:
@@ -266,7 +175,7 @@ def _damaged(one: Series, start: float, width: float, step: float) -> str:
     return RESTARTED if np.any(np.diff(v) < 0) else ""
 
 
-def _gauge(one: _Replica, metric: str, start: float, width: float) -> FloatArray:
+def _gauge(one: Replica, metric: str, start: float, width: float) -> FloatArray:
     """A gauge's samples within a window; empty without any."""
     if not one.has(metric):
         return np.empty(0)
@@ -282,12 +191,12 @@ def _steady(path: FloatArray) -> bool:
     return drift <= max(TREND * mean, 1.0) and high - low <= max(SPREAD * mean, 2.0)
 
 
-def _lengths(one: _Replica, start: float, width: float, input_tokens: float) -> tuple[float, float]:
+def _lengths(one: Replica, start: float, width: float, input_tokens: float) -> tuple[float, float]:
     """Mean prompt and output tokens of the requests in and around a window; NaN where there is none, and outputs NaN
     where the engine does not count them."""
     clock = one.series["tpot_s", "count"].t
-    requests, source = _requests(one), _prompt_source(one)
-    assert requests is not None  # _complete has seen to it
+    requests, source = requests_of(one), prompt_source(one)
+    assert requests is not None  # complete has seen to it
     # A length histogram counts prompts where they end: its own count goes with its sum.
     number = ("input_length", "count") if source == ("input_length", "sum") else requests
     low, high = start, start + width
@@ -306,7 +215,7 @@ def _lengths(one: _Replica, start: float, width: float, input_tokens: float) -> 
     return prompt, float(np.diff(one.at("tpot_s", "count", edges))[0]) / prompts + 1.0
 
 
-def _context(one: _Replica, start: float, width: float, capacity: float, batch: float) -> tuple[float, KvSource]:
+def _context(one: Replica, start: float, width: float, capacity: float, batch: float) -> tuple[float, KvSource]:
     """Mean KV tokens of a decoding request from KV use; NaN where its capacity or the gauge is not known."""
     usage, running = _gauge(one, "kv_usage", start, width), _gauge(one, "running", start, width)
     holders = float(running.mean()) if len(running) else batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from configs.errors import InputError
@@ -48,21 +49,27 @@ def in_force(ledger: Ledger, scenario: str) -> InForce:
     return InForce(tuple(line for line in read.corrections(ledger, scenario) if line.verdict == "accepted"))
 
 
-def decide(ledger: Ledger, name: str | None, accept: bool | None, by: str, note: str) -> tuple[CorrectionLine, ...]:
-    """Reviews the correction whose id starts with `name` and returns it; without a name returns all of them.
+def decide(ledger: Ledger, names: Sequence[str], accept: bool | None, by: str, note: str) -> tuple[CorrectionLine, ...]:
+    """Reviews the corrections whose ids start with `names` and returns them; without a name returns all there are.
 
-    Raises InputError for an unknown or ambiguous id, a missing verdict or a missing name of who decides.
+    Raises InputError, with nothing reviewed, for an unknown or ambiguous id, a missing verdict or a missing name of who
+    decides.
     """
     lines = read.corrections(ledger)
-    if name is None:
+    if not names:
         return lines
-    found = [line for line in lines if line.id.startswith(name)]
-    if len(found) != 1:
-        known = ", ".join(line.id for line in lines[-5:]) or "none"
-        raise InputError("correction", "the id of one correction", f"{name!r} ({len(found)} match)", f"Known: {known}.")
+    chosen: dict[str, None] = {}
+    for name in names:
+        found = [line.id for line in lines if line.id.startswith(name)]
+        if len(found) != 1:
+            known = ", ".join(line.id for line in lines[-5:]) or "none"
+            got = f"{name!r} ({len(found)} match)"
+            raise InputError("correction", "the id of one correction", got, f"Known: {known}.")
+        chosen[found[0]] = None
     if accept is None or not by.strip():
         raise InputError(
             "review", "--accept or --reject, and --by NAME", "neither or one", "A person decides: say who."
         )
-    review(ledger, found[0].id, "accepted" if accept else "rejected", by.strip(), note)
-    return tuple(line for line in read.corrections(ledger) if line.id == found[0].id)
+    for name in chosen:
+        review(ledger, name, "accepted" if accept else "rejected", by.strip(), note)
+    return tuple(line for line in read.corrections(ledger) if line.id in chosen)

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from configs.errors import InputError
 from configs.loading import LoadedScenario, load_scenario
-from data.forecast_records import Forecast, SeriesForecast
+from data.forecast_records import Forecast, SeriesForecast, TenantForecast
 from data.frames import KEYS
 from data.history import TrafficHistory
 from flows import steps
@@ -107,6 +107,7 @@ def as_json(run: Run, series: list[SeriesForecast]) -> str:
             }
             for one in run.forecast.groups
         ],
+        "tenants": [asdict(one) | {"monthly_total": one.monthly_total.tolist()} for one in run.forecast.tenants],
         "lengths": [asdict(one) | {"monthly_mean": one.monthly_mean.tolist()} for one in run.forecast.lengths],
         "reduction": asdict(run.forecast.reduction),
         "notes": list(run.forecast.notes),
@@ -208,6 +209,18 @@ def totals_table(run: Run) -> Table | None:
     return table
 
 
+def tenants_table(tenants: Sequence[TenantForecast]) -> Table:
+    """Shares and totals of the last month by tenant; the tenants of a series add up to it."""
+    table = Table(title="Tenants", title_justify="left", title_style="bold", box=None, header_style="dim")
+    levels = tenants[0].levels
+    for i, name in enumerate(("tenant", "series", "share", "month", *(f"{level:.0%}" for level in levels))):
+        table.add_column(name, justify="left" if i in (0, 1, 3) else "right")
+    for one in tenants:
+        cells = [f"{value:,.0f}" for value in one.monthly_total[-1]]
+        table.add_row(escape(one.tenant), escape(str(one.key)), f"{one.share:.1%}", one.months[-1], *cells)
+    return table
+
+
 def show(console: Console, run: Run, series: list[SeriesForecast]) -> None:
     """Fan charts of the largest series, each explained, then the backtest and the sums."""
     frames = run.history.frame.groupby(KEYS)
@@ -221,6 +234,8 @@ def show(console: Console, run: Run, series: list[SeriesForecast]) -> None:
     if len(series) > MOST_CHARTS:
         console.print(f"... and {len(series) - MOST_CHARTS} more series; --series shows one, --json all\n")
     console.print(backtest_table(series))
+    if run.forecast.tenants:
+        console.print(tenants_table(run.forecast.tenants))
     sums = totals_table(run)
     if sums is not None:
         console.print(sums)

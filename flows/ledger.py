@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from data.catalog import find_engine, find_gpu, find_llm
+from data.forecast_records import TenantForecast
 from data.frames import KEYS
 from data.history import TrafficHistory
 from data.ledger.connect import Ledger, connect, sqlite_url
@@ -92,6 +93,11 @@ def actuals(history: TrafficHistory) -> tuple[Actual, ...]:
     return tuple(found)
 
 
+def tenant_line(one: TenantForecast) -> dict[str, Any]:
+    """A tenant's forecast as plain data."""
+    return asdict(one) | {"monthly_total": one.monthly_total.tolist()}
+
+
 def entries(made: steps.Made, bundle: PlanBundle, folder: Path) -> tuple[Entry, ...]:
     """Everything that made the plan, and everything it made."""
     policy = made.loaded.scenario
@@ -118,6 +124,8 @@ def entries(made: steps.Made, bundle: PlanBundle, folder: Path) -> tuple[Entry, 
         ),
         Entry("engine", policy.evaluate.engine, canonical(asdict(find_engine(policy.evaluate.engine)))),
     ]
+    if made.forecast.tenants:
+        found.append(Entry("tenants", "forecast", canonical([tenant_line(one) for one in made.forecast.tenants])))
     found += [Entry("input", name, canonical({"sha256": key})) for name, key in made.history.inputs.items()]
     found += [Entry("catalog", path.name, path.read_bytes()) for path in sorted(catalog.glob("*.yaml"))]
     named = zip(policy.evaluate.calibration, steps.calibration_files(policy, made.loaded.base), strict=True)

@@ -22,13 +22,13 @@ from flows.corrections import in_force
 from flows.evidence import Evidence, gather, measured_goodput, measured_mix
 from flows.ledger import code_version, plain, unique_id
 from flows.misses import Happened, Part, cost_miss, short_miss
-from flows.recorded import load_plan, plan_of_month, plan_pools, stale, which_scenario
+from flows.recorded import RecordedPlan, load_plan, plan_of_month, plan_pools, stale, which_scenario
 from reconcile.attribution import Waterfall
 from reconcile.capacity import CapacityScore, capacity_score, supply
 from reconcile.corrections import in_force_until, propose
 from reconcile.expected import expected
 from reconcile.fleet import Reconciliation, reconcile_fleet
-from reconcile.tenants import TenantMiss, tenant_misses
+from reconcile.tenants import TenantMiss, TenantMonth, tenant_misses, tenant_months
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class Reconciled:
     waterfalls: tuple[Waterfall, ...]
     goodput: tuple[tuple[MeasuredGoodput, float], ...]
     tenants: tuple[TenantMiss, ...]
+    tenant_months: tuple[TenantMonth, ...]
     proposals: Mapping[str, Correction]
     stale: tuple[str, ...]
     notes: tuple[str, ...]
@@ -154,11 +155,13 @@ def reconcile(
     capacity: list[CapacityScore] = []
     costs: list[MonthCost] = []
     falls: list[Waterfall] = []
+    months: list[TenantMonth] = []
     for month in observed_months(actuals):
         plan = plan_of_month(ledger, scenario, month, heard.spoke(month))
         if plan is None:
             continue
         policy, pools = plan.scenario, plan_pools(plan.document)
+        months += tenant_months(plan.tenants, evidence.traffic.tenants, month)
         billed = float("nan") if evidence.billed is None else evidence.billed.usd.get(month, float("nan"))
         planned = sum(float(one["cash_usd"]) for one in plan.document["costs"] if one["month"] == month)
         costs.append(MonthCost(month, planned, billed, plan.run.id))
@@ -174,7 +177,8 @@ def reconcile(
             capacity.append(one)
             if one.short_hours:
                 falls.append(short_miss(llm, month, hours, there, burst, happened))
-    shares = {**{name: {one: 1.0} for name, one in tenants.items()}, **last.scenario.costs.tenants}
+    declared = {**{name: {one: 1.0} for name, one in tenants.items()}, **last.scenario.costs.tenants}
+    shares = tenant_shares(shared, declared, last)
     proposals = propose(scenario, found, [*mixes, *goodputs], capacity)
     stamp = datetime.now(UTC)
     outcome = Reconciled(
@@ -186,12 +190,24 @@ def reconcile(
         tuple(falls),
         tuple(pairs),
         tenant_misses(heard.said, evidence.traffic.tenants, shares),
+        tuple(months),
         {sha256(one.content())[:ID_DIGITS]: one for one in proposals},
         stale(last, today or stamp.date()),
         tuple(notes),
     )
     _record(ledger, outcome, evidence, [one for key, one in new.items() if key in set(known)])
     return outcome
+
+
+def tenant_shares(
+    keys: Collection[SeriesKey], declared: Mapping[str, Mapping[str, float]], plan: RecordedPlan
+) -> dict[SeriesKey, dict[str, float]]:
+    """Each tenant's share of a series: as the scenario declares it for the class, else as the plan forecast it."""
+    found = {key: dict(declared[key.request_class]) for key in keys if key.request_class in declared}
+    for one in plan.tenants:
+        if one.key.request_class not in declared:
+            found.setdefault(one.key, {})[one.tenant] = one.share
+    return found
 
 
 def _record(ledger: Ledger, outcome: Reconciled, evidence: Evidence, actuals: Sequence[Actual]) -> None:
@@ -240,6 +256,10 @@ def document(outcome: Reconciled) -> dict[str, Any]:
         "costs": [asdict(one) for one in outcome.costs],
         "waterfalls": [asdict(one) for one in outcome.waterfalls],
         "tenants": [asdict(one) | {"miss": one.miss} for one in outcome.tenants],
+        "tenant_months": [
+            asdict(one) | {"inside": {f"{n:g}": held for n, held in one.inside.items()}}
+            for one in outcome.tenant_months
+        ],
         "goodput": [asdict(one) | {"predicted_rps": predicted} for one, predicted in outcome.goodput],
         "corrections": {key: asdict(one) for key, one in outcome.proposals.items()},
         "stale": list(outcome.stale),

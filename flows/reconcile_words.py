@@ -56,12 +56,9 @@ def in_short(found: Reconciled) -> tuple[tuple[str, str], ...]:
         if group.dimension == "all":
             days = next((one for one in group.total if one.grain == "day" and one.observed), None)
             daily = "" if days is None else f", {days.wape:.1%} off by day"
-            rows.append(
-                (
-                    "volume",
-                    f"forecast {group.members.bias:+.1%}{daily}, hours of single series {group.members.wape:.1%}",
-                )
-            )
+            bias = group.members.bias
+            said = f"forecast {abs(bias):.1%} {'above' if bias > 0 else 'below'} what came"
+            rows.append(("volume", f"{said}{daily}, hours of single series {group.members.wape:.1%}"))
     drifting = [one for one in found.errors.series if one.drift.severity == "alarm"]
     drifting.sort(key=lambda one: -abs(math.log(max(one.drift.ratio, 1e-9))))
     named = ", ".join(

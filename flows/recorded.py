@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import numpy as np
+
 from configs.errors import InputError
 from configs.schema import Scenario
 from configs.validation import validated
 from data.ages import age_days
+from data.forecast_records import TenantForecast
 from data.ledger import read
 from data.ledger.connect import Ledger
 from data.ledger.records import RunLine
 from data.plan_records import Pool
-from data.records import Configuration
+from data.records import Configuration, SeriesKey
 from reports.assumptions import STALE_DAYS
 
 
@@ -29,6 +32,7 @@ class RecordedPlan:
     scenario: Scenario
     assumptions: Sequence[Mapping[str, Any]]
     capacities: Sequence[Mapping[str, Any]]
+    tenants: tuple[TenantForecast, ...] = ()
 
 
 def load_plan(ledger: Ledger, run_id: str) -> RecordedPlan:
@@ -45,7 +49,15 @@ def load_plan(ledger: Ledger, run_id: str) -> RecordedPlan:
         config,
         content("assumption", "all"),
         content("service_curve", "capacity"),
+        tuple(map(_tenant, content("tenants", "forecast"))) if ("tenants", "forecast") in run.entries else (),
     )
+
+
+def _tenant(raw: Mapping[str, Any]) -> TenantForecast:
+    return TenantForecast(
+        SeriesKey(**raw["key"]), raw["tenant"], raw["share"], tuple(raw["levels"]), tuple(raw["months"]),
+        np.asarray(raw["monthly_total"]),
+    )  # fmt: skip
 
 
 def which_scenario(ledger: Ledger, name: str | None) -> str:

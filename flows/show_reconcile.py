@@ -58,6 +58,7 @@ MONTHS = ("series", "month", "observed", "total error", "total interval", "peak-
 GOODPUT = ("configuration", "class", "predicted req/s", "measured req/s", "measured over predicted")
 COSTS = ("month", "planned USD", "billed USD", "over plan")
 TENANTS = ("tenant", "LLM", "class", "hours", "planned requests", "sent", "beyond the plan", "over share")
+TENANT_MONTHS = ("tenant", "series", "month", "said", "sent", "error", "interval")
 HEAD = ("WAPE", "bias", "MASE", "FVA", "pinball", "interval holds")
 
 
@@ -115,7 +116,7 @@ def tenant_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
     return tuple(
         (
             one.tenant, one.llm, one.request_class, str(one.hours),
-            "no share declared" if math.isnan(one.planned) else f"{one.planned:,.0f}", f"{one.actual:,.0f}",
+            "no share known" if math.isnan(one.planned) else f"{one.planned:,.0f}", f"{one.actual:,.0f}",
             "" if math.isnan(one.planned) else f"{one.miss:+,.0f}",
             _percent(one.miss / one.planned, True) if one.planned > 0 else "",
         )
@@ -131,6 +132,17 @@ def goodput_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
             f"{one.rps:.3g}", _percent(one.rps / predicted - 1.0, True),
         )
         for one, predicted in sorted(found.goodput, key=lambda pair: -abs(pair[0].rps / pair[1] - 1.0))
+    )  # fmt: skip
+
+
+def tenant_month_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
+    """Months of tenants whose shares were forecast, the largest miss first."""
+    return tuple(
+        (
+            one.tenant, str(one.key), one.month, f"{one.said:,.0f}", f"{one.actual:,.0f}",
+            _percent(one.said / one.actual - 1.0, True) if one.actual > 0 else "", _held(one.inside),
+        )
+        for one in found.tenant_months
     )  # fmt: skip
 
 
@@ -173,6 +185,8 @@ def show_reconciliation(console: Console, found: Reconciled) -> None:
     console.print(_table("Drift", DRIFT, drift_rows(found)), "")
     if found.tenants:
         console.print(_table("Tenants, against their share of what was last said", TENANTS, tenant_rows(found)), "")
+    if found.tenant_months:
+        console.print(_table("Months of tenants", TENANT_MONTHS, tenant_month_rows(found)), "")
     if found.capacity:
         console.print(_table("Capacity", CAPACITY, capacity_rows(found)), "")
     for fall in found.waterfalls:
@@ -220,6 +234,7 @@ def write_reconciliation(found: Reconciled, out: Path) -> Path:
         Section("Cost", COSTS, cost_rows(found)),
         Section("Goodput", GOODPUT, goodput_rows(found)),
         Section("Tenants, against their share of what was last said", TENANTS, tenant_rows(found)),
+        Section("Months of tenants", TENANT_MONTHS, tenant_month_rows(found)),
         Section("Hourly forecast error, series by series", ("of", "series", *HEAD), group_rows(found)),
         Section("Error of sums", SUMS, sum_rows(found)),
         Section("Months, as the last vintage saw them", MONTHS, month_rows(found)),

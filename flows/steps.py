@@ -31,6 +31,7 @@ from flows.problem import fleet_problem
 from flows.progress import Stopwatch, report
 from forecast import portfolio
 from forecast.parallel import Spread
+from forecast.tenants import tenant_forecasts
 from models import evaluate as kernels
 from models.service import simulated
 from optimizer.sample import sample_check
@@ -84,7 +85,8 @@ def forecast(scenario: Scenario, history: TrafficHistory, spread: Spread | None 
     """Quantiles and demand scenarios; `spread` prepares series elsewhere."""
     few = len(history.frame.groupby(KEYS)) <= FRESH_SERIES
     fresh = scenario.plan.fresh_scenarios if few else 0
-    return portfolio.forecast(history, scenario.forecast, scenario.seed, report, fresh, spread=spread)
+    found = portfolio.forecast(history, scenario.forecast, scenario.seed, report, fresh, spread=spread)
+    return replace(found, tenants=tenant_forecasts(history.tenants, found.series, scenario.seed))
 
 
 def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -> CapacityTable:

@@ -139,18 +139,18 @@ def reconcile(
 
 
 def review(
-    correction: Annotated[str | None, typer.Argument(help="An id, or its beginning; none lists all.")] = None,
+    correction: Annotated[list[str] | None, typer.Argument(help="Ids, or their beginnings; none lists all.")] = None,
     accept: Annotated[bool | None, typer.Option("--accept/--reject", help="The verdict.")] = None,
     by: Annotated[str, typer.Option(help="Who decides.")] = "",
     note: Annotated[str, typer.Option(help="Why.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List corrections, or accept or reject one; the next plan uses those accepted."""
+    """List corrections, or accept or reject some; the next plan uses those accepted."""
     from flows.corrections import decide
     from flows.ledger import open_ledger
     from flows.show_reconcile import corrections_json, show_corrections
 
-    found = decide(open_ledger(), correction, accept, by, note)
+    found = decide(open_ledger(), correction or (), accept, by, note)
     if as_json:
         sys.stdout.write(corrections_json(found))
     else:

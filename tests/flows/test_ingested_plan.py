@@ -50,6 +50,24 @@ def scenario(folder: Path, match: dict[str, Any]) -> LoadedScenario:
     return load_scenario(path)
 
 
+def test_a_dataset_that_names_tenants_says_whose_its_requests_were(tmp_path: Path) -> None:
+    start = datetime(2026, 10, 20)
+    names = ("timestamp", "input_tokens", "output_tokens", "service", "tenant")
+    log = [
+        (start + timedelta(minutes=20 * i), 100, 10, "summary", ("acme", "acme", "zeta", "")[i % 4])
+        for i in range(72 * 3)
+    ]
+    loaded = scenario(tmp_path, {"service": ["summary"]})
+    assert not steps.ingest(loaded, None).tenants, "rows without a tenant are nobody's"
+    more = write_csv(tmp_path / "whose.csv", names, log)
+    assert ingest_files([more], tmp_path / "traffic", LogMapping())[0].error is None
+    (whose,) = steps.ingest(loaded, None).tenants.values()
+    assert whose.tenants == ("acme", "unnamed", "zeta")
+    assert whose.first_day == "2026-10-20"
+    assert whose.requests[1:].tolist() == [[36.0, 18.0, 18.0]] * 2
+    assert whose.requests[0].tolist() == [36.0, 18.0 + 1800.0, 18.0]
+
+
 def test_a_dataset_becomes_a_history(tmp_path: Path) -> None:
     loaded = scenario(tmp_path, {"service": ["summary"]})
     history = steps.ingest(loaded, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from configs.errors import InputError
+from data.history import TenantDays
 from data.ledger import read
 from data.ledger.connect import Ledger
 from data.ledger.records import Vintage
@@ -101,6 +103,9 @@ def test_errors_are_found_attributed_and_recorded(ledger: Ledger, tmp_path: Path
     show_reconciliation(console, found)
     text = console.export_text()
     assert "Proposed" in text
+    assert "above what came" in text
+    assert "alarm: " in text
+    assert f"cost of {month}: billed {0.8 * planned:,.0f} USD" in text
     written = write_reconciliation(found, tmp_path / "runs")
     page = (written / "reconciliation.html").read_text(encoding="utf-8")
     assert page.count("<figure") == len(found.waterfalls)
@@ -128,9 +133,46 @@ def test_a_file_that_names_tenants_says_whose_miss_it_was(ledger: Ledger, tmp_pa
     assert group.members.bias == pytest.approx(1 / 1.2 - 1, abs=1e-3)
     console = Console(width=160, record=True, file=(tmp_path / "out").open("w"))
     show_reconciliation(console, found)
-    assert "no share declared" in console.export_text()
+    assert "no share known" in console.export_text()
     page = (write_reconciliation(found, tmp_path / "runs") / "reconciliation.html").read_text(encoding="utf-8")
     assert "acme" in page
+
+
+def test_a_tenant_that_was_forecast_is_scored_without_any_share_declared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(URL, f"sqlite:///{tmp_path}/tenants.sqlite")
+    made = small_made()
+    one = said()
+    weeks = np.tile([[0.75, 0.25]], (12 * 7, 1)) * 1000.0
+    part = one.key.llm, one.key.request_class
+    told = replace(made.history, tenants={part: TenantDays(("acme", "zeta"), "2026-06-01", weeks)})
+    demand = steps.forecast(made.loaded.scenario, told)
+    assert demand.series[0].hourly.tobytes() == made.forecast.series[0].hourly.tobytes()
+    made = replace(made, history=told, forecast=demand)
+    (tmp_path / "run").mkdir()
+    bundle = steps.write(made, tmp_path / "run")
+    opened = open_ledger()
+    record_plan(opened, made, bundle, tmp_path / "run", "tenants-1", made.history)
+    rows = ["ts,llm,request_class,region,tenant,requests"]
+    for hour, requests in enumerate(expected(one)):
+        stamp, labels = one.first_hour + np.timedelta64(hour, "h"), f"{one.key.llm},{one.key.request_class}"
+        for tenant, share in (("acme", 0.75), ("zeta", 0.5)):
+            rows.append(f"{stamp}:00Z,{labels},{one.key.region},{tenant},{share * requests:.6f}")
+    file = tmp_path / "tenants.csv"
+    file.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    found = reconcile_files(opened, None, file)
+    misses = {row.tenant: row for row in found.tenants}
+    assert misses["acme"].miss == pytest.approx(0.0, abs=1e-3 * misses["acme"].planned)
+    assert misses["zeta"].actual == pytest.approx(2.0 * misses["zeta"].planned, rel=1e-2)
+    months = {row.tenant: row for row in found.tenant_months}
+    assert all(months["acme"].inside.values())
+    assert not any(months["zeta"].inside.values())
+    console = Console(width=160, record=True, file=(tmp_path / "out").open("w"))
+    show_reconciliation(console, found)
+    assert "Months of tenants" in console.export_text()
+    kept = read.find_run(opened, found.run_id).entries["result", "reconciliation.json"]
+    assert json.loads(read.content(opened, kept))["tenant_months"]
 
 
 def test_a_second_reconciliation_of_the_same_file_proposes_nothing_twice(ledger: Ledger, tmp_path: Path) -> None:
@@ -146,8 +188,8 @@ def test_accepted_corrections_change_the_next_plan_and_it_says_so(ledger: Ledger
     level = next(key for key, one in found.proposals.items() if one.kind == "level")
     assert in_force(ledger, "small").lines == ()
     with pytest.raises(InputError, match="--by NAME"):
-        decide(ledger, level[:8], True, "", "")
-    decide(ledger, level[:8], True, "ada", "seen it")
+        decide(ledger, [level[:8]], True, "", "")
+    decide(ledger, [level[:8]], True, "ada", "seen it")
     used = in_force(ledger, "small")
     assert [line.id for line in used.lines] == [level]
     made = small_made()
@@ -157,9 +199,19 @@ def test_accepted_corrections_change_the_next_plan_and_it_says_so(ledger: Ledger
     assert since == said().first_hour, "all of this history lies before the change"
     before, after = made.history.frame["requests"].sum(), corrected.frame["requests"].sum()
     assert after / before == pytest.approx(SHARE, abs=0.01)
-    show_corrections(Console(width=120), decide(ledger, None, None, "", ""))
-    decide(ledger, level, False, "bob", "a holiday")
+    show_corrections(Console(width=120), decide(ledger, (), None, "", ""))
+    decide(ledger, [level], False, "bob", "a holiday")
     assert in_force(ledger, "small").lines == ()
+
+
+def test_several_corrections_are_reviewed_at_once_or_not_at_all(ledger: Ledger, tmp_path: Path) -> None:
+    found = reconcile_files(ledger, None, actuals(tmp_path, 10))
+    first, second = list(found.proposals)[:2]
+    with pytest.raises(InputError, match="'nothing'"):
+        decide(ledger, [first, "nothing"], True, "ada", "")
+    assert in_force(ledger, "small").lines == ()
+    assert {line.id for line in decide(ledger, [first, second, first[:8]], True, "ada", "")} == {first, second}
+    assert {line.id for line in in_force(ledger, "small").lines} == {first, second}
 
 
 def test_what_cannot_be_reconciled_is_named(ledger: Ledger, tmp_path: Path) -> None:
@@ -171,7 +223,7 @@ def test_what_cannot_be_reconciled_is_named(ledger: Ledger, tmp_path: Path) -> N
     with pytest.raises(InputError, match="Export a long CSV"):
         reconcile_files(ledger, None, counts)
     with pytest.raises(InputError, match="'nothing'"):
-        decide(ledger, "nothing", True, "ada", "")
+        decide(ledger, ["nothing"], True, "ada", "")
 
 
 def test_what_changed_is_told_with_its_reasons() -> None:

@@ -55,15 +55,27 @@ def sound(url: str, committed: Iterable[int]) -> set[int]:
     return set(numbers)
 
 
+def seconds_to_write(url: str, runs: int) -> float:
+    """From a writer's start to its last commit: how long one has to wait on this machine, as busy as it is."""
+    process = start(url, 0, runs)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    begin = time.perf_counter()
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return time.perf_counter() - begin
+
+
 def kill_many(url: str, kills: int, seed: int) -> None:
     rng = random.Random(seed)
-    committed: set[int] = set()
-    following, seen = 0, 0
+    most_s = seconds_to_write(url, 6)
+    committed = set(range(6))
+    following, seen = 6, 0
     for _ in range(kills):
         process = start(url, following, 1000)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        time.sleep(rng.uniform(0.0, 0.25))
+        time.sleep(rng.uniform(0.0, most_s))
         process.send_signal(signal.SIGKILL)
         output, errors = process.communicate()
         assert errors == ""
@@ -81,8 +93,9 @@ def test_a_killed_writer_leaves_whole_runs_only(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_hundred_kills(url: str) -> None:
-    kill_many(url, kills=200, seed=2)
+def test_fifty_kills(url: str) -> None:
+    """Of a writer alone; tests/flows/test_kills.py does two hundred of the flows."""
+    kill_many(url, kills=50, seed=2)
 
 
 def test_two_writers_at_once_on_a_new_ledger(url: str) -> None:

@@ -67,9 +67,9 @@ class OptionOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CellOutlook:
-    """GPUs needed in a region by month, quantiles over draws [month][level], beside what is committed and what quota
-    allows (None: no quota); run_out: date by which the median and the 95 % need pass the quota, and the chance that
-    they do within the horizon."""
+    """GPUs needed in a region by month, quantiles over draws [month][level], beside what is committed, what the plan
+    provisions in all and what quota allows (None: no quota); run_out: date by which the median and the 95 % need pass
+    the quota, and the chance that they do within the horizon."""
 
     region: str
     gpu: str
@@ -80,6 +80,7 @@ class CellOutlook:
     run_out_p50: str | None
     run_out_p95: str | None
     run_out_chance: float
+    planned: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

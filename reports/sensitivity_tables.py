@@ -55,7 +55,7 @@ def options(answer: Sensitivity) -> Rows:
             _usd(one.regret_max), f"{one.best_share:.0%}",
         )
         for one in answer.options
-        if "hours up to" not in one.name
+        if "of the plan's GPUs" not in one.name
     ]  # fmt: skip
 
 

@@ -170,8 +170,8 @@ class RegretMatrix:
     least.
 
     Costs are those of a search that ends within a gap of its bound. proven: what a regret is at least, whatever a
-    longer search would find (0: it is within the gap); relaxed: the same regret by linear relaxations, which have no
-    gap, and least_relaxed whose largest is least of these.
+    longer search would find (0: it is within the gap); possible: what it is at most; relaxed: the same regret by linear
+    relaxations, which have no gap, and least_relaxed whose largest is least of these.
     """
 
     candidates: tuple[str, ...]
@@ -182,6 +182,7 @@ class RegretMatrix:
     least: str
     gap_most: float
     proven: tuple[tuple[float, ...], ...] = ()
+    possible: tuple[tuple[float, ...], ...] = ()
     relaxed: tuple[tuple[float, ...], ...] = ()
     least_relaxed: str = ""
     seconds: float = 0.0

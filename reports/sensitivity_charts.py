@@ -128,36 +128,44 @@ def _fan(answer: Sensitivity, one: CellOutlook) -> Picture:
 def run_out(answer: Sensitivity) -> Picture | None:
     """When each GPU and region runs out of quota, at the median and the 95 % need; None where nothing ever does."""
     rows = [
-        {"place": f"{one.gpu}, {one.region}", "date": pd.Timestamp(day), "need": which, "chance": one.run_out_chance}
+        {
+            "place": f"{one.gpu}, {one.region} (chance {one.run_out_chance:.0%})", "date": pd.Timestamp(day),
+            "need": which, "size": 160 if which == "median need" else 60,
+        }
         for one in answer.cells
         for which, day in (("median need", one.run_out_p50), ("95 % need", one.run_out_p95))
         if day is not None
-    ]
+    ]  # fmt: skip
     if not rows:
         return None
     frame = pd.DataFrame(rows)
     first = frame.sort_values("date").iloc[0]
-    title = f"{first['place']} runs out first: {first['date']:%Y-%m-%d} at the {first['need']}"
+    title = f"{str(first['place']).partition(' (')[0]} runs out first: {first['date']:%Y-%m-%d} at the {first['need']}"
     start, end = pd.Timestamp(f"{answer.months[0]}-01"), pd.Timestamp(f"{answer.months[-1]}-28")
 
     def build(width: int) -> Any:
         return (
             alt.Chart(frame)
-            .mark_point(filled=True, size=90)
+            .mark_point(filled=True, opacity=1.0)
             .encode(
-                y=alt.Y("place:N", title=None),
+                size=alt.Size("size:Q", scale=None, legend=None),
+                y=alt.Y("place:N", title=None, axis=alt.Axis(labelLimit=240)),
                 x=alt.X(
                     "date:T", title=None, scale=alt.Scale(domain=[start.isoformat(), end.isoformat()]),
-                    axis=alt.Axis(format="%d %b", tickCount=4),
+                    axis=alt.Axis(format="%d %b %Y", tickCount=3),
                 ),
                 color=alt.Color(
                     "need:N", title=None, scale=alt.Scale(domain=["median need", "95 % need"], range=[RED, ORANGE])
                 ),
             )
-            .properties(width=width - 190, height=30 * frame["place"].nunique() + 20)
+            .properties(width=width - (270 if width > 400 else 220), height=30 * frame["place"].nunique() + 20)
         )  # fmt: skip
 
-    return picture(title, "The day the need passes the quota, months joined by straight lines.", build)
+    return picture(
+        title,
+        "The day the need passes the quota, months joined by straight lines; chance: that it does within the horizon.",
+        build,
+    )
 
 
 def frontier(answer: Sensitivity) -> Picture:
@@ -193,7 +201,12 @@ def frontier(answer: Sensitivity) -> Picture:
             alt.Chart(frame)
             .mark_point(filled=True, size=80, opacity=0.85)
             .encode(
-                x=alt.X("risk:Q", title="chance that a protected class is short", axis=alt.Axis(format="%")),
+                x=alt.X(
+                    "risk:Q",
+                    title="chance that a protected class is short",
+                    axis=alt.Axis(format="%", tickCount=4 if width < 400 else 8),
+                    scale=alt.Scale(zero=True),
+                ),
                 y=alt.Y("cash:Q", title="thousand USD expected", scale=alt.Scale(zero=False)),
                 color=alt.Color(
                     "kind:N",

@@ -37,9 +37,9 @@ def switching_picture(found: Switching) -> Picture | None:
     def build(width: int) -> Any:
         y = alt.Y("what:N", sort=order, title=None, axis=alt.Axis(labelLimit=220 if width > 400 else 150))
         x = alt.X(
-            "way:Q", title="of the way from the base to an end of its range", scale=alt.Scale(domain=[-1, 1]),
+            "way:Q", title="of the way from the base to an end", scale=alt.Scale(domain=[-1, 1]),
             axis=alt.Axis(
-                values=[-1, -0.5, 0, 0.5, 1],
+                values=[-1, -0.5, 0, 0.5, 1] if width > 400 else [-1, 0, 1],
                 labelExpr="datum.value == 0 ? 'base' : datum.value < 0 ? format(-datum.value, '.0%') + ' down' : "
                 "format(datum.value, '.0%') + ' up'",
             ),
@@ -59,8 +59,11 @@ def _row(one: Switch) -> str:
     return f"{_words(one.variable)}: {one.aspect}"
 
 
-def regret_picture(found: RegretMatrix) -> Picture:
-    """Regret of every candidate in every scenario: what is proven of it, and what the search found."""
+def regret_picture(found: RegretMatrix) -> Picture | None:
+    """Regret of every candidate in every scenario: what is proven of it, and what the search found; None where nothing
+    is to be regretted."""
+    if not any(value > 0.0 and math.isfinite(value) for row in found.regret for value in row):
+        return None
     rows = [
         {
             "plan": name, "scenario": f"in {scenario}", "found": found.regret[i][j] / 1e3,

@@ -132,7 +132,11 @@ def test_what_is_not_possible_is_said_and_no_number(found: Examined, tmp_path: P
     (tmp_path / "it.json").write_text(sensitivity_json(answer), encoding="utf-8")
     again = read_sensitivity(tmp_path / "it.json")
     assert sensitivity_tables(again)["regrets"] == sensitivity_tables(answer)["regrets"]
-    assert regret_picture(made).wide.count("<svg") == 1
+    # What is not possible has no bar, and where nothing is regretted nothing is drawn.
+    assert regret_picture(made) is None
+    drawn = regret_picture(matrix(["a", "b"], ["x"], [[10.0], [14.0]], [[9.0], [13.0]], [8.0], ["", ""], 0.1))
+    assert drawn is not None
+    assert drawn.wide.count("<svg") == 1
     assert json.loads(sensitivity_json(answer), parse_constant=pytest.fail)["regrets"]["usd"] == [[None], [14.0]]
 
 

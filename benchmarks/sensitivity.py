@@ -132,9 +132,11 @@ def one_solve(fleet: FixedFleet, plan: FleetPlan, ranges: Mapping[str, Spread]) 
     declared, _ = timed(lambda: template(slim))
     warm, one = timed(lambda: mine.plan(world))
     whole, _ = timed(lambda: Planner(fleet.problem, None, mine.pools).plan(world))
+    kept, _ = timed(lambda: mine.keeping_bound_usd(world, {} if one is None else one.lots))
     gap = "none" if one is None else f"{one.gap:.1%}"
     print(f"one world, CPU-s: numbers {numbers:.3f} against a declaration {declared:.2f} ({declared / numbers:.0f}x), "
-          f"planned {warm:.2f} (gap {gap}) against {whole:.2f} when declared, set-up {made:.1f}")  # fmt: skip
+          f"planned {warm:.2f} (gap {gap}) against {whole:.2f} when declared, bound of keeping lots {kept:.2f}, "
+          f"set-up {made:.1f}")  # fmt: skip
 
 
 if __name__ == "__main__":

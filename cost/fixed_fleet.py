@@ -49,8 +49,9 @@ class Lot:
 
 @dataclass(frozen=True, slots=True)
 class FixedFleet:
-    """Cells are (region, GPU), and NOWHERE for what no pool serves. reserve, spot: GPUs, [month, cell]; quota and
-    prices: [cell], UNLIMITED and nan for none; start_usd: one-time cost of pools over the horizon."""
+    """Cells are (region, GPU), and NOWHERE for what no pool serves. reserve, spot: GPUs, planned: GPUs of all pools,
+    each [month, cell]; quota and prices: [cell], UNLIMITED and nan for none; start_usd: one-time cost of pools over the
+    horizon."""
 
     problem: FleetProblem
     cells: tuple[tuple[str, str], ...]
@@ -58,6 +59,7 @@ class FixedFleet:
     lots: tuple[Lot, ...]
     reserve: FloatArray
     spot: FloatArray
+    planned: FloatArray
     quota: FloatArray
     on_demand_usd_per_h: FloatArray
     spot_usd_per_h: FloatArray
@@ -91,12 +93,14 @@ def fixed_fleet(
     rate = {(row.configuration, row.request_class): row.operating_rps for row in problem.capacities}
     reserve: FloatArray = np.zeros((len(months), len(cells)))
     spot: FloatArray = np.zeros((len(months), len(cells)))
+    planned: FloatArray = np.zeros((len(months), len(cells)))
     shares: dict[tuple[int, str, Configuration, bool], FloatArray] = {}
     for m, month in enumerate(months):
         pools = [pool for pool in plan.pools if pool.month == month]
         for pool in pools:
             g = at[pool.region, pool.configuration.gpu]
             reserve[m, g] += (pool.replicas - pool.steady_replicas) * pool.configuration.gpus
+            planned[m, g] += pool.gpus
         for (k, j), share in routed_shares(problem, pools, m).items():
             key = (k, pools[j].region, pools[j].configuration, False)
             shares.setdefault(key, np.zeros(len(months)))[m] = share
@@ -124,7 +128,7 @@ def fixed_fleet(
         nothing = Configuration("none", "none", "none", "none", 1, "none")
         routes += [Route(k, len(cells), nothing, np.broadcast_to(left[k], (len(months),)), 1.0) for k in lost]
         cells = (*cells, NOWHERE)
-        reserve, spot = (np.pad(table, ((0, 0), (0, 1))) for table in (reserve, spot))
+        reserve, spot, planned = (np.pad(table, ((0, 0), (0, 1))) for table in (reserve, spot, planned))
     prices = {
         option: np.array([_cheapest(problem, cell, option) for cell in cells]) for option in ("on_demand", "spot")
     }
@@ -135,6 +139,7 @@ def fixed_fleet(
         lots=_lots(problem, plan, at),
         reserve=reserve,
         spot=spot,
+        planned=planned,
         quota=np.array([0.0 if c == NOWHERE else float(problem.quotas.get(c, UNLIMITED)) for c in cells]),
         on_demand_usd_per_h=prices["on_demand"],
         spot_usd_per_h=prices["spot"],

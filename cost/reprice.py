@@ -27,13 +27,13 @@ SHORT_SHARE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A decision: the plan's lots times `commit`, started `delay` months late; hours are bought up to `hourly` of what
-    quotas leave."""
+    """A decision: the plan's lots times `commit`, started `delay` months late; hours are bought as quotas allow, and
+    until there are `ceiling` times the GPUs that the plan provisions in a place."""
 
     name: str
     commit: float = 1.0
     delay: int = 0
-    hourly: float = 1.0
+    ceiling: float = np.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,10 @@ def _month(prices: Prices, option: Option, book: _Account, cells: Sequence[_Cell
         if spot > 0.0:
             paid += spot * there * fleet.spot_usd_per_h[g] * HOURS_PER_MONTH * price
         if not np.isnan(hourly):
-            room[:, g] = np.maximum(fleet.quota[g] - committed - spot, 0.0) * option.hourly
+            most = fleet.quota[g]
+            if option.ceiling < np.inf:
+                most = min(most, option.ceiling * fleet.planned[m, g])
+            room[:, g] = np.maximum(most - committed - spot, 0.0)
             rent[:, g] = hourly * HOURS_PER_MONTH * price
         free = committed + spot * there
         found = dispatch(cell.pieces, free, reserve, room[:, g], rent[:, g])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -14,7 +14,7 @@ from cost.draws import Draws, joint, points, some
 from cost.fixed_fleet import NOWHERE, UNLIMITED, FixedFleet
 from cost.reprice import Option, Priced, reprice_all
 from data.ages import age_days
-from data.records import Source
+from data.records import FloatArray, Source
 from data.sensitivity_records import AssumptionAge, Bar, CellOutlook, NamedOutcome, OptionOutcome, Sensitivity
 
 PLAN = Option("the plan")
@@ -27,12 +27,9 @@ OPTIONS = (
     Option("commit to 120 %", commit=1.2),
     Option("commit to 150 %", commit=1.5),
 )
-FRONTIER = tuple(
-    Option(f"commit to {commit:.0%}, hours up to {hourly:.0%} of what quotas leave", commit=commit, hourly=hourly)
-    for commit in (0.0, 0.5, 1.0, 1.25)
-    for hourly in (0.0, 0.25, 0.5, 0.75, 0.9)
-)
-"""Cheaper and riskier: fewer GPUs by the hour than could be had."""
+COMMITS = (0.5, 0.8, 1.0, 1.25)
+CEILINGS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25)
+"""Cheaper and riskier: no more GPUs than a share of what the plan provisions in a place."""
 FRONTIER_DRAWS = 1000
 """The first of the draws: they are in random order."""
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -57,6 +54,16 @@ class Case:
 def options_of(fleet: FixedFleet) -> tuple[Option, ...]:
     """Decisions to compare; those that scale or delay commitments only where there are some."""
     return OPTIONS if any(not lot.sunk for lot in fleet.lots) else (PLAN,)
+
+
+def frontier_of(fleet: FixedFleet) -> tuple[Option, ...]:
+    """Smaller and larger fleets, with more and less committed where something is."""
+    commits = COMMITS if any(not lot.sunk for lot in fleet.lots) else (1.0,)
+    return tuple(
+        Option(f"commit to {commit:.0%}, at most {ceiling:.0%} of the plan's GPUs", commit=commit, ceiling=ceiling)
+        for commit in commits
+        for ceiling in CEILINGS
+    )
 
 
 def cases_of(
@@ -114,12 +121,18 @@ def named(
 
 def compared(priced: Sequence[Priced], frontier: Sequence[Priced]) -> tuple[OptionOutcome, ...]:
     """Options on the same draws. Regret is against the best of the options proper; the frontier's points, which give up
-    service for money and have fewer draws, are ranked for efficiency only."""
+    service for money, are ranked for efficiency only. They have fewer draws: their means are the first option's over
+    all draws and what they differ by on theirs."""
     least = np.min([one.usd for one in priced], axis=0)
     winner = np.argmin([one.usd for one in priced], axis=0)
     every = [*priced, *frontier]
-    cash = np.array([one.cash.mean() for one in every])
-    risk = np.array([one.short.any(axis=1).mean() for one in every])
+
+    def mean(of: Callable[[Priced], FloatArray], one: Priced) -> float:
+        mine, whole = of(one), of(priced[0])
+        return float(whole.mean() + (mine - whole[: len(mine)]).mean())
+
+    cash = np.array([mean(lambda x: x.cash, one) for one in every])
+    risk = np.array([max(mean(lambda x: x.short.any(axis=1).astype(float), one), 0.0) for one in every])
     found = []
     for i, one in enumerate(every):
         beaten = ((cash <= cash[i]) & (risk <= risk[i]) & ((cash < cash[i] - 1e-9) | (risk < risk[i] - 1e-12))).any()
@@ -128,7 +141,7 @@ def compared(priced: Sequence[Priced], frontier: Sequence[Priced]) -> tuple[Opti
         found.append(
             OptionOutcome(
                 name=one.option.name,
-                usd=float(one.usd.mean()),
+                usd=mean(lambda x: x.usd, one),
                 cash_usd=float(cash[i]),
                 usd_p5=low,
                 usd_p95=high,
@@ -175,7 +188,7 @@ def outlooks(fleet: FixedFleet, priced: Priced) -> tuple[CellOutlook, ...]:
             CellOutlook(
                 region, gpu, LEVELS, tuple(tuple(map(float, row)) for row in need), tuple(map(float, committed)), quota,
                 crossing_date(months, need[:, 2].tolist(), limit), crossing_date(months, need[:, 4].tolist(), limit),
-                float((priced.need[:, :, g] > limit).any(axis=1).mean()),
+                float((priced.need[:, :, g] > limit).any(axis=1).mean()), tuple(map(float, fleet.planned[:, g])),
             )
         )  # fmt: skip
     return tuple(found)
@@ -188,7 +201,7 @@ def ages(fleet: FixedFleet, spreads: Mapping[str, Spread], today: date) -> tuple
         if (offer.region, offer.gpu) in fleet.cells:
             prices.setdefault((offer.source.citation, offer.source.as_of), []).append(f"{offer.gpu} {offer.option}")
     found = [
-        AssumptionAge("prices", ", ".join(sorted(set(what))), Source(*source), age_days(source[1], today))
+        AssumptionAge("GPU prices", ", ".join(sorted(set(what))), Source(*source), age_days(source[1], today))
         for source, what in prices.items()
     ]
     found += [
@@ -211,7 +224,7 @@ def examine(
     priced = reprice_all(fleet, options, draws)
     spent, plan = time.perf_counter() - start, priced[0]
     few = some(draws, np.arange(min(len(draws), FRONTIER_DRAWS)))
-    frontier = reprice_all(fleet, FRONTIER, few)
+    frontier = reprice_all(fleet, frontier_of(fleet), few)
     outcomes = compared(priced, frontier)
     proper = outcomes[: len(priced)]
     bars = tornado(fleet, spreads)

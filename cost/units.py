@@ -59,7 +59,8 @@ def unit_costs(
         return ()
     period = months[0] if len(months) == 1 else f"{months[0]} to {months[-1]}"
     dates = sorted({line.source.as_of for line in lines if line.item == "compute" and line.source.as_of[:1].isdigit()})
-    as_of = "declared" if not dates else dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    # Prices that the user declares are those of the plan's own time.
+    as_of = f"{months[0]} (declared)" if not dates else dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     found = []
     for llm, name in sorted({(one.series.llm, one.series.request_class) for one in work}):
         mine = [one for one in work if (one.series.llm, one.series.request_class) == (llm, name)]

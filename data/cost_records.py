@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -130,6 +131,8 @@ class UnitCost:
             value = getattr(self, name)
             if not isinstance(value, str) or not value.strip():
                 raise ValueError(f"a unit cost cannot be stated without its {name}")
+        if not re.search(r"\b\d{4}\b", self.as_of):
+            raise ValueError(f"a unit cost cannot be stated without its as_of: {self.as_of!r} names no year")
         if not (math.isfinite(self.usd) and self.units > 0):
             raise ValueError(f"a unit cost needs finite dollars over some units, got {self.usd} over {self.units}")
 

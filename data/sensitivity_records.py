@@ -67,9 +67,9 @@ class OptionOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CellOutlook:
-    """GPUs needed in a region by month, quantiles over draws [month][level], beside what is committed and what quota
-    allows (None: no quota); run_out: date by which the median and the 95 % need pass the quota, and the chance that
-    they do within the horizon."""
+    """GPUs needed in a region by month, quantiles over draws [month][level], beside what is committed, what the plan
+    provisions in all and what quota allows (None: no quota); run_out: date by which the median and the 95 % need pass
+    the quota, and the chance that they do within the horizon."""
 
     region: str
     gpu: str
@@ -80,6 +80,7 @@ class CellOutlook:
     run_out_p50: str | None
     run_out_p95: str | None
     run_out_chance: float
+    planned: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +170,8 @@ class RegretMatrix:
     least.
 
     Costs are those of a search that ends within a gap of its bound. proven: what a regret is at least, whatever a
-    longer search would find (0: it is within the gap); relaxed: the same regret by linear relaxations, which have no
-    gap, and least_relaxed whose largest is least of these.
+    longer search would find (0: it is within the gap); possible: what it is at most; relaxed: the same regret by linear
+    relaxations, which have no gap, and least_relaxed whose largest is least of these.
     """
 
     candidates: tuple[str, ...]
@@ -181,6 +182,7 @@ class RegretMatrix:
     least: str
     gap_most: float
     proven: tuple[tuple[float, ...], ...] = ()
+    possible: tuple[tuple[float, ...], ...] = ()
     relaxed: tuple[tuple[float, ...], ...] = ()
     least_relaxed: str = ""
     seconds: float = 0.0

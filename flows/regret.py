@@ -50,12 +50,12 @@ def later(lots: Mapping[tuple[int, int], int], months: int) -> dict[tuple[int, i
 
 def matrix(
     names: Sequence[str], scenarios: Sequence[str], usd: Sequence[Sequence[float]], bounds: Sequence[Sequence[float]],
-    commitments: Sequence[str], gap: float, seconds: float = 0.0,
+    best_bounds: Sequence[float], commitments: Sequence[str], gap: float, seconds: float = 0.0,
 ) -> RegretMatrix:  # fmt: skip
     """Regrets of costs [candidate][scenario], and the candidate whose largest is least (ties: the cheaper in all).
 
-    bounds: what each candidate's commitments cost at least there, by linear relaxations. A cost is no less than its
-    bound and a scenario's best no more than the least cost found: the difference is proven.
+    bounds: what each candidate's commitments cost at least there, by linear relaxations; best_bounds: what any do. A
+    cost is no less than its bound and a scenario's best no more than the least cost found: the difference is proven.
     """
     columns = range(len(scenarios))
     least = [min(row[j] for row in usd) for j in columns]
@@ -65,6 +65,7 @@ def matrix(
         return [[max(row[j] - best[j], 0.0) if row[j] < inf else inf for j in columns] for row in rows]
 
     regret, proven, relaxed = over(usd, least), over(bounds, least), over(bounds, floor)
+    possible = over(usd, best_bounds)
 
     def choice(regrets: Sequence[Sequence[float]], costs: Sequence[Sequence[float]]) -> str:
         return names[min(range(len(names)), key=lambda i: (max(regrets[i]), sum(costs[i])))]
@@ -74,7 +75,7 @@ def matrix(
 
     return RegretMatrix(
         tuple(names), tuple(scenarios), frozen(usd), frozen(regret), tuple(commitments), choice(regret, usd), gap,
-        frozen(proven), frozen(relaxed), choice(relaxed, bounds), seconds,
+        frozen(proven), frozen(possible), frozen(relaxed), choice(relaxed, bounds), seconds,
     )  # fmt: skip
 
 
@@ -108,11 +109,11 @@ def regrets(
         # A scenario's own plan is one way to hold its own commitments.
         i = next(i for i, (_, lots) in enumerate(candidates) if lots == dict(one.lots))
         usd[i][j] = min(usd[i][j], one.usd)
-    gaps = [one.gap for one in (*made, *answers) if one is not None]
+    gaps, floors = [one.gap for one in (*made, *answers) if one is not None], [one.bound_usd for one in made]
     words = [_words(fleet, lots) for _, lots in candidates]
     names = [name for name, _ in candidates]
     spent = time.perf_counter() - start
-    return matrix(names, [one.name for one in named], usd, bounds, words, max(gaps), spent)
+    return matrix(names, [one.name for one in named], usd, bounds, floors, words, max(gaps), spent)
 
 
 def planned_lots(problem: FleetProblem, plan: FleetPlan) -> dict[tuple[int, int], int]:

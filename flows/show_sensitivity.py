@@ -28,9 +28,9 @@ def show_sensitivity(console: Console, answer: Sensitivity, today: date) -> None
         _table("GPUs needed at the end, and when quotas run out", cells, tables.cells(answer), {2, 3, 4, 5, 8}), ""
     )
     if answer.switching is not None:
-        changes = ("variable", "between", "looked from", "changes", "before", "after", "keeping costs", "how sure")
+        changes = ("variable", "between", "looked from", "changes", "keeping costs", "how sure", "before", "after")
         title = f"Values that change the decision, {answer.switching.solves} plans made anew"
-        console.print(_table(title, changes, tables.switches(answer), {6}), "")
+        console.print(_table(title, changes, tables.switches(answer), {4}), "")
     if answer.regrets is not None:
         marks = set(range(1, len(answer.regrets.scenarios) + 2))
         rows = tables.regrets(answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -136,52 +136,56 @@ def sides_of(fleet: FixedFleet, spreads: Mapping[str, Spread]) -> list[Side]:
     return found
 
 
-def switching(
-    fleet: FixedFleet, plan: FleetPlan, spreads: Mapping[str, Spread], processes: int = 2, most: int = MOST,
-    say: Say = silent,
-) -> Switching | None:  # fmt: skip
-    """Where each variable, alone, between its 5 % and 95 % values, changes what is bought, on which GPUs an LLM runs
-    and where; None where the base has no plan.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Switches, what was tried by (side, step), and whether the search went to its end."""
+
+    switches: tuple[Switch, ...]
+    tried: Mapping[tuple[int, int], Tried]
+    whole: bool
+
+
+def search(
+    each: Callable[[Callable[[Probe], Tried], Sequence[Probe]], Iterable[Tried]], sides: Sequence[Side],
+    base: Replanned, most: int = MOST, say: Say = silent,
+) -> Found:  # fmt: skip
+    """The switches along sides; each: a map, in this process or in others, which have a planner.
 
     Every end is tried, then bisection goes on along all variables together, a step at a time, until the values are
     found or `most` plans are made, where the most is at stake first. Where the decision changes more than once on the
     way, one of the changes is found.
     """
-    start, sides = time.perf_counter(), sides_of(fleet, spreads)
-    with workers(fleet.problem, plan, [side.steps[-1] for side in sides], processes) as team:
-        base = next(team.each(_planned, [sides[0].steps[0]]))
-        if base is None:
-            return None
-        seen: dict[tuple[int, int], Tried] = {}
+    seen: dict[tuple[int, int], Tried] = {}
 
-        def look(wanted: Sequence[tuple[int, int]], what: str) -> None:
-            probes = [Probe(sides[s].steps[i], base.lots, base.pools) for s, i in wanted]
-            found = counted(team.each(_tried, probes), len(probes), what, say)
-            seen.update(zip(wanted, found, strict=True))
+    def look(wanted: Sequence[tuple[int, int]], what: str) -> None:
+        probes = [Probe(sides[s].steps[i], base.lots, base.pools) for s, i in wanted]
+        found = counted(each(_tried, probes), len(probes), what, say)
+        seen.update(zip(wanted, found, strict=True))
 
-        def decided(s: int, i: int) -> Replanned:
-            return seen[s, i].other or base
+    def decided(s: int, i: int) -> Replanned:
+        return seen[s, i].other or base
 
-        look([(s, STEPS) for s in range(len(sides))], "ends of variables tried")
-        open_ = {(s, aspect): (0, STEPS) for s in range(len(sides)) for aspect in ASPECTS
-                 if differs(base, decided(s, STEPS), aspect)}  # fmt: skip
-        whole = True
-        while any(high - low > 1 for low, high in open_.values()):
-            middles = {key: (low + high) // 2 for key, (low, high) in open_.items() if high - low > 1}
-            wanted = sorted(
-                {(s, i) for (s, _), i in middles.items()} - set(seen), key=lambda one: (-seen[one[0], STEPS].saved, one)
-            )
-            room = max((most - 1) // 2 - len(seen), 0)
-            whole = len(wanted) <= room
-            look(wanted[:room], "values between tried")
-            for (s, aspect), i in middles.items():
-                if (s, i) not in seen:
-                    continue
+    look([(s, STEPS) for s in range(len(sides))], "ends of variables tried")
+    open_ = {
+        (s, aspect): (0, STEPS)
+        for s in range(len(sides))
+        for aspect in ASPECTS
+        if differs(base, decided(s, STEPS), aspect)
+    }
+    whole = True
+    while whole and any(high - low > 1 for low, high in open_.values()):
+        middles = {key: (low + high) // 2 for key, (low, high) in open_.items() if high - low > 1}
+        wanted = sorted(
+            {(s, i) for (s, _), i in middles.items()} - set(seen), key=lambda one: (-seen[one[0], STEPS].saved, one)
+        )
+        room = max((most - 1) // 2 - len(seen), 0)
+        whole = len(wanted) <= room
+        look(wanted[:room], "values between tried")
+        for (s, aspect), i in middles.items():
+            if (s, i) in seen:
                 low, high = open_[s, aspect]
                 open_[s, aspect] = (low, i) if differs(base, decided(s, i), aspect) else (i, high)
-            if not whole:
-                break
-    found = tuple(
+    switches = tuple(
         Switch(
             sides[s].variable, sides[s].base, sides[s].end, aspect, sides[s].value(low), sides[s].value(high),
             in_words(base, decided(s, high), aspect), in_words(decided(s, high), base, aspect),
@@ -189,9 +193,24 @@ def switching(
         )
         for (s, aspect), (low, high) in open_.items()
     )  # fmt: skip
-    moved = {one.variable for one in found}
-    gaps = [one.gap for tried in seen.values() for one in (tried.kept, tried.anew) if one is not None]
+    return Found(switches, seen, whole)
+
+
+def switching(
+    fleet: FixedFleet, plan: FleetPlan, spreads: Mapping[str, Spread], processes: int = 2, most: int = MOST,
+    say: Say = silent,
+) -> Switching | None:  # fmt: skip
+    """Where each variable, alone, between its 5 % and 95 % values, changes what is bought, on which GPUs an LLM runs
+    and where; None where the base has no plan."""
+    start, sides = time.perf_counter(), sides_of(fleet, spreads)
+    with workers(fleet.problem, plan, [side.steps[-1] for side in sides], processes) as team:
+        base = next(team.each(_planned, [sides[0].steps[0]]))
+        if base is None:
+            return None
+        found = search(team.each, sides, base, most, say)
+    moved = {one.variable for one in found.switches}
+    gaps = [one.gap for tried in found.tried.values() for one in (tried.kept, tried.anew) if one is not None]
     return Switching(
-        found, tuple(name for name in spreads if name not in moved), 1 + 2 * len(seen), max([base.gap, *gaps]),
-        whole, time.perf_counter() - start,
+        found.switches, tuple(name for name in spreads if name not in moved), 1 + 2 * len(found.tried),
+        max([base.gap, *gaps]), found.whole, time.perf_counter() - start,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from data.sensitivity_records import RegretMatrix, Switching
+from data.sensitivity_records import RegretMatrix, Switch, Switching
 from reports.charts import BLUE, GREEN, INK, ORANGE, RED, Picture, joined, picture
 
 SURE = {"proven": RED, "likely": ORANGE, "within the gap": BLUE}
@@ -24,46 +24,46 @@ def switching_picture(found: Switching) -> Picture | None:
         away = (one.value - one.base) / (one.end - one.base)
         rows.append(
             {
-                "variable": _words(one.variable), "way": away if one.end > one.base else -away, "sure": one.sure,
-                "what": one.aspect, "value": f"{one.value:.3g}",
+                "what": _row(one), "way": away if one.end > one.base else -away, "sure": one.sure,
+                "value": f"{one.value:.3g}",
             }
         )  # fmt: skip
     frame = pd.DataFrame(rows)
     nearest = min(found.switches, key=lambda one: abs((one.value - one.base) / (one.end - one.base)))
-    order = [_words(name) for name in dict.fromkeys(one.variable for one in found.switches)]
+    order = list(dict.fromkeys(_row(one) for one in found.switches))
     title = f"{_words(nearest.variable)} changes the decision first: {nearest.aspect} at {nearest.value:.3g}"
-    still = f" {', '.join(map(_words, found.steady))}: no change." if found.steady else ""
+    still = f" No change with {', '.join(map(_words, found.steady))}." if found.steady else ""
 
     def build(width: int) -> Any:
-        y = alt.Y("variable:N", sort=order, title=None)
+        y = alt.Y("what:N", sort=order, title=None, axis=alt.Axis(labelLimit=220 if width > 400 else 150))
         x = alt.X(
-            "way:Q", title="of the way to an end of its range", scale=alt.Scale(domain=[-1, 1]),
+            "way:Q", title="of the way from the base to an end", scale=alt.Scale(domain=[-1, 1]),
             axis=alt.Axis(
-                values=[-1, -0.5, 0, 0.5, 1],
+                values=[-1, -0.5, 0, 0.5, 1] if width > 400 else [-1, 0, 1],
                 labelExpr="datum.value == 0 ? 'base' : datum.value < 0 ? format(-datum.value, '.0%') + ' down' : "
                 "format(datum.value, '.0%') + ' up'",
             ),
         )  # fmt: skip
-        marks = (
-            alt.Chart(frame)
-            .mark_point(filled=True, size=90, opacity=0.9)
-            .encode(
-                x=x,
-                y=y,
-                color=alt.Color("sure:N", title=None, scale=alt.Scale(domain=[*SURE], range=[*SURE.values()])),
-                shape=alt.Shape(
-                    "what:N", title=None, scale=alt.Scale(domain=["purchases", "GPU types", "placement"])
-                ),
-            )
-        )  # fmt: skip
+        shade = alt.Color("sure:N", title=None, scale=alt.Scale(domain=[*SURE], range=[*SURE.values()]))
+        marks = alt.Chart(frame).mark_point(filled=True, size=90, opacity=1.0).encode(x=x, y=y, color=shade)
+        names = alt.Chart(frame).mark_text(dy=-11, color=INK, fontSize=10).encode(x=x, y=y, text="value:N")
         base = alt.Chart(pd.DataFrame({"way": [0.0]})).mark_rule(color=INK).encode(x="way:Q")
-        return joined("layer", [base, marks], width=width - 150, height=30 * len(order) + 10)
+        return joined(
+            "layer", [base, marks, names], width=width - (230 if width > 400 else 170), height=34 * len(order) + 10
+        )
 
     return picture(title, f"Between the 5 % and 95 % values of one variable at a time, by planning anew.{still}", build)
 
 
-def regret_picture(found: RegretMatrix) -> Picture:
-    """Regret of every candidate in every scenario: what is proven of it, and what the search found."""
+def _row(one: Switch) -> str:
+    return f"{_words(one.variable)}: {one.aspect}"
+
+
+def regret_picture(found: RegretMatrix) -> Picture | None:
+    """Regret of every candidate in every scenario: what is proven of it, and what the search found; None where nothing
+    is to be regretted."""
+    if not any(value > 0.0 and math.isfinite(value) for row in found.regret for value in row):
+        return None
     rows = [
         {
             "plan": name, "scenario": f"in {scenario}", "found": found.regret[i][j] / 1e3,

@@ -12,20 +12,23 @@ from data.sensitivity_records import CellOutlook, Sensitivity
 from reports.charts import BLUE, GREEN, INK, ORANGE, RED, SKY, Picture, joined, picture
 from reports.decision_charts import regret_picture, switching_picture
 
+LINES = {"committed": GREEN, "the plan": ORANGE, "quota": RED}
+"""Capacity lines over a fan, and their colours."""
 MOST_RISK = 0.5
 """Decisions that are short more often than this, and than twice as often as the plan, are not drawn."""
 
 
 def tornado(answer: Sensitivity) -> Picture:
     """What each variable does to the plan's cost between its 5 % and 95 % values."""
+    marked = {bar.variable: _words(bar.variable) + (" *" if bar.decides else "") for bar in answer.bars}
     rows = [
-        {"variable": _words(bar.variable), "end": f"{side} value", "low": min(usd, bar.base_usd) / 1e3,
-         "high": max(usd, bar.base_usd) / 1e3, "decides": "*" if bar.decides else ""}
+        {"variable": marked[bar.variable], "end": f"{side} value", "low": min(usd, bar.base_usd) / 1e3,
+         "high": max(usd, bar.base_usd) / 1e3}
         for bar in answer.bars
         for side, usd in (("5 %", bar.low_usd), ("95 %", bar.high_usd))
     ]  # fmt: skip
     frame = pd.DataFrame(rows)
-    order = [_words(bar.variable) for bar in answer.bars]
+    order = [*marked.values()]
     most = answer.bars[0]
     deciding = [_words(bar.variable) for bar in answer.bars if bar.decides]
     title = f"{_words(most.variable)} moves the cost most: {most.swing_usd / 1e3:,.0f} thousand USD between its ends"
@@ -47,7 +50,7 @@ def tornado(answer: Sensitivity) -> Picture:
         rule = alt.Chart(base).mark_rule(color=INK).encode(x="usd:Q")
         return joined("layer", [bars, rule], width=width - 150, height=24 * len(order))
 
-    decided = f"The decision changes with {', '.join(deciding)}." if deciding else "None changes the decision."
+    decided = f"*: the decision changes with {', '.join(deciding)}." if deciding else "None changes the decision."
     return picture(title, f"One variable at a time, the others at their base. {decided}", build)
 
 
@@ -67,22 +70,26 @@ def _fan(answer: Sensitivity, one: CellOutlook) -> Picture:
     lines = [
         {"month": pd.Timestamp(f"{month}-15"), "GPUs": gpus, "line": "committed"}
         for month, gpus in zip(answer.months, one.committed, strict=True)
+        if any(one.committed)
     ]
-    top = band["p95"].max()
-    if one.quota is not None and one.quota < 4 * top:
-        lines += [{"month": day, "GPUs": one.quota, "line": "quota"} for day in band["month"]]
+    days = [*band["month"]]
+    lines += [{"month": day, "GPUs": gpus, "line": "the plan"} for day, gpus in zip(days, one.planned, strict=False)]
+    top = max(band["p95"].max(), *one.committed, *one.planned)
+    above = one.quota is not None and one.quota > 3 * top
+    if one.quota is not None and not above:
+        lines += [{"month": day, "GPUs": one.quota, "line": "quota"} for day in days]
+    shown = [name for name in LINES if any(row["line"] == name for row in lines)]
     frame = pd.DataFrame(lines)
     middle_need, top_need = band["p50"].iloc[-1], band["p95"].iloc[-1]
     title = (
         f"{one.gpu} in {one.region}: {middle_need:,.0f} GPUs needed at the end, {top_need:,.0f} at the 95th percentile"
     )
     single = len(answer.months) == 1
-    few = len(answer.months) <= 4
 
     def build(width: int) -> Any:
-        x = alt.X(
-            "month:T", title=None, axis=alt.Axis(format="%b %Y", tickCount="month" if few else 4 if width < 400 else 7)
-        )
+        every = -(-len(days) // (3 if width < 400 else 12))
+        ticks = [day.isoformat() for day in days[::every]]
+        x = alt.X("month:T", title=None, axis=alt.Axis(format="%b %Y", values=ticks))
         if single:
             spread = (
                 alt.Chart(band)
@@ -106,48 +113,59 @@ def _fan(answer: Sensitivity, one: CellOutlook) -> Picture:
         drawn = marks.encode(
             x=x,
             y=alt.Y("GPUs:Q", title="GPUs"),
-            color=alt.Color("line:N", title=None, scale=alt.Scale(domain=["committed", "quota"], range=[GREEN, RED])),
+            color=alt.Color("line:N", title=None, scale=alt.Scale(domain=shown, range=[LINES[n] for n in shown])),
         )
         return joined("layer", [spread, middle, drawn], width=width - 70, height=190)
 
+    held = "" if any(one.committed) else " Nothing is committed."
+    held += f" The quota of {one.quota:,.0f} lies above the picture." if above else ""
+    held += " There is no quota." if one.quota is None else ""
     when = "" if one.run_out_p95 is None else f" The 95 % need passes the quota on {one.run_out_p95}."
-    caption = f"Bands: 5 to 95 % and 25 to 75 % of {answer.samples:,} draws, reserves included.{when}"
+    caption = f"Bands: 5 to 95 % and 25 to 75 % of {answer.samples:,} draws, reserves included.{held}{when}"
     return picture(title, caption, build)
 
 
 def run_out(answer: Sensitivity) -> Picture | None:
     """When each GPU and region runs out of quota, at the median and the 95 % need; None where nothing ever does."""
     rows = [
-        {"place": f"{one.gpu}, {one.region}", "date": pd.Timestamp(day), "need": which, "chance": one.run_out_chance}
+        {
+            "place": f"{one.gpu}, {one.region} (chance {one.run_out_chance:.0%})", "date": pd.Timestamp(day),
+            "need": which, "size": 160 if which == "median need" else 60,
+        }
         for one in answer.cells
         for which, day in (("median need", one.run_out_p50), ("95 % need", one.run_out_p95))
         if day is not None
-    ]
+    ]  # fmt: skip
     if not rows:
         return None
     frame = pd.DataFrame(rows)
     first = frame.sort_values("date").iloc[0]
-    title = f"{first['place']} runs out first: {first['date']:%Y-%m-%d} at the {first['need']}"
+    title = f"{str(first['place']).partition(' (')[0]} runs out first: {first['date']:%Y-%m-%d} at the {first['need']}"
     start, end = pd.Timestamp(f"{answer.months[0]}-01"), pd.Timestamp(f"{answer.months[-1]}-28")
 
     def build(width: int) -> Any:
         return (
             alt.Chart(frame)
-            .mark_point(filled=True, size=90)
+            .mark_point(filled=True, opacity=1.0)
             .encode(
-                y=alt.Y("place:N", title=None),
+                size=alt.Size("size:Q", scale=None, legend=None),
+                y=alt.Y("place:N", title=None, axis=alt.Axis(labelLimit=240)),
                 x=alt.X(
                     "date:T", title=None, scale=alt.Scale(domain=[start.isoformat(), end.isoformat()]),
-                    axis=alt.Axis(format="%d %b", tickCount=4),
+                    axis=alt.Axis(format="%d %b %Y", tickCount=3),
                 ),
                 color=alt.Color(
                     "need:N", title=None, scale=alt.Scale(domain=["median need", "95 % need"], range=[RED, ORANGE])
                 ),
             )
-            .properties(width=width - 190, height=30 * frame["place"].nunique() + 20)
+            .properties(width=width - (270 if width > 400 else 220), height=30 * frame["place"].nunique() + 20)
         )  # fmt: skip
 
-    return picture(title, "The day the need passes the quota, months joined by straight lines.", build)
+    return picture(
+        title,
+        "The day the need passes the quota, months joined by straight lines; chance: that it does within the horizon.",
+        build,
+    )
 
 
 def frontier(answer: Sensitivity) -> Picture:
@@ -155,7 +173,9 @@ def frontier(answer: Sensitivity) -> Picture:
     frame = pd.DataFrame(
         [
             {"name": one.name, "cash": one.cash_usd / 1e3, "risk": one.short,
-             "kind": "the plan" if one.name == "the plan" else "efficient" if one.efficient else "dominated"}
+             "kind": "the plan" if one.name == "the plan" else "efficient" if one.efficient else "dominated",
+             "label": one.name.replace(" of the plan's GPUs", "").replace("commit to 100%, ", "")
+             if one.efficient and one.name != "the plan" else ""}
             for one in answer.options
         ]
     )  # fmt: skip
@@ -181,7 +201,12 @@ def frontier(answer: Sensitivity) -> Picture:
             alt.Chart(frame)
             .mark_point(filled=True, size=80, opacity=0.85)
             .encode(
-                x=alt.X("risk:Q", title="chance that a protected class is short", axis=alt.Axis(format="%")),
+                x=alt.X(
+                    "risk:Q",
+                    title="chance that a protected class is short",
+                    axis=alt.Axis(format="%", tickCount=4 if width < 400 else 8),
+                    scale=alt.Scale(zero=True),
+                ),
                 y=alt.Y("cash:Q", title="thousand USD expected", scale=alt.Scale(zero=False)),
                 color=alt.Color(
                     "kind:N",
@@ -193,9 +218,18 @@ def frontier(answer: Sensitivity) -> Picture:
                 tooltip="name:N",
             )
         )
-        return alt.layer(line, marks).properties(width=width - 80, height=220)
+        names = (
+            alt.Chart(frame)
+            .mark_text(align="left", dx=7, dy=-7, color=INK, fontSize=10)
+            .encode(x="risk:Q", y="cash:Q", text="label:N")
+        )
+        return alt.layer(line, marks, *([names] if width > 400 else [])).properties(width=width - 130, height=220)
 
-    return picture(title, "Commitments scaled, and hours bought up to a share of what quotas leave.", build)
+    return picture(
+        title,
+        "Decisions on the same draws: commitments scaled, and fleets of at most a share of the plan's GPUs.",
+        build,
+    )
 
 
 def sensitivity_pictures(answer: Sensitivity) -> Mapping[str, Any]:

@@ -55,7 +55,7 @@ def options(answer: Sensitivity) -> Rows:
             _usd(one.regret_max), f"{one.best_share:.0%}",
         )
         for one in answer.options
-        if "hours up to" not in one.name
+        if "of the plan's GPUs" not in one.name
     ]  # fmt: skip
 
 
@@ -136,7 +136,8 @@ def _decided(answer: Sensitivity) -> Rows:
         )
         found.append(("Least regret among the plans", f"{r.least}{agree}"))
         rivals = [(_largest(row), name) for name, row in zip(r.candidates, r.proven, strict=True) if name != r.least]
-        worse = [name for regret, name in rivals if regret > max(_largest(r.regret[r.candidates.index(r.least)]), 0.0)]
+        mine = _largest(r.possible[r.candidates.index(r.least)])
+        worse = [name for regret, name in rivals if regret > mine]
         if rivals:
             found.append(("Proven to have a larger regret than that", ", ".join(worse) or "none"))
         found.append(("Plans made for the regrets", f"in {r.seconds:.0f} s, at most {r.gap_most:.1%} above a bound"))
@@ -149,7 +150,7 @@ def switches(answer: Sensitivity) -> Rows:
     return [
         (
             _words(one.variable), f"{one.last_same:.3g} to {one.first_other:.3g}", f"{one.base:g} to {one.end:g}",
-            one.aspect, one.before, one.after, _usd(one.keep_usd), one.sure,
+            one.aspect, _usd(one.keep_usd), one.sure, one.before, one.after,
         )
         for one in found
     ]  # fmt: skip

@@ -75,8 +75,8 @@ def of_plan(bundle: PlanBundle, today: date) -> Standing:
 
 def of_sensitivity(answer: Sensitivity, today: date) -> Standing:
     """A sensitivity's: over its draws."""
-    ranges = {bar.variable.replace("_", " ") for bar in answer.bars}
-    dated = [("ranges" if one.name in ranges else "GPU prices", one.source.as_of) for one in answer.ages]
+    priced = "GPU prices"
+    dated = [(priced if one.name == priced else "ranges of variables", one.source.as_of) for one in answer.ages]
     short = f"a protected class in {answer.short_any:.1%} of {answer.samples:,} draws"
     return Standing(short, ages_of(dated, today))
 

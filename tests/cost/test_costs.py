@@ -17,7 +17,7 @@ from cost.services import cash_of
 from data.cost_records import IDLE, CostReport, ResourceUse, UnitCost, Work
 from data.costs import assumed, load_costs
 from data.plan_records import Pool
-from data.records import Configuration, SeriesKey, SloTarget
+from data.records import Configuration, SeriesKey, SloTarget, Source
 from tests.cost.factory import Fleet, fleet
 
 SLO = SloTarget(1.0, 0.05, 95.0)
@@ -174,8 +174,18 @@ def test_a_unit_cost_does_not_exist_without_its_context(missing: str) -> None:
     for nothing in ("", "  ", None):
         with pytest.raises(ValueError, match=missing):
             UnitCost(**whole | {missing: nothing})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="names no year"):
+        UnitCost(**whole | {"as_of": "declared"})  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         UnitCost(**{k: v for k, v in whole.items() if k != missing})  # type: ignore[arg-type]
+
+
+def test_unit_costs_of_a_fleet_bought_at_declared_prices_alone_are_dated() -> None:
+    one = fleet(11)
+    declared = Source("contract", "declared")
+    offers = tuple(replace(offer, source=declared) for offer in one.problem.offers)
+    made = report(replace(one, problem=replace(one.problem, offers=offers)))
+    assert {unit.as_of for unit in made.units} == {f"{one.plan.costs[0].month} (declared)"}
 
 
 def test_unit_costs_multiply_back_to_the_bill() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -10,10 +11,10 @@ import pytest
 from scipy.optimize import linprog
 
 from configs.sensitivity import SensitivityPolicy, Spread
-from cost.draws import joint, points
+from cost.draws import joint, points, some
 from cost.fixed_fleet import FixedFleet, fixed_fleet
 from cost.reprice import Option, Prices, reprice, reprice_all
-from cost.sensitivity import PLAN, crossing_date, examine, tornado
+from cost.sensitivity import PLAN, compared, crossing_date, examine, frontier_of, tornado
 from data.cost_records import TokenMix
 from data.plan_records import ApiOffer, FleetPlan, FleetProblem, MonthCost, Pool, Purchase
 from data.records import Block, Capacity, Configuration, Demand, Offer, SeriesKey
@@ -226,7 +227,7 @@ def test_the_whole_answer() -> None:
         tornado(made, RANGES | {"volume": RANGES["volume"].model_copy(update={"high": 2.0})})[0].high_usd
     )
     options = {one.name: one for one in answer.options}
-    proper = [one for one in answer.options if "hours" not in one.name]
+    proper = [one for one in answer.options if "at most" not in one.name]
     assert sum(one.best_share for one in proper) == pytest.approx(1.0)
     assert min(one.regret for one in proper) >= 0.0
     assert answer.least_regret == min(proper, key=lambda one: one.regret_max).name
@@ -239,6 +240,26 @@ def test_the_whole_answer() -> None:
     assert cell.run_out_chance > 0.0
     assert len(answer.ages) >= len(RANGES)
     assert all(one.days is None or one.days >= 0 for one in answer.ages)
+
+
+def test_a_smaller_fleet_costs_less_and_is_short_more_often() -> None:
+    """By hand at the base: 10 GPUs planned, 8 allowed: two fewer by the hour. Over draws: a frontier."""
+    made = fleet(problem(protected={"chat": True}))
+    small = Option("small", ceiling=0.8)
+    assert cash(made, {}, small) == pytest.approx(COMMITTED + 2 * 2 * 2.0 * HOURS)
+    assert cash(made, {}, Option("roomy", ceiling=9.0)) == cash(made, {})
+    draws = joint(RANGES, np.ones(1), 400, 0)
+    options = [one for one in frontier_of(made) if one.commit == 1.0]
+    priced = reprice_all(made, (PLAN, *options), draws)
+    outcomes = compared(priced[:1], priced[1:])
+    for less, more in itertools.pairwise(outcomes[1:]):
+        assert less.cash_usd <= more.cash_usd + 1e-6
+        assert less.short >= more.short - 1e-12
+    assert outcomes[1].short == 1.0
+    # Fewer draws for the frontier: the plan itself, priced on them, stays where it is.
+    few = reprice_all(made, (Option("twin"),), some(draws, np.arange(100)))
+    plan, twin = compared(priced[:1], few)
+    assert (twin.cash_usd, twin.short) == pytest.approx((plan.cash_usd, plan.short))
 
 
 def test_the_day_a_need_passes_a_limit() -> None:

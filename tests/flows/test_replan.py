@@ -14,8 +14,8 @@ from data.plan_records import ApiOffer, Facility, FleetProblem, Reserves, Volume
 from data.records import Offer
 from data.spreads import spreads
 from flows import resolve
-from flows.resolve import planner
-from flows.switching import WORTH, Side, differs, switches_of
+from flows.resolve import WORTH, planner
+from flows.switching import Side, differs, search
 from flows.worlds import World, changed, worlds_at
 from optimizer.again import Replanned, in_step, replan, stencil
 from optimizer.blocks import thinned
@@ -176,13 +176,17 @@ def test_a_switch_is_where_the_decision_changes(monkeypatch: pytest.MonkeyPatch)
     mine = planner(given, plan, [side.steps[0], side.steps[-1]])
     assert mine.ready is not None
     monkeypatch.setattr(resolve, "_mine", [mine])
-    found, solves, gap = switches_of(side)
-    # Four times the requests do not fit in the 12 GPUs of A that its quota allows.
-    assert found
-    assert solves >= 3
-    assert gap >= 0.0
     base = mine.plan(side.steps[0])
     assert base is not None
+    whole = search(map, [side], base)
+    found = whole.switches
+    # Four times the requests do not fit in the 12 GPUs of A that its quota allows.
+    assert found
+    assert whole.whole
+    # Stopped after the end and one value between, the switch is known to half the way.
+    (less, *_) = search(map, [side], base, most=5).switches
+    assert abs(less.first_other - less.last_same) == pytest.approx(1.5)
+    assert min(less.last_same, less.first_other) <= found[0].value <= max(less.last_same, less.first_other)
 
     def decided(value: float) -> Replanned:
         world = side.steps[values.index(value)]

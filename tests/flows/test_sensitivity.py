@@ -19,15 +19,17 @@ from cost.fixed_fleet import fixed_fleet
 from cost.reprice import reprice
 from cost.sensitivity import PLAN
 from data.sensitivity_file import read_sensitivity, sensitivity_json
+from data.sensitivity_records import Switch, Switching
 from data.spreads import spreads
 from flows import steps
 from flows.rebuilt import Rebuilt, read_run
 from flows.regret import later, matrix
 from flows.resolve import same
 from flows.sensitivity import Examined, examine_run
-from flows.switching import differs, main_places
+from flows.switching import Tried, differs, main_places
 from flows.worlds import World, changed
 from optimizer.again import Replanned
+from reports.decision_charts import regret_picture, switching_picture
 from reports.sensitivity_charts import sensitivity_pictures
 from reports.sensitivity_files import write_sensitivity
 from reports.sensitivity_tables import headline, sensitivity_tables
@@ -122,25 +124,60 @@ def test_another_world_is_another_problem(found: Examined, run: Rebuilt) -> None
         assert theirs.usd_per_gpu_h == pytest.approx(mine.usd_per_gpu_h * (1.0 if mine.term_months else 1.5))
 
 
-def test_what_is_not_possible_is_said_and_no_number(found: Examined) -> None:
-    made = matrix(["a", "b"], ["x"], [[float("inf")], [14.0]], [[float("inf")], [13.0]], ["", ""], 0.0)
+def test_what_is_not_possible_is_said_and_no_number(found: Examined, tmp_path: Path) -> None:
+    made = matrix(["a", "b"], ["x"], [[float("inf")], [14.0]], [[float("inf")], [13.0]], [12.0], ["", ""], 0.0)
     assert made.least == "b"
     answer = replace(found.answer, regrets=made)
     assert sensitivity_tables(answer)["regrets"][0][1:3] == ("not possible", "not possible")
+    (tmp_path / "it.json").write_text(sensitivity_json(answer), encoding="utf-8")
+    again = read_sensitivity(tmp_path / "it.json")
+    assert sensitivity_tables(again)["regrets"] == sensitivity_tables(answer)["regrets"]
+    # What is not possible has no bar, and where nothing is regretted nothing is drawn.
+    assert regret_picture(made) is None
+    drawn = regret_picture(matrix(["a", "b"], ["x"], [[10.0], [14.0]], [[9.0], [13.0]], [8.0], ["", ""], 0.1))
+    assert drawn is not None
+    assert drawn.wide.count("<svg") == 1
     assert json.loads(sensitivity_json(answer), parse_constant=pytest.fail)["regrets"]["usd"] == [[None], [14.0]]
 
 
 def test_regrets_by_hand() -> None:
     usd = [[10.0, 30.0], [14.0, 22.0], [12.0, 20.0]]
     bounds = [[9.0, 26.0], [10.5, 19.0], [9.5, 19.5]]
-    found = matrix(["a", "b", "c"], ["x", "y"], usd, bounds, ["", "", ""], 0.0)
+    found = matrix(["a", "b", "c"], ["x", "y"], usd, bounds, [9.0, 18.0], ["", "", ""], 0.0)
     assert found.regret == ((0.0, 10.0), (4.0, 2.0), (2.0, 0.0))
     assert found.least == "c"
     # The best of x costs 10 at most, b's commitments 10.5 at least; of y 20 and 19, which says nothing.
     assert found.proven == ((0.0, 6.0), (0.5, 0.0), (0.0, 0.0))
+    assert found.possible == ((1.0, 12.0), (5.0, 4.0), (3.0, 2.0))
     assert found.relaxed == ((0.0, 7.0), (1.5, 0.0), (0.5, 0.5))
     assert found.least_relaxed == "c"
     assert later({(0, 0): 3, (1, 5): 2}, 6) == {(0, 1): 3}
+
+
+def test_how_sure_a_difference_is_follows_from_bounds() -> None:
+    def plan(usd: float, bound: float) -> Replanned:
+        return Replanned(usd, bound, {}, {}, {}, frozenset())
+
+    anew = plan(100.0, 95.0)
+    # Kept costs 101 at least, or 96 where relaxations say 95 anew, or the same by relaxations.
+    for kept, sure, other in (
+        (plan(104.0, 101.0), "proven", True), (plan(104.0, 96.0), "likely", True),
+        (plan(104.0, 95.1), "within the gap", True), (plan(100.2, 95.1), "within the gap", False),
+        (None, "proven", True),
+    ):  # fmt: skip
+        tried = Tried(kept, anew)
+        assert tried.sure == sure
+        assert (tried.other is anew) == other
+
+
+def test_switches_are_drawn_by_how_sure_they_are() -> None:
+    one = Switch("prices", 1.0, 0.8, "purchases", 0.925, 0.912, "4 A", "nothing", 10.0, "proven")
+    drawn = switching_picture(Switching((one,), ("lead_time",), 5, 0.1))
+    assert drawn is not None
+    assert drawn.title == "prices changes the decision first: purchases at 0.919"
+    assert "No change with lead time." in drawn.caption
+    assert "0.919" in drawn.wide
+    assert switching_picture(Switching((), ("prices",), 5, 0.1)) is None
 
 
 def test_where_an_llm_runs_is_where_its_gpus_are() -> None:
@@ -215,5 +252,6 @@ def test_switches_and_regrets_are_told_together(run: Rebuilt) -> None:
     largest = {name: max(row) for name, row in zip(regrets.candidates, regrets.regret, strict=True)}
     assert largest[regrets.least] == min(largest.values())
     assert "the plan" in regrets.candidates[0]
-    for row, proven in zip(regrets.regret, regrets.proven, strict=True):
-        assert all(0.0 <= sure <= usd + 1e-6 for usd, sure in zip(row, proven, strict=True))
+    for row, proven, possible in zip(regrets.regret, regrets.proven, regrets.possible, strict=True):
+        for usd, sure, most in zip(row, proven, possible, strict=True):
+            assert 0.0 <= sure <= usd + 1e-6 <= most + 2e-6

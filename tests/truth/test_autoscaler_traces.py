@@ -42,6 +42,7 @@ def test_the_kernel_is_the_plain_scaler_on_a_real_hour(reference: Path) -> None:
         replace(base, signal="queue", target=1.0, headroom=2),
         replace(base, signal="rate", target=6.0, standby_nodes=2, down_window_s=60.0),
         replace(base, signal="kv_cache", target=0.5, forecast_rps=8.5, lead_s=345.0),
+        replace(base, signal="tokens", target=36_000.0, up_window_s=30.0),
     ]
     seen = simulate(policies, [trace], replica(), START, 15.0, nodes_per_min=4.0)
     for i, policy in enumerate(policies):

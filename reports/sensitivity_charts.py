@@ -11,24 +11,27 @@ import pandas as pd
 from data.sensitivity_records import CellOutlook, Sensitivity
 from reports.charts import BLUE, GREEN, INK, ORANGE, RED, SKY, Picture, joined, picture
 from reports.decision_charts import regret_picture, switching_picture
+from reports.sensitivity_tables import variable_words
 
 MOST_RISK = 0.5
 """Decisions that are short more often than this, and than twice as often as the plan, are not drawn."""
+LEAST_RISK = 0.0005
+"""Decisions whose chances of a shortfall differ by less print the same chance."""
 
 
 def tornado(answer: Sensitivity) -> Picture:
     """What each variable does to the plan's cost between its 5 % and 95 % values."""
     rows = [
-        {"variable": _words(bar.variable), "end": f"{side} value", "low": min(usd, bar.base_usd) / 1e3,
-         "high": max(usd, bar.base_usd) / 1e3, "decides": "*" if bar.decides else ""}
+        {"variable": variable_words(bar.variable), "end": f"{side} value", "low": min(usd, bar.base_usd) / 1e3,
+         "high": max(usd, bar.base_usd) / 1e3}
         for bar in answer.bars
         for side, usd in (("5 %", bar.low_usd), ("95 %", bar.high_usd))
     ]  # fmt: skip
     frame = pd.DataFrame(rows)
-    order = [_words(bar.variable) for bar in answer.bars]
+    order = [variable_words(bar.variable) for bar in answer.bars]
     most = answer.bars[0]
-    deciding = [_words(bar.variable) for bar in answer.bars if bar.decides]
-    title = f"{_words(most.variable)} moves the cost most: {most.swing_usd / 1e3:,.0f} thousand USD between its ends"
+    swing = f"{most.swing_usd / 1e3:,.0f} thousand USD between its ends"
+    title = f"Cost moves most with {variable_words(most.variable)}: {swing}"
     base = pd.DataFrame({"usd": [most.base_usd / 1e3]})
 
     def build(width: int) -> Any:
@@ -47,8 +50,7 @@ def tornado(answer: Sensitivity) -> Picture:
         rule = alt.Chart(base).mark_rule(color=INK).encode(x="usd:Q")
         return joined("layer", [bars, rule], width=width - 150, height=24 * len(order))
 
-    decided = f"The decision changes with {', '.join(deciding)}." if deciding else "None changes the decision."
-    return picture(title, f"One variable at a time, the others at their base. {decided}", build)
+    return picture(title, "One variable at a time, the others at their base.", build)
 
 
 def fans(answer: Sensitivity, most: int = 4) -> list[Picture]:
@@ -67,11 +69,14 @@ def _fan(answer: Sensitivity, one: CellOutlook) -> Picture:
     lines = [
         {"month": pd.Timestamp(f"{month}-15"), "GPUs": gpus, "line": "committed"}
         for month, gpus in zip(answer.months, one.committed, strict=True)
+        if any(one.committed)
     ]
     top = band["p95"].max()
     if one.quota is not None and one.quota < 4 * top:
         lines += [{"month": day, "GPUs": one.quota, "line": "quota"} for day in band["month"]]
-    frame = pd.DataFrame(lines)
+    frame = pd.DataFrame(lines, columns=["month", "GPUs", "line"])
+    drawn_lines = {"committed": GREEN, "quota": RED}
+    named = [name for name in drawn_lines if (frame["line"] == name).any()]
     middle_need, top_need = band["p50"].iloc[-1], band["p95"].iloc[-1]
     title = (
         f"{one.gpu} in {one.region}: {middle_need:,.0f} GPUs needed at the end, {top_need:,.0f} at the 95th percentile"
@@ -106,9 +111,11 @@ def _fan(answer: Sensitivity, one: CellOutlook) -> Picture:
         drawn = marks.encode(
             x=x,
             y=alt.Y("GPUs:Q", title="GPUs"),
-            color=alt.Color("line:N", title=None, scale=alt.Scale(domain=["committed", "quota"], range=[GREEN, RED])),
+            color=alt.Color(
+                "line:N", title=None, scale=alt.Scale(domain=named, range=[drawn_lines[name] for name in named])
+            ),
         )
-        return joined("layer", [spread, middle, drawn], width=width - 70, height=190)
+        return joined("layer", [spread, middle, *([drawn] if named else [])], width=width - 70, height=190)
 
     when = "" if one.run_out_p95 is None else f" The 95 % need passes the quota on {one.run_out_p95}."
     caption = f"Bands: 5 to 95 % and 25 to 75 % of {answer.samples:,} draws, reserves included.{when}"
@@ -150,8 +157,12 @@ def run_out(answer: Sensitivity) -> Picture | None:
     return picture(title, "The day the need passes the quota, months joined by straight lines.", build)
 
 
-def frontier(answer: Sensitivity) -> Picture:
-    """Expected cash of decisions against the chance of a shortfall, the efficient ones marked."""
+def frontier(answer: Sensitivity) -> Picture | None:
+    """Expected cash of decisions against the chance of a shortfall, the efficient ones marked; None where all carry the
+    same chance, so that there is nothing to weigh."""
+    risks = [one.short for one in answer.options]
+    if max(risks) - min(risks) < LEAST_RISK:
+        return None
     frame = pd.DataFrame(
         [
             {"name": one.name, "cash": one.cash_usd / 1e3, "risk": one.short,
@@ -205,7 +216,3 @@ def sensitivity_pictures(answer: Sensitivity) -> Mapping[str, Any]:
         "switches": None if answer.switching is None else switching_picture(answer.switching),
         "regrets": None if answer.regrets is None else regret_picture(answer.regrets),
     }  # fmt: skip
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace("llm", "LLM")

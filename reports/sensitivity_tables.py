@@ -171,8 +171,8 @@ def switches(answer: Sensitivity) -> Rows:
     found = () if answer.switching is None else answer.switching.switches
     return [
         (
-            variable_words(one.variable), f"{one.last_same:.3g} to {one.first_other:.3g}", f"{one.base:g} to {one.end:g}",
-            one.aspect, one.before, one.after, _usd(one.keep_usd), one.sure,
+            variable_words(one.variable), f"{one.last_same:.3g} to {one.first_other:.3g}",
+            f"{one.base:g} to {one.end:g}", one.aspect, one.before, one.after, _usd(one.keep_usd), one.sure,
         )
         for one in found
     ]  # fmt: skip

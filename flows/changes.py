@@ -168,7 +168,8 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _brief(value: Any) -> str:
-    text = "none" if value is None else f"{value:,}" if isinstance(value, int | float) else str(value)
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    text = "none" if value is None else f"{value:,.12g}" if plain else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

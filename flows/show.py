@@ -62,7 +62,9 @@ def show_plan(console: Console, done: Finished) -> None:
         )
     alone = [one for one in plan.baselines if one.name.endswith(" only")]
     serving = next((one for one in alone if one.serves_promise), None)
-    if serving is not None:
+    if serving is not None and serving.saving < 0.0005:
+        console.print(f"As cheap as the best fleet of one GPU type ({escape(serving.name)})", "")
+    elif serving is not None:
         console.print(f"{serving.saving:.1%} cheaper than the best fleet of one GPU type ({escape(serving.name)})", "")
     elif alone:
         console.print("No fleet of one GPU type serves what is promised within the limits", "")

@@ -212,10 +212,10 @@ def test_settings_are_named_as_a_user_writes_them() -> None:
     }  # fmt: skip
     assert settings_moved(before, before) == ()
     assert settings_moved(before, after) == (
-        "setting plan.budget_usd_per_month: none -> 140,000.0",
+        "setting plan.budget_usd_per_month: none -> 140,000",
         "setting plan.gpus: ['H100'] -> ['H100', 'L4']",
         "setting plan.at.us.H100: 8 -> none",
-        "setting traffic.series.0.weight: 1.0 -> 2.5",
+        "setting traffic.series.0.weight: 1 -> 2.5",
     )
     many = {"plan": {f"key{i}": i for i in range(12)}}
     assert settings_moved({}, many)[-1] == "4 more settings"

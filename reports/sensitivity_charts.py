@@ -158,11 +158,8 @@ def run_out(answer: Sensitivity) -> Picture | None:
 
 
 def frontier(answer: Sensitivity) -> Picture | None:
-    """Expected cash of decisions against the chance of a shortfall, the efficient ones marked; None where all carry the
-    same chance, so that there is nothing to weigh."""
-    risks = [one.short for one in answer.options]
-    if max(risks) - min(risks) < LEAST_RISK:
-        return None
+    """Expected cash of decisions against the chance of a shortfall, the efficient ones marked; None where all that
+    are drawn carry the same chance, so that there is nothing to weigh."""
     frame = pd.DataFrame(
         [
             {"name": one.name, "cash": one.cash_usd / 1e3, "risk": one.short,
@@ -173,6 +170,8 @@ def frontier(answer: Sensitivity) -> Picture | None:
     plan = frame[frame["kind"] == "the plan"].iloc[0]
     # A decision that leaves most draws short is no choice, and would squeeze the others into a corner.
     frame = frame[frame["risk"] <= max(MOST_RISK, 2.0 * float(plan["risk"]))]
+    if frame["risk"].max() - frame["risk"].min() < LEAST_RISK:
+        return None
     frame = frame.assign(top=(frame["kind"] == "the plan").astype(int)).sort_values("top")
     efficient = next(one.efficient for one in answer.options if one.name == "the plan")
     title = (

@@ -36,14 +36,16 @@ class Burst(Section):
 class AutoscalingPolicy(Section):
     """What `fleetcast autoscale` may choose from, and what its choice must hold."""
 
-    start_up: StartUpTimes = StartUpTimes()
-    burst: Burst = Burst()
+    start_up: StartUpTimes = Field(default=StartUpTimes(), description="what a new replica waits for")
+    burst: Burst = Field(default=Burst(), description="what must be carried at any hour")
     attainment: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
         default=None, description="share of requests within their SLO on any day; default: the SLO's lowest percentile"
     )
     interval_s: Annotated[int, Field(ge=5, le=300)] = Field(default=15, description="whole seconds between decisions")
     signals: tuple[Literal["queue", "concurrency", "tokens", "kv_cache", "rate"], ...] = Field(
-        default=("queue", "concurrency", "tokens", "kv_cache", "rate"), min_length=1
+        default=("queue", "concurrency", "tokens", "kv_cache", "rate"),
+        min_length=1,
+        description="what a scaler may look at",
     )
     forecast: bool = Field(default=True, description="may scale ahead by the forecast (a schedule)")
     max_replicas: Annotated[int, Field(ge=1)] | None = Field(

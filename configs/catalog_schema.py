@@ -39,6 +39,8 @@ class GpuEntry(Section):
 
 
 class GpuCatalog(Section):
+    """data/catalog/gpus.yaml: sources by key, GPUs by name."""
+
     sources: dict[Name, CatalogSource]
     gpus: dict[Name, GpuEntry] = Field(min_length=1)
 
@@ -78,6 +80,8 @@ class LlmEntry(Section):
 
 
 class LlmCatalog(Section):
+    """data/catalog/llms.yaml: sources by key, LLMs by name."""
+
     sources: dict[Name, CatalogSource]
     llms: dict[Name, LlmEntry] = Field(min_length=1)
 
@@ -105,6 +109,8 @@ class EngineEntry(Section):
 
 
 class EngineCatalog(Section):
+    """data/catalog/engines.yaml: sources by key, engines by name."""
+
     sources: dict[Name, CatalogSource]
     engines: dict[Name, EngineEntry] = Field(min_length=1)
 
@@ -190,6 +196,8 @@ class CorrectionFile(Section):
 
 
 class CoefficientCatalog(Section):
+    """data/catalog/coefficients.yaml: sources by key, and what was fitted to operator tables."""
+
     source: CatalogSource
     gemm: tuple[GemmFit, ...]
     decode_attention: tuple[DecodeAttentionFit, ...]

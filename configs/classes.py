@@ -22,8 +22,8 @@ from configs.yaml_files import load_yaml
 class ClassRule(Section):
     """One class: which requests, what they were promised, when a request counts as served, and its rank."""
 
-    name: Name
-    match: Match = Match()
+    name: Name = Field(description="of the class")
+    match: Match = Field(default=Match(), description="which requests it takes")
     slo: Slo | None = Field(default=None, description="TTFT, TPOT and end-to-end limits at a percentile")
     success: SuccessCriterion | None = Field(
         default=None,
@@ -36,8 +36,8 @@ class ClassRule(Section):
 class ClassRules(Section):
     """All classes of a dataset, and the name of the class of what no rule matches."""
 
-    classes: tuple[ClassRule, ...] = ()
-    unmatched: Name = "unmatched"
+    classes: tuple[ClassRule, ...] = Field(default=(), description="tried in their order")
+    unmatched: Name = Field(default="unmatched", description="the class of requests that no rule matches")
 
     @model_validator(mode="after")
     def _disjoint(self) -> ClassRules:

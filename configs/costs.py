@@ -35,9 +35,9 @@ AssumptionName = Literal[
 class Assumption(Section):
     """A figure with where it comes from and the day it was true."""
 
-    value: NonNegative
-    source: str = Field(min_length=1)
-    as_of: Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]
+    value: NonNegative = Field(description="in the unit of the assumption of that name in the catalog")
+    source: str = Field(min_length=1, description="where it comes from")
+    as_of: Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")] = Field(description="the day it was true")
 
 
 class CatalogAssumption(Assumption):
@@ -65,18 +65,18 @@ class CostCatalog(Section):
 class ToolCalls(Section):
     """A tool API that requests of a class call."""
 
-    name: Name
-    calls_per_request: NonNegative
-    usd_per_call: NonNegative
-    source: str = Field(min_length=1)
-    as_of: Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]
+    name: Name = Field(description="of the tool")
+    calls_per_request: NonNegative = Field(description="mean calls of one request")
+    usd_per_call: NonNegative = Field(description="price of a call")
+    source: str = Field(min_length=1, description="where the price comes from")
+    as_of: Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")] = Field(description="the day it was true")
 
 
 class Success(Section):
     """When a task of a class counts as done, and how many of its requests are."""
 
-    criterion: str = Field(min_length=1, max_length=200)
-    rate: Annotated[float, Field(gt=0.0, le=1.0)]
+    criterion: str = Field(min_length=1, max_length=200, description="in words, as reports state it")
+    rate: Annotated[float, Field(gt=0.0, le=1.0)] = Field(description="share of requests that meet it")
 
 
 class CostPolicy(Section):

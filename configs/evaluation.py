@@ -16,21 +16,35 @@ EngineName = Literal["vllm", "trtllm", "sglang"]
 class EvaluationPolicy(Section):
     """The grid and the engine's limits."""
 
-    llms: tuple[Name, ...] = Field(min_length=1)
-    gpus: tuple[Name, ...] = Field(min_length=1)
-    precisions: tuple[WeightPrecision, ...] = Field(default=("bf16", "fp8", "int4"), min_length=1)
-    kv_precision: KvPrecision = "bf16"
-    tensor_parallel: tuple[Literal[1, 2, 4, 8], ...] = Field(default=(1, 2, 4, 8), min_length=1)
-    pipeline_parallel: tuple[Literal[1, 2, 4, 8], ...] = Field(default=(1,), min_length=1)
-    engine: EngineName = "vllm"
+    llms: tuple[Name, ...] = Field(min_length=1, description="catalog names or Hugging Face ids")
+    gpus: tuple[Name, ...] = Field(min_length=1, description="catalog names")
+    precisions: tuple[WeightPrecision, ...] = Field(
+        default=("bf16", "fp8", "int4"),
+        min_length=1,
+        description="of the weights; list only those whose quality you accept",
+    )
+    kv_precision: KvPrecision = Field(default="bf16", description="of the KV cache")
+    tensor_parallel: tuple[Literal[1, 2, 4, 8], ...] = Field(
+        default=(1, 2, 4, 8), min_length=1, description="GPUs that share every layer of a replica"
+    )
+    pipeline_parallel: tuple[Literal[1, 2, 4, 8], ...] = Field(
+        default=(1,), min_length=1, description="stages that a replica's layers are cut into"
+    )
+    engine: EngineName = Field(
+        default="vllm", description="the serving engine whose scheduling, memory and limits are simulated"
+    )
     gpu_memory_utilization: Annotated[float, Field(gt=0.1, le=0.98)] | None = Field(
         default=None, description="share of GPU memory the engine may take; default: the engine's own"
     )
     headroom: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(
         default=0.02, description="approved safety share of GPU memory left free on top"
     )
-    max_num_seqs: Annotated[int, Field(ge=1, le=8192)] | None = None
-    max_num_batched_tokens: Annotated[int, Field(ge=64, le=131_072)] | None = None
+    max_num_seqs: Annotated[int, Field(ge=1, le=8192)] | None = Field(
+        default=None, description="most sequences in a batch; nothing: the engine's default"
+    )
+    max_num_batched_tokens: Annotated[int, Field(ge=64, le=131_072)] | None = Field(
+        default=None, description="most tokens in an iteration; nothing: the engine's default"
+    )
     calibration: tuple[str, ...] = Field(
         default=(), description="files that `fleetcast calibrate` and `loadtest` wrote, relative to this one"
     )

@@ -41,8 +41,8 @@ class Event(Section):
 class DeclaredLevel(Section):
     """What the user expects of a series whose history is too short to have a level: a prior, outweighed by history."""
 
-    llm: Name
-    request_class: Name
+    llm: Name = Field(description="catalog name of the series")
+    request_class: Name = Field(description="class of the series")
     region: Name | None = Field(default=None, description="origin region; none: in each, this much")
     requests_per_hour: Positive = Field(description="expected mean of requests an hour")
     sd: NonNegative = Field(default=0.5, description="standard deviation of its logarithm: 0.5 is a factor of 1.6")
@@ -51,22 +51,34 @@ class DeclaredLevel(Section):
 class ForecastPolicy(Section):
     """Horizon, backtest and what part of the distribution is planned for."""
 
-    horizon_months: Annotated[int, Field(ge=1, le=36)] = 3
-    backtest_windows: Annotated[int, Field(ge=2, le=60)] = 5
+    horizon_months: Annotated[int, Field(ge=1, le=36)] = Field(
+        default=3, description="whole months to forecast and plan"
+    )
+    backtest_windows: Annotated[int, Field(ge=2, le=60)] = Field(
+        default=5, description="rolling origins on which methods are scored"
+    )
     backtest_horizon_days: Annotated[int, Field(ge=1, le=91)] = Field(
         default=28, description="days of a past window; at most a third of the history is used"
     )
-    quantiles: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = (0.05, 0.1, 0.5, 0.9, 0.95, 0.99)
-    scenarios: Annotated[int, Field(ge=1, le=60)] = 5
-    paths: Annotated[int, Field(ge=50, le=20_000)] = 500
+    quantiles: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = Field(
+        default=(0.05, 0.1, 0.5, 0.9, 0.95, 0.99), description="levels of demand that are kept; 0.5 must be among them"
+    )
+    scenarios: Annotated[int, Field(ge=1, le=60)] = Field(
+        default=5, description="demand scenarios that the plan is made for"
+    )
+    paths: Annotated[int, Field(ge=50, le=20_000)] = Field(
+        default=500, description="joint paths from which scenarios and quantiles are drawn"
+    )
     growth_per_month: Annotated[float, Field(gt=-0.5, lt=2.0)] = Field(
         default=0.0, description="declared growth on top of history, as a fraction a month"
     )
-    growth_per_month_sd: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.02
+    growth_per_month_sd: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        default=0.02, description="standard deviation of `growth_per_month`"
+    )
     growth_saturation: Annotated[float, Field(gt=1.0)] | None = Field(
         default=None, description="multiple of today's demand that declared growth approaches and does not pass"
     )
-    events: tuple[Event, ...] = ()
+    events: tuple[Event, ...] = Field(default=(), description="launches, campaigns and other known changes")
     levels: tuple[DeclaredLevel, ...] = Field(
         default=(), description="expected levels of series with under four weeks of history"
     )

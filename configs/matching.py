@@ -17,8 +17,10 @@ TOKEN_FIELDS = ("input_tokens", "output_tokens")
 class TokenRange(Section):
     """A length bucket: at_least <= tokens < below."""
 
-    at_least: Annotated[int, Field(ge=0)] = 0
-    below: Annotated[int, Field(ge=1)] | None = None
+    at_least: Annotated[int, Field(ge=0)] = Field(default=0, description="smallest count that matches")
+    below: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="smallest count that no longer does; nothing: no bound"
+    )
 
     @model_validator(mode="after")
     def _not_empty(self) -> TokenRange:
@@ -31,13 +33,13 @@ class Match(Section):
     """Conditions that hold together; a field left out may be anything. Names are exact, or prefixes with a final `*`; a
     list of `!name` means everything else, a missing name included."""
 
-    llm: tuple[Pattern, ...] | None = None
-    service: tuple[Pattern, ...] | None = None
-    tenant: tuple[Pattern, ...] | None = None
-    slo_tier: tuple[Pattern, ...] | None = None
-    region: tuple[Pattern, ...] | None = None
-    input_tokens: TokenRange | None = None
-    output_tokens: TokenRange | None = None
+    llm: tuple[Pattern, ...] | None = Field(default=None, description="names in the log")
+    service: tuple[Pattern, ...] | None = Field(default=None, description="names in the log")
+    tenant: tuple[Pattern, ...] | None = Field(default=None, description="names in the log")
+    slo_tier: tuple[Pattern, ...] | None = Field(default=None, description="names in the log")
+    region: tuple[Pattern, ...] | None = Field(default=None, description="names in the log")
+    input_tokens: TokenRange | None = Field(default=None, description="range of prompt tokens")
+    output_tokens: TokenRange | None = Field(default=None, description="range of answer tokens")
 
     @model_validator(mode="after")
     def _reachable(self) -> Match:

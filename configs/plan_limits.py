@@ -48,9 +48,9 @@ class ChurnPolicy(Section):
 class VolumeDiscount(Section):
     """Orders of a purchase option that are large enough cost less, all GPUs of the order."""
 
-    option: Name
+    option: Name = Field(description="a purchase option, such as reserved_1y")
     gpu: Name | None = Field(default=None, description="the GPU it holds for; every GPU where left out")
-    from_gpus: Annotated[int, Field(ge=2)]
+    from_gpus: Annotated[int, Field(ge=2)] = Field(description="least GPUs of one order that get it")
     discount: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(description="share of the price that is taken off")
 
 

@@ -13,17 +13,17 @@ from configs.plan_limits import ChurnPolicy, Facility, VolumeDiscount, check_ord
 class Market(Section):
     """A price list: a provider and the name it gives the place."""
 
-    provider: Name
-    region: Name
+    provider: Name = Field(description="as in the price catalog")
+    region: Name = Field(description="the provider's own name of it")
 
 
 class Commitment(Section):
     """A commitment already held."""
 
-    region: Name
-    gpu: Name
-    gpus: Annotated[int, Field(ge=1)]
-    usd_per_gpu_h: Positive
+    region: Name = Field(description="a key of `regions`")
+    gpu: Name = Field(description="catalog name")
+    gpus: Annotated[int, Field(ge=1)] = Field(description="how many are held")
+    usd_per_gpu_h: Positive = Field(description="what each costs an hour, used or not")
     expires: Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")] = Field(
         description="first month (YYYY-MM) in which it is gone"
     )
@@ -32,7 +32,7 @@ class Commitment(Section):
 class Region(Section):
     """A serving region: the markets it buys in and its quotas by GPU."""
 
-    markets: tuple[Market, ...] = Field(min_length=1)
+    markets: tuple[Market, ...] = Field(min_length=1, description="where its GPUs are bought")
     gpu_quota: dict[Name, Annotated[int, Field(ge=0)]] = Field(
         default_factory=dict, description="most GPUs of a type in this region, all purchase options together"
     )
@@ -72,29 +72,33 @@ class ReservePolicy(Section):
 class ApiOverflow(Section):
     """A provider's API that may take requests of a class for an LLM."""
 
-    llm: Name
-    request_class: Name
-    usd_per_request: Positive
+    llm: Name = Field(description="the planned LLM that it stands in for")
+    request_class: Name = Field(description="the class it may serve")
+    usd_per_request: Positive = Field(description="price of one request there")
     rps_max: Positive | None = Field(default=None, description="rate limit, requests/s; none where left out")
 
 
 class OwnedHardware(Section):
     """Hardware that can be bought: its price is capital over its life plus running costs, per GPU-hour."""
 
-    region: Name
-    gpu: Name
-    usd_per_gpu_h: Positive
-    life_months: Annotated[int, Field(ge=1, le=120)] = 48
-    lead_time_months: Annotated[int, Field(ge=0, le=24)] = 4
-    gpus_per_node: Annotated[int, Field(ge=1, le=72)] = 8
+    region: Name = Field(description="a key of `regions`")
+    gpu: Name = Field(description="catalog name")
+    usd_per_gpu_h: Positive = Field(description="depreciation, hosting and upkeep of one GPU-hour")
+    life_months: Annotated[int, Field(ge=1, le=120)] = Field(
+        default=48, description="months over which it is written off"
+    )
+    lead_time_months: Annotated[int, Field(ge=0, le=24)] = Field(
+        default=4, description="whole months from order to service"
+    )
+    gpus_per_node: Annotated[int, Field(ge=1, le=72)] = Field(default=8, description="sold in nodes of so many")
     source: str = Field(min_length=1, description="where the price comes from")
-    as_of: Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]
+    as_of: Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")] = Field(description="the day the price was true")
 
 
 class PlanPolicy(Section):
     """What a plan must hold, and what it may spend."""
 
-    regions: dict[Name, Region] = Field(min_length=1)
+    regions: dict[Name, Region] = Field(min_length=1, description="places that serve, by your own name for them")
     may_serve: dict[Name, tuple[Name, ...]] = Field(
         default_factory=dict, description="origin region -> regions that may serve it; default: itself"
     )
@@ -105,13 +109,27 @@ class PlanPolicy(Section):
     planning_quantile: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         default=0.95, description="quantile of the peak hour that steady capacity carries"
     )
-    purchase_options: tuple[Name, ...] = Field(default=("on_demand", "reserved_1y", "reserved_3y"), min_length=1)
-    commitment_lead_time_months: Annotated[int, Field(ge=0, le=24)] = 0
+    purchase_options: tuple[Name, ...] = Field(
+        default=("on_demand", "reserved_1y", "reserved_3y"),
+        min_length=1,
+        description="what may be bought: on_demand, spot, reserved_1y, reserved_3y, capacity_block",
+    )
+    commitment_lead_time_months: Annotated[int, Field(ge=0, le=24)] = Field(
+        default=0, description="whole months from the order of a commitment to its start"
+    )
     on_demand_share_min: Share = Field(default=0.0, description="least share of GPUs kept on demand")
-    commitments: tuple[Commitment, ...] = ()
-    budget_usd_per_month: NonNegative | None = None
-    cvar_weight: Share = 0.0
-    cvar_alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.9
+    commitments: tuple[Commitment, ...] = Field(default=(), description="what is held already")
+    budget_usd_per_month: NonNegative | None = Field(
+        default=None,
+        description="most that a month's expected commitments and hours may cost; the start of pools is not counted",
+    )
+    cvar_weight: Share = Field(
+        default=0.0,
+        description="weight of the mean cost of the worst scenarios in the objective; 0 plans for the expected cost",
+    )
+    cvar_alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        default=0.9, description="share of scenarios that are not among the worst"
+    )
     residual_value: Share = Field(
         default=0.9,
         description="share of a commitment's cost after the horizon that later demand is assumed to be worth",
@@ -120,7 +138,7 @@ class PlanPolicy(Section):
         default=1000.0,
         description="one-time cost of bringing up a pool: deployment, load test, sign-off (assumption, 2026-11)",
     )
-    reserves: ReservePolicy = ReservePolicy()
+    reserves: ReservePolicy = Field(default=ReservePolicy(), description="what is kept beyond failures per pool")
     whole_nodes: bool = Field(
         default=False, description="buy GPUs in whole nodes as sold (slower to prove), instead of one by one"
     )
@@ -133,7 +151,7 @@ class PlanPolicy(Section):
     volume_discounts: tuple[VolumeDiscount, ...] = Field(
         default=(), description="what large orders save; an order is one offer that starts in one month"
     )
-    churn: ChurnPolicy = ChurnPolicy()
+    churn: ChurnPolicy = Field(default=ChurnPolicy(), description="how much a fleet may change from month to month")
     api: tuple[ApiOverflow, ...] = Field(default=(), description="provider APIs that may take overflow")
     owned: tuple[OwnedHardware, ...] = Field(default=(), description="hardware that can be bought")
     spot_share_max: Annotated[float, Field(ge=0.0, le=0.95)] = Field(
@@ -151,8 +169,10 @@ class PlanPolicy(Section):
         description="start the search from the scenario's last recorded plan: never worse, but the answer then depends "
         "on the ledger",
     )
-    mip_gap: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.005
-    time_limit_s: Positive = 25.0
+    mip_gap: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
+        default=0.005, description="proven distance to the least cost at which the search stops"
+    )
+    time_limit_s: Positive = Field(default=25.0, description="most seconds for one search")
 
     @model_validator(mode="after")
     def _names_exist(self) -> PlanPolicy:

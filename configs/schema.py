@@ -21,18 +21,26 @@ from configs.traffic import Traffic
 class Scenario(Section):
     """One planning run: traffic, forecast, evaluation and plan policies, and a seed."""
 
-    name: Name
-    description: str = ""
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    traffic: Traffic
-    forecast: ForecastPolicy = ForecastPolicy()
-    evaluate: EvaluationPolicy
-    plan: PlanPolicy
-    compute: ComputePolicy = ComputePolicy()
-    costs: CostPolicy = CostPolicy()
-    autoscaling: AutoscalingPolicy = AutoscalingPolicy()
-    report: ReportPolicy = ReportPolicy()
-    sensitivity: SensitivityPolicy = SensitivityPolicy()
+    name: Name = Field(description="names run folders, ledger entries and manifests")
+    description: str = Field(default="", description="one line under the report's title")
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
+        default=0, description="of everything random: the same seed and inputs give the same plan.json, byte for byte"
+    )
+    traffic: Traffic = Field(description="history, token lengths and request classes")
+    forecast: ForecastPolicy = Field(
+        default=ForecastPolicy(), description="how far ahead, how it is tested, how uncertainty is drawn"
+    )
+    evaluate: EvaluationPolicy = Field(description="which LLMs, GPUs, precisions and engines are considered")
+    plan: PlanPolicy = Field(description="regions, purchases, reserves, limits and the solver")
+    compute: ComputePolicy = Field(default=ComputePolicy(), description="where the work is done; changes no number")
+    costs: CostPolicy = Field(default=CostPolicy(), description="what beyond GPUs is counted, and whose cost it is")
+    autoscaling: AutoscalingPolicy = Field(
+        default=AutoscalingPolicy(), description="start-up times, bursts and signals of scalers"
+    )
+    report: ReportPolicy = Field(default=ReportPolicy(), description="what the report draws")
+    sensitivity: SensitivityPolicy = Field(
+        default=SensitivityPolicy(), description="ranges of what can change the plan, and named what-ifs"
+    )
 
     @model_validator(mode="after")
     def _rooms_agree(self) -> Scenario:

@@ -28,11 +28,11 @@ class Spread(Section):
     shares of requests that move from the LLM that costs most a request to the one that costs least, spot_availability
     the share of hours spot GPUs are there, lead_time months that commitments start late."""
 
-    low: float
-    base: float
-    high: float
-    source: str = Field(min_length=1)
-    as_of: Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]
+    low: float = Field(description="5 % value")
+    base: float = Field(description="value that the plan assumes")
+    high: float = Field(description="95 % value")
+    source: str = Field(min_length=1, description="where the range comes from")
+    as_of: Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")] = Field(description="the day it was true")
 
     @model_validator(mode="after")
     def _ordered(self) -> Spread:
@@ -44,8 +44,8 @@ class Spread(Section):
 class WhatIf(Section):
     """A named scenario: values of some variables, the others at their base."""
 
-    description: str = ""
-    set: dict[Variable, float] = Field(min_length=1)
+    description: str = Field(default="", description="in words, for the report")
+    set: dict[Variable, float] = Field(min_length=1, description="variables and their values")
 
 
 class SpreadCatalog(Section):
@@ -61,6 +61,8 @@ class SensitivityPolicy(Section):
     scenarios: dict[Name, WhatIf] = Field(
         default_factory=dict, description="named scenarios beside best, base and worst"
     )
-    samples: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
+    samples: Annotated[int, Field(ge=10, le=1_000_000)] = Field(
+        default=10_000, description="joint draws in which the plan is priced again"
+    )
     route_from: Name | None = Field(default=None, description="LLM that llm_mix and quality_routing take from")
     route_to: Name | None = Field(default=None, description="LLM that they give to")

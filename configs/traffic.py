@@ -18,12 +18,12 @@ from configs.slo import Slo, SuccessCriterion
 class LengthFile(Section):
     """Token lengths from a request-level trace (Azure 2023 columns, or the generic log)."""
 
-    kind: Literal["file"] = "file"
+    kind: Literal["file"] = Field(default="file", description="token lengths of a request log")
     path: str | None = Field(default=None, description="a CSV, absolute or relative to the config file")
     public_name: Name | None = Field(default=None, description="a trace known by name instead of `path`")
-    timestamp: str = "TIMESTAMP"
-    input_tokens: str = "ContextTokens"
-    output_tokens: str = "GeneratedTokens"
+    timestamp: str = Field(default="TIMESTAMP", description="column of the arrival")
+    input_tokens: str = Field(default="ContextTokens", description="column of the prompt's tokens")
+    output_tokens: str = Field(default="GeneratedTokens", description="column of the answer's tokens")
 
     @model_validator(mode="after")
     def _one_place(self) -> LengthFile:
@@ -35,12 +35,14 @@ class LengthFile(Section):
 class LogNormalLengths(Section):
     """Token lengths by published percentiles: a lognormal through p50 and p99, with rank correlation."""
 
-    kind: Literal["lognormal"] = "lognormal"
-    input_p50_tokens: Positive
-    input_p99_tokens: Positive
-    output_p50_tokens: Positive
-    output_p99_tokens: Positive
-    correlation: Annotated[float, Field(gt=-1.0, lt=1.0)] = 0.0
+    kind: Literal["lognormal"] = Field(default="lognormal", description="declared log-normal lengths")
+    input_p50_tokens: Positive = Field(description="median prompt")
+    input_p99_tokens: Positive = Field(description="99th percentile of prompts")
+    output_p50_tokens: Positive = Field(description="median answer")
+    output_p99_tokens: Positive = Field(description="99th percentile of answers")
+    correlation: Annotated[float, Field(gt=-1.0, lt=1.0)] = Field(
+        default=0.0, description="of the logarithms of prompt and answer"
+    )
     source: str = Field(min_length=1, description="where these percentiles were published")
 
     @model_validator(mode="after")
@@ -56,7 +58,7 @@ class IngestedLengths(Section):
     """Joint input, output and cached tokens of the requests in a dataset that `fleetcast ingest` made; from the length
     histograms of its engine metrics where it has no requests."""
 
-    kind: Literal["ingested"] = "ingested"
+    kind: Literal["ingested"] = Field(default="ingested", description="lengths of the dataset's own requests")
     dataset: str = Field(min_length=1, description="the dataset's folder, absolute or relative to the config file")
     match: Match | None = Field(
         default=None, description="which requests; with `class_rules`, which of the series' class; all by default"
@@ -69,9 +71,9 @@ Lengths = Annotated[LengthFile | LogNormalLengths | IngestedLengths, Field(discr
 class HourlyCounts(Section):
     """A CSV of requests per hour with columns `day,hour,<column>` (BurstGPT hourly layout)."""
 
-    kind: Literal["hourly_counts"] = "hourly_counts"
-    path: str | None = None
-    public_name: Name | None = None
+    kind: Literal["hourly_counts"] = Field(default="hourly_counts", description="hourly counts in a CSV file")
+    path: str | None = Field(default=None, description="of the file, relative to the scenario")
+    public_name: Name | None = Field(default=None, description="of a public trace, in place of a path")
     column: str = Field(min_length=1, description="which column counts this series' requests")
     first_day: date = Field(description="the calendar date of day 0 (a convention where the trace has none)")
 
@@ -85,12 +87,12 @@ class HourlyCounts(Section):
 class RequestLog(Section):
     """A request-level trace: one row a request with a timestamp and token counts."""
 
-    kind: Literal["request_log"] = "request_log"
-    path: str | None = None
-    public_name: Name | None = None
-    timestamp: str = "TIMESTAMP"
-    input_tokens: str = "ContextTokens"
-    output_tokens: str = "GeneratedTokens"
+    kind: Literal["request_log"] = Field(default="request_log", description="one row a request in a CSV file")
+    path: str | None = Field(default=None, description="of the file, relative to the scenario")
+    public_name: Name | None = Field(default=None, description="of a public trace, in place of a path")
+    timestamp: str = Field(default="TIMESTAMP", description="column of the arrival")
+    input_tokens: str = Field(default="ContextTokens", description="column of the prompt's tokens")
+    output_tokens: str = Field(default="GeneratedTokens", description="column of the answer's tokens")
     time_zone: str = Field(default="UTC", description="zone of timestamps that carry none")
 
     @model_validator(mode="after")
@@ -103,21 +105,25 @@ class RequestLog(Section):
 class Synthetic(Section):
     """The documented synthetic workload model (data/synthetic.py); every default cites its source there."""
 
-    kind: Literal["synthetic"] = "synthetic"
-    first_day: date
-    weeks: Annotated[int, Field(ge=2, le=520)]
-    mean_requests_per_hour: Positive
-    weekend_ratio: Positive = 0.55
-    daily_amplitude: Share = 0.70
-    peak_hour_utc: Annotated[int, Field(ge=0, le=23)] = 15
-    growth_per_month: Annotated[float, Field(gt=-0.5, lt=2.0)] = 0.0
-    burstiness_cv: NonNegative = 0.20
+    kind: Literal["synthetic"] = Field(default="synthetic", description="the documented synthetic workload")
+    first_day: date = Field(description="of the generated history")
+    weeks: Annotated[int, Field(ge=2, le=520)] = Field(description="of history")
+    mean_requests_per_hour: Positive = Field(description="on the first day, before growth")
+    weekend_ratio: Positive = Field(default=0.55, description="a weekend day's requests over a weekday's")
+    daily_amplitude: Share = Field(default=0.70, description="how far the day swings about its mean")
+    peak_hour_utc: Annotated[int, Field(ge=0, le=23)] = Field(default=15, description="the day's busiest hour")
+    growth_per_month: Annotated[float, Field(gt=-0.5, lt=2.0)] = Field(
+        default=0.0, description="relative growth a month"
+    )
+    burstiness_cv: NonNegative = Field(
+        default=0.20, description="coefficient of variation of the hours about their shape"
+    )
 
 
 class Ingested(Section):
     """Requests per hour of a dataset that `fleetcast ingest` made, from traces, logs or engine metrics."""
 
-    kind: Literal["ingested"] = "ingested"
+    kind: Literal["ingested"] = Field(default="ingested", description="a dataset of `fleetcast ingest`")
     dataset: str = Field(min_length=1, description="the dataset's folder, absolute or relative to the config file")
     match: Match | None = Field(
         default=None, description="which requests; with `class_rules`, which of the series' class; all by default"
@@ -130,10 +136,10 @@ Source = Annotated[HourlyCounts | RequestLog | Synthetic | Ingested, Field(discr
 class TrafficSeries(Section):
     """One history: an LLM, a request class, and how its volume splits over origin regions."""
 
-    llm: Name
-    request_class: Name
-    source: Source
-    lengths: Lengths
+    llm: Name = Field(description="catalog name or Hugging Face id")
+    request_class: Name = Field(description="a key of `classes`")
+    source: Source = Field(description="where its hours come from")
+    lengths: Lengths = Field(description="where its token lengths come from")
     regions: dict[Name, Share] = Field(min_length=1, description="origin region -> share of requests")
     volume_multiplier: Positive = Field(
         default=1.0, description="declared scaling of the history; every output repeats it"
@@ -154,7 +160,7 @@ class TrafficSeries(Section):
 class RequestClass(Section):
     """A promise to a kind of request: its SLO, and what a request not served costs."""
 
-    slo: Slo
+    slo: Slo = Field(description="what served means")
     protected: bool = Field(default=True, description="must survive the loss of a replica, zone or region")
     shed_usd_per_request: Positive = Field(
         default=1.0, description="what a request not served costs; prices a shortfall, never hides it"
@@ -171,7 +177,7 @@ class Traffic(Section):
     `classes` does not. A class of higher priority is shed last: where no cost of shedding is stated, each step in
     priority costs ten times the one below it."""
 
-    series: tuple[TrafficSeries, ...] = Field(min_length=1)
+    series: tuple[TrafficSeries, ...] = Field(min_length=1, description="histories, one LLM and class each")
     class_rules: ClassRules | None = Field(
         default=None, description="a class rules file, as for `fleetcast describe --classes`, or its content"
     )

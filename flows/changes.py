@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,10 @@ from reports.bundle import Changes
 LEAST_SHARE = 0.005
 """Changes under half a percent are not told."""
 SHOWN = 12
+MOST = 8
+"""Settings that are told by name."""
+NO_REASON = ("name", "description", "compute", "report")
+"""Sections of a scenario that change no number of a plan."""
 
 
 def _by_month(plan: Mapping[str, Any]) -> dict[str, float]:
@@ -121,16 +125,52 @@ def last_pools(ledger: Ledger, scenario: str) -> tuple[LastPool, ...]:
     return () if before is None else pools_in(before[1])
 
 
-def changes(ledger: Ledger, scenario: str, plan: Mapping[str, Any], in_force: Mapping[str, str]) -> Changes:
+def changes(
+    ledger: Ledger,
+    scenario: str,
+    plan: Mapping[str, Any],
+    in_force: Mapping[str, str],
+    settings: Mapping[str, Any] | None = None,
+) -> Changes:
     """Against which run a plan is compared, and what changed; corrections (id -> text) are told when the run before it
-    did not use them yet."""
+    did not use them yet. settings: the plan's scenario, whole; None where it is not compared."""
     before = previous_plan(ledger, scenario)
     if before is None:
         return Changes()
     run, old = before
     used = {name.removeprefix("correction/") for role, name in run.entries if role == "input"}
     fresh = tuple(f"correction {key}: {text}" for key, text in in_force.items() if key not in used)
-    return Changes(run.id, explained(old, plan, compare(old, plan, fresh)))
+    moved: tuple[str, ...] = ()
+    if settings is not None and ("config", "effective") in run.entries:
+        moved = settings_moved(json.loads(read.content(ledger, run.entries["config", "effective"])), settings)
+    return Changes(run.id, explained(old, plan, compare(old, plan, (*moved, *fresh))))
+
+
+def settings_moved(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """What was set otherwise in two scenarios given whole, by the keys that a user writes; the first MOST, then how
+    many more."""
+    old, new = dict(_leaves(before)), dict(_leaves(after))
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key) and key.split(".")[0] not in NO_REASON]
+    told = [f"setting {key}: {_brief(old.get(key))} -> {_brief(new.get(key))}" for key in keys[:MOST]]
+    return (*told, *([f"{len(keys) - MOST} more settings"] if len(keys) > MOST else ()))
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Values by their dotted path; lists of plain values are values, those of sections go by number."""
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _leaves(one, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
+        for number, one in enumerate(value):
+            yield from _leaves(one, f"{path}.{number}")
+    else:
+        yield path, value
+
+
+def _brief(value: Any) -> str:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    text = "none" if value is None else f"{value:,.12g}" if plain else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def explained(before: Mapping[str, Any], after: Mapping[str, Any], lines: tuple[str, ...]) -> tuple[str, ...]:

@@ -101,7 +101,7 @@ def _device() -> Iterable[Check]:
         step = "A GPU driver is here: FLEETCAST_EXTRAS=cuda ./run doctor installs the CUDA build of JAX."
         yield Check("device", "warn", f"{found[0]}, although nvidia-smi is on the PATH", step)
     else:
-        told = f"{', '.join(found)}" + (" (enough: a plan takes a minute on two cores)" if on_cpu else "")
+        told = f"{', '.join(found)}" + (" (enough: a plan takes a minute or two on two cores)" if on_cpu else "")
         yield Check("device", "ok", told)
 
 

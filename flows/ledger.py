@@ -163,7 +163,7 @@ def since_the_last(ledger: Ledger, bundle: PlanBundle, corrections: InForce) -> 
     reconciled = runs(ledger, bundle.name, "reconcile")
     return replace(
         bundle,
-        changes=changes(ledger, bundle.name, plan_document(bundle), told),
+        changes=changes(ledger, bundle.name, plan_document(bundle), told, bundle.scenario.model_dump(mode="json")),
         reconciled=reconciled[-1].recorded_at[:10] if reconciled else "",
     )
 

@@ -60,12 +60,14 @@ def show_plan(console: Console, done: Finished) -> None:
             "Lifting any one of them is enough.",
             "",
         )
-    best = next((one for one in plan.baselines if one.name.endswith(" only")), None)
-    if best is not None:
-        promise = "" if best.serves_promise else ", which does not serve what is promised"
-        console.print(
-            f"{best.saving:.1%} cheaper than the best fleet of one GPU type ({escape(best.name)}{promise})", ""
-        )
+    alone = [one for one in plan.baselines if one.name.endswith(" only")]
+    serving = next((one for one in alone if one.serves_promise), None)
+    if serving is not None and serving.saving < 0.0005:
+        console.print(f"As cheap as the best fleet of one GPU type ({escape(serving.name)})", "")
+    elif serving is not None:
+        console.print(f"{serving.saving:.1%} cheaper than the best fleet of one GPU type ({escape(serving.name)})", "")
+    elif alone:
+        console.print("No fleet of one GPU type serves what is promised within the limits", "")
     if bundle.replay.rows:
         _, verdict, detail = page.replay_card(bundle)
         console.print(f"Replay {verdict}: {detail} (peak hour, whole and with reserves missing)", "")

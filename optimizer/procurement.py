@@ -149,9 +149,8 @@ def _not_ordered(supply: Supply, bought: Mapping[tuple[int, int], int], cover: t
             reason = "a quota or a budget leaves no room for it beside the plan"
         else:
             gpus = lots * frame.unit(offer)
-            reason = (
-                f"{gpus} GPU{'s' if gpus > 1 else ''} of it would cost {regret:,.0f} USD more than what feeds the plan"
-            )
+            count = f"{gpus} GPU{'s' if gpus > 1 else ''}"
+            reason = f"{count} of it would cost {regret:,.0f} USD more than the plan's own supply"
         found.append(
             Order("drop", offer.region, offer.gpu, offer.option, offer.term_months, 0, "", "", offer.usd_per_gpu_h,
                   0.0, regret, reason)

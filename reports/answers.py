@@ -12,6 +12,7 @@ from data.units import GB
 from reports.assumptions import STALE_DAYS, assumptions
 from reports.bundle import PlanBundle
 from reports.decision import cost_quantiles
+from reports.sensitivity_tables import decided_by, variable_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +150,15 @@ def _movers(bundle: PlanBundle, most: int = 3) -> tuple[str, ...]:
     if bundle.sensitivity is not None:
         ranked = sorted(bundle.sensitivity.bars, key=lambda one: -one.swing_usd)[:most]
         lines += [
-            f"{one.variable.replace('_', ' ')}: {one.low_usd:,.0f} to {one.high_usd:,.0f} USD, its 5 % and 95 % values"
+            f"{variable_words(one.variable)}: {one.low_usd:,.0f} to {one.high_usd:,.0f} USD, its 5 % and 95 % values"
             + ("; it changes the decision." if one.decides else ".")
             for one in ranked
         ]
+        lines.append(decided_by(bundle.sensitivity))
     lines += [
         f"Rule “{rule.rule}”: the plan would cost {rule.usd:,.0f} USD less over the horizon without it."
         for rule in sorted(plan.rule_prices, key=lambda one: -one.usd)[:most]
+        if rule.usd > 0.5
     ]
     lines += [
         f"{one.name} {one.where}: one more {one.unit} is worth {one.shadow_usd_per_unit:,.0f} USD."

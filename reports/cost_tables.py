@@ -15,6 +15,8 @@ ORDER = (
     "compute", "power and cooling", "storage", "network", "provider API", "tool API", "observability", "evaluation",
     "engineering", "pool start",
 )  # fmt: skip
+UNITS = ("a request", "a successful task", "a million input tokens", "a million output tokens")
+"""Columns of the table of unit costs; see `cost.units`."""
 
 
 def _money(value: float) -> str:
@@ -70,12 +72,15 @@ def attributed(report: CostReport) -> Rows:
 
 
 def units(report: CostReport) -> Rows:
-    """Unit, USD and everything a unit cost is not stated without."""
+    """LLM, class, USD of each of UNITS, and everything a unit cost is not stated without; equal ones share a row."""
+    found: dict[tuple[str, ...], dict[str, float]] = {}
+    for one in report.units:
+        key = (one.llm, one.request_class, one.region, one.period, one.as_of, one.success_criterion)
+        found.setdefault(key, {})[one.unit] = one.usd
     return [
-        (one.unit, _unit_price(one.usd), one.llm, one.request_class, one.region, one.period, one.as_of,
-         one.success_criterion)
-        for one in report.units
-    ]  # fmt: skip
+        (*key[:2], *(_unit_price(usd[unit]) if unit in usd else "" for unit in UNITS), *key[2:])
+        for key, usd in found.items()
+    ]
 
 
 def assumptions(report: CostReport) -> Rows:

@@ -17,6 +17,8 @@ from reports.sensitivity_charts import sensitivity_pictures
 from reports.sensitivity_tables import sensitivity_tables
 from reports.tables import usd
 
+WHY = "why: "
+"""Begins the reasons among the lines of a bundle's changes."""
 SHOWN = 8
 """Lines of the decision on the first screen; the rest is folded."""
 
@@ -52,6 +54,14 @@ def banners(bundle: PlanBundle) -> list[str]:
     second_hand = sorted({o.gpu for o in bundle.problem.offers if o.quality == "second_hand"})
     if second_hand:
         found.append(f"Some prices are second-hand and must be confirmed before buying: {', '.join(second_hand)}.")
+    budget = bundle.problem.budget_usd_per_month
+    over = [] if budget is None else [one for one in bundle.plan.costs if one.cash_usd > budget * (1 + 1e-6)]
+    if over and budget is not None:
+        most = max(one.cash_usd - budget for one in over)
+        found.append(
+            f"Expected cash of {', '.join(one.month for one in over)} passes the budget of {usd(budget)} USD a month, "
+            f"by at most {usd(most)}: the plan holds commitments and hours to it, not the start of pools."
+        )
     missed = [row for row in bundle.replay.rows if not row.holds]
     if missed:
         first = missed[0]
@@ -125,6 +135,23 @@ def replay_card(bundle: PlanBundle) -> tuple[str, str, str]:
     return ("Replay", "holds" if bundle.replay.holds else "misses", f"{good} of {len(rows)} cases within SLO{after}")
 
 
+def changed(bundle: PlanBundle) -> tuple[list[str], list[str]]:
+    """What changed since the plan before, and why."""
+    told = bundle.changes.lines
+    reasons = [one.removeprefix(WHY) for one in told if one.startswith(WHY)]
+    return [one for one in told if not one.startswith(WHY)], reasons
+
+
+def since(bundle: PlanBundle) -> str:
+    """The first change since the plan before and its first reason, for the top of the page; empty for a first plan."""
+    what, why = changed(bundle)
+    if not bundle.changes.since:
+        return ""
+    if not what:
+        return "Nothing changed since the plan before."
+    return f"Since the plan before: {what[0]}{f'; {why[0]}' if why else ''}."
+
+
 def notes(bundle: PlanBundle) -> list[str]:
     """Every assumption, repair and policy in words, once."""
     found = [f"{note.where}: {note.text}" for note in bundle.history.notes]
@@ -143,6 +170,8 @@ def render(bundle: PlanBundle) -> str:
         span=f"{months[0]} to {months[-1]}",
         begun=begun,
         headline=headline(bundle),
+        since=since(bundle),
+        changed=changed(bundle),
         banners=banners(bundle),
         cards=cards(bundle),
         decisions=tables.without_empty(tables.DECIDE, decided[:SHOWN], (4, 5, 6, 9)),

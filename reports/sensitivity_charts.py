@@ -11,16 +11,19 @@ import pandas as pd
 from data.sensitivity_records import CellOutlook, Sensitivity
 from reports.charts import BLUE, GREEN, INK, ORANGE, RED, SKY, Picture, joined, picture
 from reports.decision_charts import regret_picture, switching_picture
+from reports.sensitivity_tables import variable_words
 
 LINES = {"committed": GREEN, "the plan": ORANGE, "quota": RED}
 """Capacity lines over a fan, and their colours."""
 MOST_RISK = 0.5
 """Decisions that are short more often than this, and than twice as often as the plan, are not drawn."""
+LEAST_RISK = 0.0005
+"""Decisions whose chances of a shortfall differ by less print the same chance."""
 
 
 def tornado(answer: Sensitivity) -> Picture:
     """What each variable does to the plan's cost between its 5 % and 95 % values."""
-    marked = {bar.variable: _words(bar.variable) + (" *" if bar.decides else "") for bar in answer.bars}
+    marked = {bar.variable: variable_words(bar.variable) + (" *" if bar.decides else "") for bar in answer.bars}
     rows = [
         {"variable": marked[bar.variable], "end": f"{side} value", "low": min(usd, bar.base_usd) / 1e3,
          "high": max(usd, bar.base_usd) / 1e3}
@@ -30,8 +33,9 @@ def tornado(answer: Sensitivity) -> Picture:
     frame = pd.DataFrame(rows)
     order = [*marked.values()]
     most = answer.bars[0]
-    deciding = [_words(bar.variable) for bar in answer.bars if bar.decides]
-    title = f"{_words(most.variable)} moves the cost most: {most.swing_usd / 1e3:,.0f} thousand USD between its ends"
+    deciding = [variable_words(bar.variable) for bar in answer.bars if bar.decides]
+    swing = f"{most.swing_usd / 1e3:,.0f} thousand USD between its ends"
+    title = f"Cost moves most with {variable_words(most.variable)}: {swing}"
     base = pd.DataFrame({"usd": [most.base_usd / 1e3]})
 
     def build(width: int) -> Any:
@@ -79,7 +83,7 @@ def _fan(answer: Sensitivity, one: CellOutlook) -> Picture:
     if one.quota is not None and not above:
         lines += [{"month": day, "GPUs": one.quota, "line": "quota"} for day in days]
     shown = [name for name in LINES if any(row["line"] == name for row in lines)]
-    frame = pd.DataFrame(lines)
+    frame = pd.DataFrame(lines, columns=["month", "GPUs", "line"])
     middle_need, top_need = band["p50"].iloc[-1], band["p95"].iloc[-1]
     title = (
         f"{one.gpu} in {one.region}: {middle_need:,.0f} GPUs needed at the end, {top_need:,.0f} at the 95th percentile"
@@ -115,7 +119,7 @@ def _fan(answer: Sensitivity, one: CellOutlook) -> Picture:
             y=alt.Y("GPUs:Q", title="GPUs"),
             color=alt.Color("line:N", title=None, scale=alt.Scale(domain=shown, range=[LINES[n] for n in shown])),
         )
-        return joined("layer", [spread, middle, drawn], width=width - 70, height=190)
+        return joined("layer", [spread, middle, *([drawn] if shown else [])], width=width - 70, height=190)
 
     held = "" if any(one.committed) else " Nothing is committed."
     held += f" The quota of {one.quota:,.0f} lies above the picture." if above else ""
@@ -168,8 +172,9 @@ def run_out(answer: Sensitivity) -> Picture | None:
     )
 
 
-def frontier(answer: Sensitivity) -> Picture:
-    """Expected cash of decisions against the chance of a shortfall, the efficient ones marked."""
+def frontier(answer: Sensitivity) -> Picture | None:
+    """Expected cash of decisions against the chance of a shortfall, the efficient ones marked; None where all that
+    are drawn carry the same chance, so that there is nothing to weigh."""
     frame = pd.DataFrame(
         [
             {"name": one.name, "cash": one.cash_usd / 1e3, "risk": one.short,
@@ -182,6 +187,8 @@ def frontier(answer: Sensitivity) -> Picture:
     plan = frame[frame["kind"] == "the plan"].iloc[0]
     # A decision that leaves most draws short is no choice, and would squeeze the others into a corner.
     frame = frame[frame["risk"] <= max(MOST_RISK, 2.0 * float(plan["risk"]))]
+    if frame["risk"].max() - frame["risk"].min() < LEAST_RISK:
+        return None
     frame = frame.assign(top=(frame["kind"] == "the plan").astype(int)).sort_values("top")
     efficient = next(one.efficient for one in answer.options if one.name == "the plan")
     title = (
@@ -239,7 +246,3 @@ def sensitivity_pictures(answer: Sensitivity) -> Mapping[str, Any]:
         "switches": None if answer.switching is None else switching_picture(answer.switching),
         "regrets": None if answer.regrets is None else regret_picture(answer.regrets),
     }  # fmt: skip
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace("llm", "LLM")

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from data.sensitivity_records import Resolved, Sensitivity
 
 Rows = list[tuple[str, ...]]
+PLAN = "the plan"
+"""The name of the plan's own decision among those compared."""
 
 
 def _usd(value: float) -> str:
     return f"{value:,.0f}" if math.isfinite(value) else "not possible"
 
 
-def _words(name: str) -> str:
+def variable_words(name: str) -> str:
+    """A variable as a reader sees it."""
     return name.replace("_", " ").replace("llm", "LLM")
 
 
@@ -26,10 +29,30 @@ def headline(answer: Sensitivity) -> str:
     )
 
 
+def decided_by(answer: Sensitivity) -> str:
+    """Which variables change the decision and to what, and which change only what it costs, in words."""
+    base = next((one.best_option for one in answer.named if one.name == "base"), PLAN)
+    already = "" if base == PLAN else f" Where nothing varies, {base} is already cheaper than the plan."
+    lines = [
+        f"{variable_words(one.variable)} (at {one.low:g}, its 5 % value, {one.low_best} is best; at "
+        f"{one.high:g}, its 95 % value, {one.high_best})"
+        for one in answer.bars
+        if one.decides
+    ]
+    if not lines:
+        return (
+            "No variable alone, between its 5 % and 95 % values, makes another decision the best: they change what the "
+            f"plan costs, not what to do.{already}"
+        )
+    steady = ", ".join(variable_words(one.variable) for one in answer.bars if not one.decides)
+    rest = f" They change the cost, not the decision: {steady}." if steady else ""
+    return f"The decision changes with {'; '.join(lines)}.{rest}{already}"
+
+
 def bars(answer: Sensitivity) -> Rows:
     return [
         (
-            _words(b.variable), f"{b.low:g}", f"{b.high:g}", f"{b.low_usd / b.base_usd - 1:+.1%}",
+            variable_words(b.variable), f"{b.low:g}", f"{b.high:g}", f"{b.low_usd / b.base_usd - 1:+.1%}",
             f"{b.high_usd / b.base_usd - 1:+.1%}", f"{b.low_short:.0%}", f"{b.high_short:.0%}",
             f"{b.low_best} / {b.high_best}" if b.decides else "no",
         )
@@ -41,7 +64,7 @@ def scenarios(answer: Sensitivity) -> Rows:
     return [
         (
             one.name, _usd(one.cash_usd), _usd(one.usd), f"{one.short:.0%}", one.best_option, _usd(one.regret_usd),
-            one.description or ", ".join(f"{_words(k)} {v:g}" for k, v in one.set.items()),
+            one.description or ", ".join(f"{variable_words(k)} {v:g}" for k, v in one.set.items()),
         )
         for one in answer.named
     ]  # fmt: skip
@@ -113,7 +136,7 @@ def _resolved(r: Resolved) -> Rows:
             f"quarter percent or more in {r.worthwhile:.0%} (by linear relaxations, which have no noise), and more "
             f"than the gap in {r.proven:.0%}",
         ),
-        ("Drive the commitments", ", ".join(f"{_words(name)} {rank:+.2f}" for name, rank in strongest)),
+        ("Drive the commitments", ", ".join(f"{variable_words(name)} {rank:+.2f}" for name, rank in strongest)),
     ]
 
 
@@ -123,7 +146,7 @@ def _decided(answer: Sensitivity) -> Rows:
     s, r = answer.switching, answer.regrets
     if s is not None:
         if s.steady:
-            steady = ", ".join(map(_words, s.steady))
+            steady = ", ".join(map(variable_words, s.steady))
             found.append(("Change the cost, not the decision, between their ends", steady))
         stopped = "" if s.whole else "; stopped there: values are known to the span shown"
         found.append(("Values looked for", f"{s.solves} plans made anew in {s.seconds:.0f} s{stopped}"))
@@ -149,8 +172,8 @@ def switches(answer: Sensitivity) -> Rows:
     found = () if answer.switching is None else answer.switching.switches
     return [
         (
-            _words(one.variable), f"{one.last_same:.3g} to {one.first_other:.3g}", f"{one.base:g} to {one.end:g}",
-            one.aspect, _usd(one.keep_usd), one.sure, one.before, one.after,
+            variable_words(one.variable), f"{one.last_same:.3g} to {one.first_other:.3g}",
+            f"{one.base:g} to {one.end:g}", one.aspect, _usd(one.keep_usd), one.sure, one.before, one.after,
         )
         for one in found
     ]  # fmt: skip
@@ -191,5 +214,5 @@ def sensitivity_tables(answer: Sensitivity) -> dict[str, Rows]:
     return {
         "bars": bars(answer), "scenarios": scenarios(answer), "options": options(answer), "cells": cells(answer),
         "ages": ages(answer), "facts": facts(answer), "switches": switches(answer), "regrets": regrets(answer),
-        "regret_head": [tuple(regret_head(answer))],
+        "decided_by": [(decided_by(answer),)], "regret_head": [tuple(regret_head(answer))],
     }  # fmt: skip

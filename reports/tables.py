@@ -33,7 +33,8 @@ def decisions(bundle: PlanBundle) -> Rows:
             one.action, one.gpu, one.region, one.option.replace("_", " "), f"{one.gpus:,}" if one.gpus else "",
             f"{one.usd_per_gpu_h:.2f}", usd(one.usd) if one.usd else "",
             f"{one.order_by} ({days_left(one.order_by, begun)})" if one.order_by else "", one.starts,
-            _regret(one.regret_usd),
+            # What is dropped says what it would cost in its reason.
+            "" if one.action == "drop" else _regret(one.regret_usd),
             one.why,
         )
         for one in decided(bundle)
@@ -244,8 +245,9 @@ def everything(bundle: PlanBundle) -> dict[str, Any]:
         ],
         "prices": [
             (
-                o.gpu, o.region, o.option, f"{o.usd_per_gpu_h:.4f}", f"{o.provider}/{o.provider_region}",
-                _aged(o.source.as_of, provenance), o.quality.replace("_", "-"), o.source.citation,
+                o.gpu, o.region, o.option.replace("_", " "), f"{o.usd_per_gpu_h:.4f}",
+                f"{o.provider}/{o.provider_region}", _aged(o.source.as_of, provenance),
+                o.quality.replace("_", "-"), o.source.citation,
             )
             for o in problem.offers
         ],

@@ -13,19 +13,21 @@ from pathlib import Path
 import xlsxwriter
 from xlsxwriter.utility import xl_rowcol_to_cell
 
+from data.scaling_records import PoolScaling
 from reports.assumptions import assumptions
 from reports.bundle import PlanBundle
 from reports.decision import cost_quantiles, decisions
 from reports.page import banners, headline, notes
+from reports.scaling import UNITS
 
 Cell = str | float | int | None
 CREATED = datetime(2000, 1, 1, tzinfo=UTC)
 """A fixed date: equal plans give equal files."""
-MONEY, PLAIN, PRICE = "#,##0", "#,##0.##", "0.0000"
+MONEY, PLAIN, FINE = "#,##0", "#,##0.##", "0.0000"
 
 
 def write_workbook(bundle: PlanBundle, path: Path) -> None:
-    """decision, purchases, costs, scenarios, fleet, prices, assumptions, notes."""
+    """decision, orders, purchases, costs, scenarios, fleet, scaling, prices, assumptions, notes."""
     options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     book = xlsxwriter.Workbook(str(path), options)
     book.set_properties({"title": f"Fleet plan: {bundle.name}", "created": CREATED})
@@ -38,7 +40,7 @@ def write_workbook(bundle: PlanBundle, path: Path) -> None:
 def _sheets(book: xlsxwriter.Workbook, bundle: PlanBundle) -> None:
     plan = bundle.plan
     bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bottom": 1})
-    formats = {name: book.add_format({"num_format": name}) for name in (MONEY, PLAIN, PRICE)}
+    formats = {name: book.add_format({"num_format": name}) for name in (MONEY, PLAIN, FINE)}
 
     def sheet(
         title: str,
@@ -60,8 +62,8 @@ def _sheets(book: xlsxwriter.Workbook, bundle: PlanBundle) -> None:
                 if isinstance(value, str):
                     page.write_string(index, column, value)
                 elif value is not None and math.isfinite(value):
-                    price = "a GPU-hour" in head[column]
-                    page.write_number(index, column, value, formats[PRICE if price else formatted])
+                    fine = any(word in head[column] for word in ("a GPU-hour", "share"))
+                    page.write_number(index, column, value, formats[FINE if fine else formatted])
         if rows:
             page.autofilter(0, 0, len(rows), len(head) - 1)
         if rows and total:
@@ -159,6 +161,16 @@ def _sheets(book: xlsxwriter.Workbook, bundle: PlanBundle) -> None:
         ],
     )  # fmt: skip
     sheet(
+        "Scaling",
+        (
+            "LLM", "GPU", "Precision", "GPUs a replica", "Region", "Policy", "Signal", "Scale at", "Unit",
+            "Least replicas", "Most replicas", "Warm reserve", "Standby nodes", "Holds the SLO", "Reaction alone holds",
+            "In SLO at worst, share", "Short at worst, s", "USD a day", "USD a day, all up", "Saved a day, USD",
+        ),
+        [_scaled(one) for one in bundle.scaling],
+        total=(17, 18, 19),
+    )  # fmt: skip
+    sheet(
         "Prices",
         ("GPU", "Region", "Option", "USD a GPU-hour", "Provider", "As of", "Kind", "Source"),
         [
@@ -172,6 +184,18 @@ def _sheets(book: xlsxwriter.Workbook, bundle: PlanBundle) -> None:
         [(a["kind"], a["name"], a["value"], a["unit"], a["as_of"], a["source"]) for a in assumptions(bundle)],
     )
     sheet("Notes", ("Note",), [(text,) for text in notes(bundle)])
+
+
+def _scaled(pool: PoolScaling) -> tuple[Cell, ...]:
+    """A pool's policy, what it holds, and what it costs beside replicas that are up day and night."""
+    one, best, policy = pool.configuration, pool.chosen, pool.chosen.policy
+    reaction = next(kind.best for kind in pool.kinds if kind.name == "reaction")
+    return (
+        pool.llm, one.gpu, one.precision, one.gpus, pool.region, pool.chosen_kind, policy.signal, policy.target,
+        UNITS[policy.signal], policy.min_replicas, policy.max_replicas, pool.warm_reserve, policy.standby_nodes,
+        "yes" if best.holds else "no", "yes" if reaction.holds else "no", best.worst_attainment, best.worst_short_s,
+        best.usd_per_day, pool.fixed_usd_per_day, pool.fixed_usd_per_day - best.usd_per_day,
+    )  # fmt: skip
 
 
 def _text(value: Cell) -> str:

@@ -58,13 +58,15 @@ def init(
     from flows.starter import Answers, write
 
     asked = sys.stdin.isatty() and not as_json
+    complete = None not in (dataset, llm) and bool(gpu and market)
     dataset = dataset or Path(
         _answer("Dataset (the folder that `fleetcast ingest` made)", "traffic", asked, "--dataset")
     )
     llm = llm or _answer("LLM (catalog name or Hugging Face id)", "Llama-3.1-8B", asked, "--llm")
     gpus = gpu or _several("GPUs to consider (`fleetcast size --gpu` takes the same names)", "H100-SXM", asked)
     markets = market or _several("Markets, PROVIDER/REGION", "lambda/us-east-1", asked)
-    if asked and budget is None:
+    # Who has said everything on the command line is not asked about what is optional.
+    if asked and budget is None and not complete:
         budget = typer.prompt("Budget, US dollars a month (0: none)", default=0.0, type=float, err=True) or None
     told = write(
         Answers(

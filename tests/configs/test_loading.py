@@ -9,6 +9,7 @@ import yaml
 
 from configs.errors import InputError
 from configs.loading import embedded_scenarios, load_scenario
+from configs.yaml_files import dump_yaml, load_yaml
 
 
 def written(folder: Path, **changes: object) -> Path:
@@ -116,3 +117,13 @@ def test_broken_files(tmp_path: Path, content: bytes, expected: str) -> None:
 def test_an_absent_scenario_lists_the_embedded_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Embedded scenarios: burstgpt, default"):
         load_scenario(tmp_path / "nowhere.yaml")
+
+
+def test_on_is_a_word_and_a_key(tmp_path: Path) -> None:
+    path = tmp_path / "words.yaml"
+    path.write_text("compute: {on: dask}\nyes: no\nbool: [true, False, TRUE, falsehood]\n", encoding="utf-8")
+    assert load_yaml(path) == {
+        "compute": {"on": "dask"}, "yes": "no", "bool": [True, False, True, "falsehood"],
+    }  # fmt: skip
+    path.write_text(dump_yaml({"on": "off", "flag": True, "text": "true"}), encoding="utf-8")
+    assert load_yaml(path) == {"on": "off", "flag": True, "text": "true"}

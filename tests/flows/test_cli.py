@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from tests.flows.conftest import Run
@@ -102,33 +101,3 @@ def test_ctrl_c_leaves_nothing_half_written(
         assert not folder.name.startswith(".")
         assert {"report.html", "plan.json", "provenance.json"} <= {path.name for path in folder.iterdir()}
     assert "Traceback" not in errors
-
-
-@pytest.mark.slow
-def test_a_month_from_plan_to_reconciliation_to_the_corrected_plan(
-    fleetcast: Run, write_scenario: Write, tmp_path: Path, environment: dict[str, str]
-) -> None:
-    environment["FLEETCAST_LEDGER"] = f"sqlite:///{tmp_path}/ledger.sqlite"
-    path = write_scenario(small_scenario())
-    assert fleetcast("plan", "--config", str(path)).returncode == 0
-    (folder,) = (tmp_path / "runs").iterdir()
-    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-    series = plan["forecast"][0]["series"]
-    rows = ["ts,llm,request_class,region,requests"]
-    hours = pd.date_range(pd.Timestamp(plan["history_until"]) + pd.Timedelta(hours=1), periods=240, freq="h")
-    rows += [f"{ts.isoformat()},{series['llm']},{series['request_class']},{series['region']},20000" for ts in hours]
-    (tmp_path / "actuals.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    told = fleetcast("reconcile", "--actuals", "actuals.csv", "--json")
-    assert told.returncode == 0, told.stderr
-    found = json.loads(told.stdout)
-    (level,) = [key for key, one in found["corrections"].items() if one["kind"] == "level"]
-    assert found["corrections"][level]["values"]["factor"] < 0.5
-    assert fleetcast("review", level[:6], "--accept", "--by", "ada").returncode == 0
-    again = fleetcast("plan", "--config", str(path))
-    assert again.returncode == 0, again.stderr
-    assert f"correction {level}" in again.stdout.replace("\n", " ")
-    runs = fleetcast("trace")
-    assert runs.stdout.count("plan") >= 2
-    assert "every content as its hash says" in fleetcast("ledger").stdout
-    bad = fleetcast("reconcile", "--actuals", "nothing.csv")
-    assert (bad.returncode, bad.stdout) == (2, "")

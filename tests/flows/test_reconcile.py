@@ -16,7 +16,7 @@ from data.ledger import read
 from data.ledger.connect import Ledger
 from data.ledger.records import Vintage
 from flows import steps
-from flows.changes import compare, explained
+from flows.changes import compare, explained, settings_moved
 from flows.corrections import decide, in_force
 from flows.ledger import URL, open_ledger, record_plan, vintages
 from flows.reconcile import document, reconcile_files
@@ -251,6 +251,26 @@ def test_what_changed_is_told_with_its_reasons() -> None:
         "why: correction 1: level",
     )
     assert compare(before, before, ()) == ()
+
+
+def test_settings_are_named_as_a_user_writes_them() -> None:
+    before = {
+        "name": "a", "plan": {"budget_usd_per_month": None, "gpus": ["H100"], "at": {"us": {"H100": 8}}},
+        "traffic": {"series": [{"llm": "a", "weight": 1.0}]}, "compute": {"on": "here"},
+    }  # fmt: skip
+    after = {
+        "name": "b", "plan": {"budget_usd_per_month": 140000.0, "gpus": ["H100", "L4"], "at": {"us": {}}},
+        "traffic": {"series": [{"llm": "a", "weight": 2.5}]}, "compute": {"on": "dask"},
+    }  # fmt: skip
+    assert settings_moved(before, before) == ()
+    assert settings_moved(before, after) == (
+        "setting plan.budget_usd_per_month: none -> 140,000",
+        "setting plan.gpus: ['H100'] -> ['H100', 'L4']",
+        "setting plan.at.us.H100: 8 -> none",
+        "setting traffic.series.0.weight: 1 -> 2.5",
+    )
+    many = {"plan": {f"key{i}": i for i in range(12)}}
+    assert settings_moved({}, many)[-1] == "4 more settings"
 
 
 def test_a_change_without_a_cause_in_the_figures_is_given_one() -> None:

@@ -30,7 +30,7 @@ from flows.switching import Tried, differs, main_places
 from flows.worlds import World, changed
 from optimizer.again import Replanned
 from reports.decision_charts import regret_picture, switching_picture
-from reports.sensitivity_charts import sensitivity_pictures
+from reports.sensitivity_charts import LEAST_RISK, MOST_RISK, sensitivity_pictures
 from reports.sensitivity_files import write_sensitivity
 from reports.sensitivity_tables import headline, sensitivity_tables
 from tests.flows.small import small_made
@@ -97,7 +97,10 @@ def test_the_answer_is_shown_drawn_and_written(found: Examined, tmp_path: Path) 
         assert text in page + headline(answer)
     write_sensitivity(answer, tmp_path / "out", date(2026, 11, 21))
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"sensitivity.json", "sensitivity.html", "tornado.svg", "frontier.svg", "fan_1.svg"} <= names
+    assert {"sensitivity.json", "sensitivity.html", "tornado.svg", "fan_1.svg"} <= names
+    mine = next(one.short for one in answer.options if one.name == "the plan")
+    risks = [one.short for one in answer.options if one.short <= max(MOST_RISK, 2.0 * mine)]
+    assert ("frontier.svg" in names) == (max(risks) - min(risks) >= LEAST_RISK), "drawn where there is a risk to weigh"
     for one in names - {"sensitivity.json", "sensitivity.html"}:
         # A picture on its own names its colours; bands in a page's variable would not be seen.
         svg = (tmp_path / "out" / one).read_text(encoding="utf-8")

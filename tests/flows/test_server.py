@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,12 +16,16 @@ from typing import Any
 import httpx
 import pytest
 
+from flows import service
 from tests.conftest import REPOSITORY
+from tests.docs.test_docs import DOCS
 from tests.flows.conftest import Run
 from tests.flows.small import small_scenario
 
 pytestmark = pytest.mark.slow
 Server = Callable[..., Any]
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+PAGE = (DOCS / "operate.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -34,9 +40,6 @@ def server(tmp_path: Path, environment: dict[str, str]) -> Iterator[Server]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1",
     }  # fmt: skip
 
-    def prefect(*words: str) -> list[str]:
-        return [sys.executable, "-m", "prefect", *words]
-
     def call(path: str, given: dict[str, Any] | None = None) -> httpx.Response:
         return httpx.post(f"{environment['PREFECT_API_URL']}{path}", json=given or {}, timeout=60)
 
@@ -47,15 +50,23 @@ def server(tmp_path: Path, environment: dict[str, str]) -> Iterator[Server]:
         try:
             wait_for(lambda: answers(f"{environment['PREFECT_API_URL']}/health"))
             for words in ("work-pool create fleetcast --type process", "--no-prompt deploy --all"):
-                command = prefect(*words.split())
-                done = subprocess.run(
-                    command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False
-                )
-                assert done.returncode == 0, done.stdout + done.stderr
+                assert f"prefect {words}\n" in PAGE
+                run(prefect(*words.split()), environment, REPOSITORY)
             yield call
         finally:
             process.terminate()
             process.wait(timeout=60)
+
+
+def prefect(*words: str) -> list[str]:
+    return [sys.executable, "-m", "prefect", *words]
+
+
+def run(command: list[str], environment: dict[str, str], folder: Path) -> str:
+    """What a command says that must succeed."""
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def answers(url: str) -> bool:
@@ -73,9 +84,59 @@ def wait_for(found: Callable[[], Any], seconds: float = 240.0) -> Any:
     return value
 
 
+def a_worker_plans_a_what_if(server: Server, tmp_path: Path, environment: dict[str, str]) -> None:
+    """The page's worker and its call of the what-if deployment, to the end."""
+    assert "prefect worker start --pool fleetcast\n" in PAGE
+    start, asked = re.search(
+        r"^ {4}prefect (deployment run fleetcast-what-if/what-if) --params '(.+)'$", PAGE, re.M
+    ).groups()
+    scenario = json.dumps(json.loads(json.dumps(small_scenario(), default=str)))
+    with (tmp_path / "worker.log").open("w") as log:
+        worker = subprocess.Popen(
+            prefect("worker", "start", "--pool", "fleetcast"), env=environment, cwd=tmp_path, stdout=log, stderr=log
+        )
+        try:
+            run(prefect(*start.split(), "--params", asked.replace("{...}", scenario)), environment, tmp_path)
+            (one,) = wait_for(lambda: [r for r in runs_of(server, "what-if") if r["state_type"] in ENDED])
+        finally:
+            worker.terminate()
+            worker.wait(timeout=60)
+    assert one["state_type"] == "COMPLETED", (one["state"], (tmp_path / "worker.log").read_text())
+    keys = {each["key"] for each in server("/artifacts/filter", {"limit": 200}).json()}
+    assert {"small-cost", "small-purchases", "small-report", "small-changes"} <= {
+        key.removeprefix("what-if-") for key in keys
+    }, keys
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert (folder / "report.html").is_file()
+
+
+def an_alert_listens(server: Server, tmp_path: Path, environment: dict[str, str]) -> None:
+    """The page's automation is accepted, and listens to every event that there is."""
+    text = textwrap.dedent(re.search(r"^ {4}name: fleetcast-alerts\n(?: {4}.+\n)+", PAGE, re.M)[0])
+    (tmp_path / "alerts.yaml").write_text(text, encoding="utf-8")
+    run(prefect("automation", "create", "--from-file", "alerts.yaml"), environment, tmp_path)
+    (alert,) = [a for a in server("/automations/filter").json() if a["name"] == "fleetcast-alerts"]
+    assert alert["enabled"]
+    events = {f"fleetcast.{one}" for one in ("plan.shortfall", "production.shortfall", "production.drift")}
+    assert set(alert["trigger"]["expect"]) == events == {service.PLAN_SHORT, service.PRODUCTION_SHORT, service.DRIFT}
+    assert events == set(re.findall(r"^\| `(fleetcast\.\w+\.\w+)` \|", PAGE, re.M))
+
+
+def runs_of(server: Server, deployment: str) -> list[dict[str, Any]]:
+    """Runs of a deployment that were not scheduled by its calendar."""
+    asked = {"deployments": {"name": {"any_": [deployment]}}, "limit": 100}
+    return [one for one in server("/flow_runs/filter", asked).json() if not one["auto_scheduled"]]
+
+
 def test_deployments_refusals_artifacts_events_and_the_automation(
-    server: Server, write_scenario: Callable[[dict[str, Any]], Path], fleetcast: Run, environment: dict[str, str]
+    server: Server,
+    tmp_path: Path,
+    write_scenario: Callable[[dict[str, Any]], Path],
+    fleetcast: Run,
+    environment: dict[str, str],
 ) -> None:
+    a_worker_plans_a_what_if(server, tmp_path, environment)
+    an_alert_listens(server, tmp_path, environment)
     deployed = {one["name"]: one for one in server("/deployments/filter").json()}
     assert set(deployed) == {"monthly", "weekly", "what-if", "what-ifs"}
     assert all(one["global_concurrency_limit"]["limit"] == 1 for one in deployed.values())

@@ -58,6 +58,8 @@ def test_init_asks_a_few_questions_at_a_terminal(tmp_path: Path, environment: di
     ingest = [sys.executable, "-c", MAIN, "ingest", log, "--out", "traffic"]
     subprocess.run(ingest, cwd=tmp_path, env=told, capture_output=True, timeout=120, check=True)
     answers = ["", "Llama-3.1-8B", "H100-SXM, L40S", "lambda/us-east-1,aws/us-east-1", "9000"]
+    flags = ["--dataset", "traffic", "--llm", "Llama-3.1-8B", "--gpu", "H100-SXM", "--market", "lambda/us-east-1"]
+    assert "Written: told.yaml" in typed(["init", *flags, "--out", "told.yaml"], [], tmp_path, told), "nothing is asked"
     seen = typed(["init", "--out", "asked.yaml"], answers, tmp_path, told)
     assert "Next: fleetcast plan --config asked.yaml" in seen
     written = yaml.safe_load((tmp_path / "asked.yaml").read_text(encoding="utf-8"))

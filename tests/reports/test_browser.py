@@ -62,7 +62,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     whole = replace(steps.bundle(made), curves=(curve(made),), changes=told, unscaled=("<i>one</i>: no curve",))
     whole = replace(whole, scaling=(scaled(), replace(scaled(False, False), region="<b>north</b>")))
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(render(with_sensitivity(whole, date(2026, 11, 21))), encoding="utf-8")
+    moved = with_sensitivity(whole, date(2026, 11, 21))
+    assert moved.sensitivity is not None
+    # Decisions of different risk, so that risk is drawn against cost.
+    options = tuple(replace(one, short=0.02 * i) for i, one in enumerate(moved.sensitivity.options))
+    moved = replace(moved, sensitivity=replace(moved.sensitivity, options=options))
+    path.write_text(render(moved), encoding="utf-8")
     return path
 
 

@@ -22,9 +22,11 @@ from data.history import DataNote
 from flows import steps
 from flows.plan import with_sensitivity
 from reports import charts
-from reports.bundle import PlanBundle
+from reports.bundle import Changes, PlanBundle
+from reports.layout import code
 from reports.machine import SCHEMA_FILE, plan_document, plan_json, requests_in
-from reports.page import headline, render
+from reports.page import banners, headline, render
+from reports.sensitivity_tables import decided_by, variable_words
 from reports.write import write_run_files
 from tests.flows.small import small_made
 from tests.reports.test_scaling_page import pool
@@ -196,3 +198,44 @@ def test_what_can_change_the_plan_is_drawn_and_answered(bundle: PlanBundle, tmp_
 def test_requests_are_those_of_the_forecast(bundle: PlanBundle) -> None:
     median = sum(one.monthly_total[0, one.levels.index(0.5)] for one in bundle.forecast.series)
     assert requests_in(bundle, 0) == pytest.approx(median, rel=0.1)
+
+
+def test_the_page_says_what_changed_beside_why(bundle: PlanBundle) -> None:
+    lines = ("cost of 2026-12: 1 -> 2 USD (+100.0%)", *(f"fleet {i}" for i in range(9)), "why: setting <b>: 1 -> 2")
+    page = render(replace(bundle, changes=Changes("run-1", lines)))
+    lead = page[page.index('<p class="lead">') : page.index("<nav")]
+    assert "Since the plan before: cost of 2026-12: 1 -&gt; 2 USD (+100.0%); setting &lt;b&gt;: 1 -&gt; 2." in lead
+    what, why = page.index("<h4>What changed</h4>"), page.index("<h4>Why</h4>")
+    assert what < page.index("<li>fleet 0</li>") < page.index("<summary>2 more</summary>") < why
+    assert why < page.index("<li>setting &lt;b&gt;: 1 -&gt; 2</li>")
+    same = render(replace(bundle, changes=Changes("run-1", ())))
+    assert "Nothing changed since the plan before." in same
+    assert "<h4>" not in same
+
+
+def test_a_month_above_its_budget_is_said_first(bundle: PlanBundle) -> None:
+    (cost,) = bundle.plan.costs
+    tight = replace(bundle, problem=replace(bundle.problem, budget_usd_per_month=cost.cash_usd - 100.0))
+    assert any("passes the budget" in text and "by at most 100:" in text for text in banners(tight))
+    wide = replace(bundle, problem=replace(bundle.problem, budget_usd_per_month=cost.cash_usd))
+    assert not any("budget" in text for text in banners(wide))
+
+
+def test_variables_that_change_the_decision_are_named_with_what_they_change_it_to(bundle: PlanBundle) -> None:
+    whole = with_sensitivity(bundle, date(2026, 11, 21)).sensitivity
+    assert whole is not None
+    first, *others = whole.bars
+    moved = replace(first, decides=True, low=0.8, low_best="wait one month", high=1.2, high_best="the plan")
+    text = decided_by(replace(whole, bars=(moved, *(replace(one, decides=False) for one in others))))
+    name = variable_words(first.variable)
+    assert f"{name} (at 0.8, its 5 % value, wait one month is best; at 1.2, its 95 % value, the plan)" in text
+    assert variable_words(others[0].variable) in text.split("not the decision:")[1]
+    none = decided_by(replace(whole, bars=tuple(replace(one, decides=False) for one in whole.bars)))
+    assert none.startswith("No variable alone")
+    page = render(replace(bundle, sensitivity=replace(whole, bars=(moved, *others))))
+    assert page.count("The decision changes with") == 2, "beside the tornado and in the seventh answer"
+
+
+def test_backticks_are_code_and_never_markup() -> None:
+    assert code("run `fleetcast <x>` & wait") == "run <code>fleetcast &lt;x&gt;</code> &amp; wait"
+    assert code("one ` alone") == "one ` alone"

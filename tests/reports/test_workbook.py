@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from flows import steps
 from reports.bundle import PlanBundle
 from reports.workbook import write_workbook
 from tests.flows.small import small_made
+from tests.reports.test_scaling_page import pool as scaled
 
 EVIL = ('=HYPERLINK("http://x","y")', "+1+1", "-2", "@SUM(A1)", "http://evil.example", "\t=1")
 
@@ -49,6 +51,37 @@ def test_text_is_never_a_formula_or_a_link(bundle: PlanBundle, tmp_path: Path) -
     assert not any("<hyperlink" in one for one in found.values())
     with zipfile.ZipFile(tmp_path / "plan.xlsx") as book:
         assert "@SUM(A1)" in book.read("xl/sharedStrings.xml").decode()
+
+
+def test_scaling_is_there_for_finance_and_operations(bundle: PlanBundle, tmp_path: Path) -> None:
+    one = replace(scaled(), llm=EVIL[0], region=EVIL[3], chosen_kind=EVIL[1])
+    cheap = replace(scaled(), chosen=replace(scaled().chosen, usd_per_day=40.0), fixed_usd_per_day=140.0)
+    write_workbook(replace(bundle, scaling=(one, cheap)), tmp_path / "plan.xlsx")
+    page = sheets(tmp_path / "plan.xlsx")["Scaling"]
+    head, first, second = rows(tmp_path / "plan.xlsx", "Scaling")[:3]
+    assert len(head) == len(first)
+    told = dict(zip(head, first, strict=True))
+    assert (told["LLM"], told["Region"], told["Policy"]) == (EVIL[0], EVIL[3], EVIL[1]), "texts, as they are"
+    assert (told["Least replicas"], told["Most replicas"], told["Warm reserve"]) == (2.0, 14.0, 3.0)
+    assert (told["Scale at"], told["Unit"]) == (33.0, "requests waiting and running")
+    assert (told["Holds the SLO"], told["Reaction alone holds"]) == ("yes", "no")
+    assert told["In SLO at worst, share"] == pytest.approx(0.98)
+    assert (told["USD a day"], told["USD a day, all up"], told["Saved a day, USD"]) == (460.0, 3360.0, 2900.0)
+    assert dict(zip(head, second, strict=True))["Saved a day, USD"] == 100.0
+    sums = dict(re.findall(r"<f>(SUM\([A-Z]+\d+:[A-Z]+\d+\))</f><v>([^<]+)</v>", page))
+    assert sorted(map(float, sums.values())) == [500.0, 3000.0, 3500.0]
+    assert "<hyperlink" not in page
+
+
+def rows(path: Path, title: str) -> list[list[str | float]]:
+    """Cells of a sheet as they are read back: texts and numbers."""
+    with zipfile.ZipFile(path) as book:
+        texts = re.findall(r"<si><t[^>]*>(.*?)</t></si>", book.read("xl/sharedStrings.xml").decode(), re.S)
+    found = []
+    for row in re.findall(r"<row [^>]*>(.*?)</row>", sheets(path)[title], re.S):
+        cells = re.findall(r"<c [^>]*?(t=\"s\")?><v>([^<]+)</v></c>", row)
+        found.append([unescape(texts[int(value)]) if text else float(value) for text, value in cells])
+    return found
 
 
 def test_equal_plans_are_equal_files(bundle: PlanBundle, tmp_path: Path) -> None:

@@ -193,4 +193,6 @@ def combined(history: pd.Series, future: pd.DatetimeIndex) -> tuple[FloatArray, 
             forecasts.append(member(history, future))
         except (ValueError, np.linalg.LinAlgError, IndexError) as error:
             degraded.append(f"{name} left out: {error}")
-    return np.median(forecasts, axis=0), f"median of {len(forecasts)}", tuple(degraded)
+    trend = believe(weekly_levels(history.to_numpy())).trend(-(-len(future) // HOURS_PER_WEEK))
+    course = np.exp(np.repeat(trend, HOURS_PER_WEEK)[: len(future)])
+    return np.median(forecasts, axis=0) * course, f"median of {len(forecasts)}", tuple(degraded)

@@ -15,8 +15,9 @@ from forecast.calibrate import Evidence, examine, independent
 from forecast.clean import filled
 from forecast.cold import from_shape
 from forecast.empirical import empirical_bank, flat_level
+from forecast.fallback import last_week_share, mixed, with_last_week
 from forecast.level import believe, weekly_levels
-from forecast.members import combined
+from forecast.members import combined, seasonal_naive
 from forecast.paths import PathModel
 from forecast.residuals import PastErrors, bank_from_windows, day_numbers
 from forecast.shift import settled
@@ -85,6 +86,11 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
         method = "pooled shape of other series" + (f" and {method}" if whole else "")
         notes.append("under two weeks of history: the week's shape is borrowed from other series")
     past = rolling_windows(observed, task.windows, task.window_days, country)
+    share = last_week_share(past) if len(observed) >= 4 * HOURS_PER_WEEK else 0.0
+    if share > 0.0:
+        past = with_last_week(past, share)
+        point = mixed(point, seasonal_naive(history, future), share)
+        method += f" with {share:.0%} of the last week"
     values = history.to_numpy()
     bank = bank_from_windows(
         [PastErrors(w.ordinary, w.forecast, w.quiet, w.date) for w in past],
@@ -129,8 +135,13 @@ def drawn_from_history(
         bank = empirical_bank(window.history, int(window.date[0]) - 1)
         return examine(known, replace(model, bank=bank), rng)
 
-    evidence = tuple(again(window) for window in past)
-    return replace(one, model=model, past=replace(one.past, evidence=evidence), empirical=True)
+    evidence = [again(window) for window in past]
+    # Scored as what is published of their hours: the median of what they are drawn from.
+    medians = [replace(window, forecast=found.upper[0]) for window, found in zip(past, evidence, strict=True)]
+    method = "median of its own past days"
+    return replace(
+        one, model=model, past=scored(medians, method, evidence, independent(past)), method=method, empirical=True
+    )
 
 
 def up_to(observed: pd.Series, last: pd.Timestamp) -> tuple[pd.Series, tuple[str, ...]]:

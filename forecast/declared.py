@@ -82,5 +82,6 @@ def with_declared(
         point=point,
         model=replace(one.model, point=point, bank=bank, belief=belief, ceiling=ceiling, mean=False),
         degradations=(*one.degradations, note),
+        course=np.ones(len(point)),
         recent=level,
     )

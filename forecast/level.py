@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from data.records import FloatArray
+from data.units import HOURS_PER_WEEK
 
 WALK = np.geomspace(0.002, 0.5, 14)
 PASSING = np.geomspace(0.004, 1.0, 14)
@@ -30,8 +31,9 @@ DRIFT = 0.02
 percent a week (assumption, chosen on generated series, as the next two)."""
 DRIFTS = 0.3
 """Prior probability that there is a drift."""
-DRIFT_STAYS = 0.85
+DRIFT_STAYS = 0.75
 """Share of a drift that is left a week later."""
+LEAST_COURSE_WEEKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,14 @@ class LevelBelief:
     def trend(self, weeks: int) -> FloatArray:
         """Expected log of the level of each coming week relative to the current one, [weeks]."""
         return np.asarray(float(self.weight @ self.drift) * drifted(weeks))
+
+
+def expected_course(history: FloatArray, hours: int) -> FloatArray:
+    """Factor on each coming hour of a course that history has been on, [hours]; none under four weeks of history."""
+    if len(history) < LEAST_COURSE_WEEKS * HOURS_PER_WEEK:
+        return np.ones(hours)
+    trend = believe(weekly_levels(history)).trend(-(-hours // HOURS_PER_WEEK))
+    return np.asarray(np.exp(np.repeat(trend, HOURS_PER_WEEK)[:hours]))
 
 
 def drifted(weeks: int) -> FloatArray:

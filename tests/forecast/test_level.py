@@ -18,6 +18,7 @@ from forecast.level import (
     WALK,
     believe,
     drifted,
+    expected_course,
     standard_levels,
 )
 
@@ -76,6 +77,14 @@ def test_a_steady_course_goes_on_and_dies_away() -> None:
     assert (np.diff(trend, 2) < 0.0).all()
     assert trend[-1] < 0.03 / (1.0 - DRIFT_STAYS)
     assert believe(np.zeros(12)).trend(26) == pytest.approx(np.zeros(26), abs=1e-12)
+
+
+def test_a_course_needs_four_weeks_and_moves_hours_by_weeks() -> None:
+    rising = np.repeat(np.exp(0.03 * np.arange(12)), 168)
+    course = expected_course(rising, 400)
+    weekly = np.exp(believe(level.weekly_levels(rising)).trend(3))
+    assert course[[0, 167, 168, 335, 336, 399]] == pytest.approx(weekly[[0, 0, 1, 1, 2, 2]])
+    assert (expected_course(rising[: 4 * 168 - 1], 400) == 1.0).all()
 
 
 def test_a_walk_is_not_taken_for_a_course() -> None:

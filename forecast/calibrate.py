@@ -79,7 +79,7 @@ def examine(window: Window, today: PathModel, rng: np.random.Generator) -> Evide
     """The window simulated as it would have been, with today's errors of other days, and its scores."""
     levels = weekly_levels(window.history)
     bank = without_days(today.bank, window)
-    model = replace(today, point=window.forecast, bank=bank, belief=believe(levels), levels=levels)
+    model = replace(today, point=window.forecast, bank=bank, belief=believe(levels, len(today.levels)), levels=levels)
     hours = len(window.forecast)
     still = Growth(np.ones(hours), np.zeros(hours))
     paths = one_series(model, shared_draws([model], window.quiet, PATHS, rng), 0, window.quiet, still)

@@ -21,7 +21,7 @@ PASSING = np.geomspace(0.004, 1.0, 14)
 PRIOR_WALK, PRIOR_PASSING = 0.025, 0.05
 """Medians of the prior standard deviations a week (log). Assumption (2026-11): a service's level walks about 2.5 % a
 week, which is 9 % over a quarter, and single weeks stray by 5 %."""
-NEW_SERVICE = 3.0
+NEW_SERVICE, OLD_SERVICE_WEEKS = 3.0, 3
 """Both are three times that where under three weeks are known (assumption): new services move faster."""
 PRIOR_SPREAD = 0.8
 """Standard deviation of the log of either: a factor of 2.2 either way."""
@@ -101,9 +101,12 @@ def _filters(weeks: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray
     return white, logdet, weights, variance
 
 
-def believe(levels: FloatArray) -> LevelBelief:
-    """The belief after the logs of weekly totals `levels` [weeks], oldest first; at least one week."""
-    wide = NEW_SERVICE if len(levels) < 3 else 1.0
+def believe(levels: FloatArray, known_weeks: int = 0) -> LevelBelief:
+    """The belief after the logs of weekly totals `levels` [weeks], oldest first; at least one week.
+
+    known_weeks: how many weeks of the service are known by now, where that is more: it is no new one.
+    """
+    wide = NEW_SERVICE if max(len(levels), known_weeks) < OLD_SERVICE_WEEKS else 1.0
     walk, passing = (grid.ravel() for grid in np.meshgrid(WALK, PASSING, indexing="ij"))
     white, logdet, weights, variance = _filters(len(levels))
     scaled, steady = white @ np.diff(levels), white @ np.ones(len(levels) - 1)

@@ -100,5 +100,7 @@ def test_a_walk_is_not_taken_for_a_course() -> None:
 def test_little_history_is_wide_and_empty_weeks_stay_finite() -> None:
     short, long = believe(LEVELS[:1]), believe(LEVELS)
     assert short.weight @ short.variance > 2.0 * (long.weight @ long.variance)
+    young, old = believe(LEVELS[:2]), believe(LEVELS[:2], len(LEVELS))
+    assert young.weight @ young.walk > 2.0 * (old.weight @ old.walk), "the beginning of an old service is no new one"
     assert np.isfinite(level.weekly_levels(np.zeros(500))).all()
     assert np.isfinite(level.weekly_levels(np.r_[np.zeros(300), np.ones(204)])).all()

@@ -80,21 +80,31 @@ def bump(hour: np.ndarray, at: float, width: float) -> np.ndarray:
     return np.asarray(np.exp(-((hour - at) ** 2) / width))
 
 
+SERVICES = ("ar", "rw", "weekly", "growth", "heavy")
+
+
+def service_parts(kind: str, rng: np.random.Generator, c: Clock) -> tuple[np.ndarray, np.ndarray]:
+    """A smooth service: what is expected of every hour once the levels of all weeks are known, and the log of what
+    comes over it. Its kind adds a walking level (rw), weeks that stray, a steady drift (growth), rare large hours
+    (heavy)."""
+    z, level = noise(rng, len(c.t)), np.zeros(len(c.t))
+    if kind == "rw":
+        level = np.repeat(np.cumsum(rng.normal(0.0, 0.05, WEEKS)), WEEK)
+    if kind == "weekly":
+        level = np.repeat(rng.normal(0.0, 0.1, WEEKS), WEEK)
+    if kind == "growth":
+        level = c.t / 730 * rng.uniform(-0.05, 0.1)
+    if kind == "heavy":
+        z = z + (rng.random(len(c.t)) < 0.01) * rng.exponential(4.0, len(c.t))
+    return 1000.0 * wave(rng, c) * np.exp(level), 0.15 * z
+
+
 def service(kind: str) -> Family:
-    """A smooth service with autocorrelated noise, and what its kind adds: a walking level (rw), weeks that stray, a
-    steady drift (growth), rare large hours (heavy)."""
+    """The hours of a smooth service."""
 
     def family(rng: np.random.Generator, c: Clock) -> np.ndarray:
-        z, level = noise(rng, len(c.t)), np.zeros(len(c.t))
-        if kind == "rw":
-            level = np.repeat(np.cumsum(rng.normal(0.0, 0.05, WEEKS)), WEEK)
-        if kind == "weekly":
-            level = np.repeat(rng.normal(0.0, 0.1, WEEKS), WEEK)
-        if kind == "growth":
-            level = c.t / 730 * rng.uniform(-0.05, 0.1)
-        if kind == "heavy":
-            z = z + (rng.random(len(c.t)) < 0.01) * rng.exponential(4.0, len(c.t))
-        return 1000.0 * wave(rng, c) * np.exp(level + 0.15 * z)
+        expected, log = service_parts(kind, rng, c)
+        return expected * np.exp(log)
 
     return family
 
@@ -207,15 +217,20 @@ def web(rng: np.random.Generator, c: Clock) -> np.ndarray:
 
 
 FAMILIES: dict[str, Family] = {
-    **{kind: service(kind) for kind in ("ar", "rw", "weekly", "growth", "heavy")},
+    **{kind: service(kind) for kind in SERVICES},
     "taxi": taxi, "bike": bike, "pedestrian": pedestrian, "elec": elec, "call": call,
     "llm": llm, "intermittent": intermittent, "client": client, "web": web,
 }  # fmt: skip
 
 
+def source(family: str, seed: int) -> np.random.Generator:
+    """Where the draws of one series come from."""
+    return np.random.default_rng([zlib.crc32(family.encode()), seed])
+
+
 def generate(family: str, seed: int) -> pd.Series:
     """One series, hourly, NaN where nothing was observed; `product` is data/synthetic.py with settings drawn."""
-    rng = np.random.default_rng([zlib.crc32(family.encode()), seed])
+    rng = source(family, seed)
     c = clock(rng)
     if family == "product":
         spec = Synthetic(

@@ -39,11 +39,13 @@ class Accuracy:
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a month's median total is made of, as factors on requests a month at the level of history's last weeks:
-    season (calendar of the month: its weekdays and holidays), events, growth, and the rest of the simulated median."""
+    season (calendar of the month: its weekdays and holidays), course (history's rise or fall going on and dying away),
+    events, growth, and the rest of the simulated median."""
 
     month: str
     level: float
     season: float
+    course: float
     events: float
     growth: float
     spread: float

@@ -25,7 +25,7 @@ UPPER = np.array([0.5, 0.8, 0.9, 0.925, 0.95, 0.965, 0.98, 0.99, 0.995])
 CAP = 2.5
 """Scores beyond this count as this: one outage must not widen every interval."""
 CAPPED_SQUARE = float(stats.norm.expect(lambda z: min(z * z, CAP * CAP)))
-WINDOW_HANDICAP = 1.15
+WINDOW_HANDICAP = 1.05
 """Expected mean square of the scores of hours and totals in windows: they were made from shorter histories than today's
 forecast."""
 PEAK_DOUBT = 1.4
@@ -79,7 +79,7 @@ def examine(window: Window, today: PathModel, rng: np.random.Generator) -> Evide
     """The window simulated as it would have been, with today's errors of other days, and its scores."""
     levels = weekly_levels(window.history)
     bank = without_days(today.bank, window)
-    model = replace(today, point=window.forecast, bank=bank, belief=believe(levels), levels=levels)
+    model = replace(today, point=window.forecast, bank=bank, belief=believe(levels, len(today.levels)), levels=levels)
     hours = len(window.forecast)
     still = Growth(np.ones(hours), np.zeros(hours))
     paths = one_series(model, shared_draws([model], window.quiet, PATHS, rng), 0, window.quiet, still)

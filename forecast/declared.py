@@ -70,9 +70,8 @@ def with_declared(
     if not len(bank.date) and donor is not None and donor.recent > 0.0:
         bank = replace(donor.model.bank, constant=donor.model.bank.constant * level / donor.recent)
     belief = one.model.belief
-    belief = replace(
-        belief, mean=np.full_like(belief.mean, belief.level), variance=np.full_like(belief.variance, variance)
-    )
+    none = np.zeros_like(belief.mean)
+    belief = replace(belief, mean=none + belief.level, variance=none + variance, drift=none, drift_variance=none)
     ceiling = max(one.model.ceiling, CEILING * float(point.max(initial=0.0)))
     note = (
         f"level declared: {said.requests_per_hour:,.6g} an hour, within a factor of {np.exp(said.sd):.2f} either way; "
@@ -83,5 +82,6 @@ def with_declared(
         point=point,
         model=replace(one.model, point=point, bank=bank, belief=belief, ceiling=ceiling, mean=False),
         degradations=(*one.degradations, note),
+        course=np.ones(len(point)),
         recent=level,
     )

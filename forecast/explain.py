@@ -24,13 +24,15 @@ def parts_of(
         span = slice(month.start, month.stop)
         level = ready.recent * (month.stop - month.start)
         plain = float(ready.model.point[span].sum())
+        still = float((ready.model.point / ready.course)[span].sum())
         with_events = float((ready.model.point * events)[span].sum())
         grown = float((ready.model.point * events * growth)[span].sum())
         found.append(
             Parts(
                 month=month.label,
                 level=level,
-                season=ratio(plain, level),
+                season=ratio(still, level),
+                course=ratio(plain, still),
                 events=ratio(with_events, plain),
                 growth=ratio(grown, with_events),
                 spread=ratio(float(median[j]), grown),
@@ -48,6 +50,7 @@ def in_words(one: SeriesForecast) -> list[str]:
         total = one.monthly_total[j]
         factors = [
             (part.season, "the calendar of the month"),
+            (part.course, "the course of its last weeks, going on and dying away"),
             (part.events, "declared events"),
             (part.growth, "declared growth"),
             (part.spread, "levels and errors that do not cancel out"),

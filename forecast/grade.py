@@ -7,9 +7,14 @@ from data.units import HOURS_PER_WEEK
 
 
 def grade(
-    accuracy: tuple[Accuracy, ...], observed_hours: int, empty: bool = False, declared: bool = False
+    accuracy: tuple[Accuracy, ...],
+    observed_hours: int,
+    empty: bool = False,
+    declared: bool = False,
+    drawn: bool = False,
 ) -> tuple[str, str]:
-    """A to D, and the reason with its consequence; declared: whether the user gave a level."""
+    """A to D, and the reason with its consequence; declared: whether the user gave a level; drawn: whether paths are
+    drawn from history itself, because no model forecast its hours."""
     if empty and declared:
         return "D", "no traffic in history: the level is the one declared, and as sure as it was declared to be"
     if empty:
@@ -29,7 +34,7 @@ def grade(
         return "D", "too short for a single backtest window; the interval rests on a stated prior"
     own, naive = accuracy[0], accuracy[1]
     scores = f"WAPE {own.wape:.2f}, seasonal naive {naive.wape:.2f}, over {own.windows} windows"
-    if own.wape > 0.8:
+    if drawn:
         return "D", (
             f"{scores}: hours are not forecastable; quantiles are those of its own past days, at a level widened by "
             f"how its "

@@ -54,7 +54,8 @@ def length_forecasts(
                 continue
             belief = believe(np.log(means))
             weeks = -(-months[-1].stop // HOURS_PER_WEEK) if months else 0
-            drawn = standard_levels(belief, rng.standard_normal((PATHS, 1 + 2 * weeks)), rng.random(PATHS))
+            drawn = standard_levels(belief, rng.standard_normal((PATHS, 2 + 2 * weeks)), rng.random(PATHS))
+            # From where they have come, no further: prompts do not go on shrinking as a season's course goes on.
             path = np.exp(belief.level + np.repeat(drawn, HOURS_PER_WEEK, axis=1))
             if side == "cached":
                 path = np.minimum(path, 1.0)

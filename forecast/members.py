@@ -16,7 +16,7 @@ from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from data.records import FloatArray
 from data.units import HOURS_PER_WEEK
 from forecast.clean import group_means, hour_of_week, last_weeks
-from forecast.level import believe, weekly_levels
+from forecast.level import believe, expected_course, weekly_levels
 
 Member = Callable[[pd.Series, pd.DatetimeIndex], FloatArray]
 
@@ -178,7 +178,7 @@ MEMBERS: dict[str, Member] = {
 
 
 def combined(history: pd.Series, future: pd.DatetimeIndex) -> tuple[FloatArray, str, tuple[str, ...]]:
-    """Median of the members, its name, and what had to be left out and why.
+    """Median of the members along the course that history is on, its name, and what had to be left out and why.
 
     Under four weeks of history the seasonal models have nothing to estimate from: the shrunk week (from two weeks on)
     or the day profile stands alone.
@@ -193,4 +193,5 @@ def combined(history: pd.Series, future: pd.DatetimeIndex) -> tuple[FloatArray, 
             forecasts.append(member(history, future))
         except (ValueError, np.linalg.LinAlgError, IndexError) as error:
             degraded.append(f"{name} left out: {error}")
-    return np.median(forecasts, axis=0), f"median of {len(forecasts)}", tuple(degraded)
+    course = expected_course(history.to_numpy(), len(future))
+    return np.median(forecasts, axis=0) * course, f"median of {len(forecasts)}", tuple(degraded)

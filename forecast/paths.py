@@ -19,8 +19,10 @@ from forecast.joint import MOST_SHIFT, calendar, common_factor, draw_days, row_b
 from forecast.level import LevelBelief, standard_levels
 from forecast.residuals import DAY, ErrorBank
 
-SPREAD_DOUBT = 0.1
-"""Standard deviation of the log of a series' error scale: that of a scale estimated from about 50 days."""
+SPREAD_DOUBT, LEVEL_DOUBT = 0.2, 0.25
+"""Standard deviation of the log of the scale of a series' errors, and of its level's deviations: each scale is itself
+known from a few dozen days or a dozen weeks only, and so the tails are heavier than the middle (assumption; a scale
+from 12 weeks has a deviation of 0.2)."""
 MEAN_SHARE = 0.5
 """Where a level is a mean, how far paths are moved from having it as their median to having it as their mean: wholly,
 and new bursts go uncovered (assumption, chosen on generated intermittent series)."""
@@ -64,7 +66,7 @@ class Growth:
 @dataclass(frozen=True, slots=True)
 class Draws:
     """What all series share: calendar days and shifts [paths, days], growth and spread draws [paths], quantile of the
-    parameter pair [paths]; and the correlated normals of each series' level [series, paths, 1 + 2 weeks]."""
+    parameter pair [paths]; and the correlated normals of each series' level [series, paths, 2 + 2 weeks]."""
 
     dates: IntArray
     quiet: BoolArray
@@ -113,7 +115,7 @@ def shared_draws(models: list[PathModel], quiet: BoolArray, paths: int, rng: np.
     dates, kinds = calendar(banks) if banks else (np.empty(0, np.int64), np.empty(0, np.bool_))
     uniform = rng.random((paths, days))
     root = np.linalg.cholesky(correlation([one.levels for one in models]))
-    normals = rng.standard_normal((len(models), paths * (1 + 2 * weeks)))
+    normals = rng.standard_normal((len(models), paths * (2 + 2 * weeks)))
     return Draws(
         dates=dates,
         quiet=kinds,
@@ -123,7 +125,7 @@ def shared_draws(models: list[PathModel], quiet: BoolArray, paths: int, rng: np.
         growth=rng.standard_normal(paths),
         spread=rng.standard_normal(paths),
         pair=rng.random(paths),
-        normals=(root @ normals).reshape(len(models), paths, 1 + 2 * weeks),
+        normals=(root @ normals).reshape(len(models), paths, 2 + 2 * weeks),
     )
 
 
@@ -143,7 +145,8 @@ def one_series(model: PathModel, draws: Draws, number: int, quiet: BoolArray, gr
     """Paths of the series at position `number` of the draws, [paths, hours], float32, never negative."""
     hours = len(model.point)
     fit = model.calibration
-    level = standard_levels(model.belief, draws.normals[number], draws.pair) * fit.level
+    level = standard_levels(model.belief, draws.normals[number], draws.pair)
+    level *= (fit.level * np.exp(LEVEL_DOUBT * draws.spread))[:, None]
     if model.mean:
         level = level - MEAN_SHARE * np.log(np.exp(np.clip(level, -4.0, 4.0)).mean(axis=0))
     by_hour = np.repeat(level, HOURS_PER_WEEK, axis=1)[:, :hours]
@@ -154,7 +157,6 @@ def one_series(model: PathModel, draws: Draws, number: int, quiet: BoolArray, gr
     slope = min(model.bank.slope, 1e36 / max(float(mean.max(initial=0.0)), 1e-30))
     spread = np.sqrt(np.float32(min(model.bank.constant, 1e36)) + np.float32(min(slope, 1e36)) * mean)
     z *= spread
-    # How large errors are is itself known from a few dozen days only.
     z *= (fit.hour * np.exp(SPREAD_DOUBT * draws.spread[:, None])).astype(np.float32)
     path = np.square(np.maximum(np.sqrt(mean) + z, 0.0))
     top = (model.ceiling * growth.factor).astype(np.float32)

@@ -163,7 +163,7 @@ def _series(
     future: pd.DatetimeIndex, levels: tuple[float, ...],
 ) -> SeriesForecast:  # fmt: skip
     accuracy = ready.past.accuracy
-    letter, reason = grade(accuracy, one.raw_hours, one.empty, one.declared)
+    letter, reason = grade(accuracy, one.raw_hours, one.empty, one.declared, ready.empirical)
     totals = np.quantile(summary.total, list(levels), axis=0).T
     return SeriesForecast(
         key=one.key,

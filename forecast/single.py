@@ -15,8 +15,9 @@ from forecast.calibrate import Evidence, examine, independent
 from forecast.clean import filled
 from forecast.cold import from_shape
 from forecast.empirical import empirical_bank, flat_level
-from forecast.level import believe, weekly_levels
-from forecast.members import combined
+from forecast.fallback import last_week_share, mixed, with_last_week
+from forecast.level import believe, expected_course, weekly_levels
+from forecast.members import combined, seasonal_naive
 from forecast.paths import PathModel
 from forecast.residuals import PastErrors, bank_from_windows, day_numbers
 from forecast.shift import settled
@@ -47,8 +48,9 @@ class Task:
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """point [hours]: the forecast; model: what paths are drawn from, calibration still missing; past: its scores;
-    empirical: drawn from history itself, because hours are not forecastable; recent: mean requests an hour of the last
-    four weeks at today's level, what the forecast is explained against; seen: observed hours."""
+    empirical: drawn from history itself, because hours are not forecastable; course: [hours], the factor that history's
+    rise or fall has on the forecast; recent: mean requests an hour of the last four weeks at today's level, what the
+    forecast is explained against; seen: observed hours."""
 
     point: FloatArray
     model: PathModel
@@ -56,6 +58,7 @@ class Prepared:
     method: str
     degradations: tuple[str, ...]
     empirical: bool
+    course: FloatArray
     recent: float
     seen: int
 
@@ -85,6 +88,13 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
         method = "pooled shape of other series" + (f" and {method}" if whole else "")
         notes.append("under two weeks of history: the week's shape is borrowed from other series")
     past = rolling_windows(observed, task.windows, task.window_days, country)
+    course = expected_course(history.to_numpy(), len(future))
+    share = last_week_share(past) if len(observed) >= 4 * HOURS_PER_WEEK else 0.0
+    if share > 0.0:
+        past = with_last_week(past, share)
+        point = mixed(point, seasonal_naive(history, future), share)
+        course = course ** (1.0 - share)
+        method += f" with {share:.0%} of the last week"
     values = history.to_numpy()
     bank = bank_from_windows(
         [PastErrors(w.ordinary, w.forecast, w.quiet, w.date) for w in past],
@@ -98,7 +108,7 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
     evidence = [examine(w, model, rng) for w in past]
     result = Prepared(
         point=model.point, model=model, past=scored(past, method, evidence, independent(past)), method=method,
-        degradations=tuple(notes), empirical=False, recent=float(values[-4 * HOURS_PER_WEEK :].mean()),
+        degradations=tuple(notes), empirical=False, course=course, recent=float(values[-4 * HOURS_PER_WEEK :].mean()),
         seen=int(observed.notna().sum()),
     )  # fmt: skip
     hopeless = bool(result.past.accuracy) and result.past.accuracy[0].wape > UNFORECASTABLE
@@ -129,8 +139,13 @@ def drawn_from_history(
         bank = empirical_bank(window.history, int(window.date[0]) - 1)
         return examine(known, replace(model, bank=bank), rng)
 
-    evidence = tuple(again(window) for window in past)
-    return replace(one, model=model, past=replace(one.past, evidence=evidence), empirical=True)
+    evidence = [again(window) for window in past]
+    # Scored as what is published of their hours: the median of what they are drawn from.
+    medians = [replace(window, forecast=found.upper[0]) for window, found in zip(past, evidence, strict=True)]
+    method = "median of its own past days"
+    return replace(
+        one, model=model, past=scored(medians, method, evidence, independent(past)), method=method, empirical=True
+    )
 
 
 def up_to(observed: pd.Series, last: pd.Timestamp) -> tuple[pd.Series, tuple[str, ...]]:
@@ -166,4 +181,4 @@ def prepared_or_fallback(observed: pd.Series, task: Task, seed: int = 0, shape: 
         point, empirical_bank(known[: len(known) // 24 * 24], last_date), believe(levels), levels,
         CEILING * float(observed.max()) if seen else 0.0,
     )  # fmt: skip
-    return Prepared(point, model, NOTHING, "mean of history", (why,), True, level, seen)
+    return Prepared(point, model, NOTHING, "mean of history", (why,), True, np.ones(len(point)), level, seen)

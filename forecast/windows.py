@@ -23,7 +23,8 @@ class Window:
     """One past origin: what was forecast and what came; arrays [hours], quiet and date [days].
 
     actual is what came, holidays included: they are scored, though no model learns from them. ordinary is the same
-    with holidays unobserved: what the error bank learns from. history is what was known, filled.
+    with holidays unobserved: what the error bank learns from. history is what was known, filled; last_week is its last
+    week, repeated as ordinary days and Sundays.
     """
 
     history: FloatArray
@@ -32,6 +33,7 @@ class Window:
     forecast: FloatArray
     naive: FloatArray
     four_week: FloatArray
+    last_week: FloatArray
     quiet: BoolArray
     date: IntArray
 
@@ -80,6 +82,7 @@ def rolling_windows(observed: pd.Series, count: int, horizon_days: int, country:
                 as_sundays(point, future, country),
                 seasonal_naive(filled(observed.iloc[:cut])[0], future),
                 as_sundays(four_week_mean(history, future), future, country),
+                as_sundays(seasonal_naive(history, future), future, country),
                 quiet_days(future, country),
                 day_numbers(future),
             )

@@ -36,15 +36,15 @@ def _share(value: float | None) -> str:
 
 
 def decomposition(one: SeriesForecast) -> Section:
-    """Requests a month: the level, and what season, events, growth and spread add to it one after the other."""
+    """Requests a month: the level, and what season, course, events, growth and spread add to it one after the other."""
     rows = []
     for part in one.parts:
         total, cells = part.level, [f"{part.level:,.0f}"]
-        for factor in (part.season, part.events, part.growth, part.spread):
+        for factor in (part.season, part.course, part.events, part.growth, part.spread):
             cells.append(f"{total * (factor - 1.0):+,.0f} ({factor - 1.0:+.1%})")
             total *= factor
         rows.append((part.month, *cells, f"{total:,.0f}"))
-    head = ("month", "level", "season", "events", "growth", "level and error spread", "median")
+    head = ("month", "level", "season", "course", "events", "growth", "level and error spread", "median")
     return Section("What the median is made of, requests a month", head, tuple(rows))
 
 

@@ -45,7 +45,7 @@ def test_each_calibration_factor_widens_its_own_level(model) -> None:
     assert hours[2] == pytest.approx(plain[2], rel=0.1)
     peaks = spreads(Calibration(peak=1.5))
     assert peaks[1] == pytest.approx(1.5 * plain[1], rel=0.05)
-    assert peaks[2] == pytest.approx(plain[2], rel=0.1)
+    assert peaks[2] == pytest.approx(plain[2], rel=0.15)
 
 
 def test_moved_peaks_keep_their_rank_and_quiet_hours() -> None:

@@ -49,7 +49,7 @@ def test_api_is_graded_unforecastable_and_its_planned_hour_still_covers(referenc
         of_all.append(float((actual <= np.quantile(paths, 0.95)).mean()))
     assert np.mean(by_hour) >= 0.90
     assert min(of_all) >= 0.90, "one planned p95 hour covers 90 % of the hours from every origin"
-    letter, reason = grade(made[-1][0].past.accuracy, made[-1][0].seen)
+    letter, reason = grade(made[-1][0].past.accuracy, made[-1][0].seen, drawn=made[-1][0].empirical)
     assert letter == "D"
     assert "not forecastable" in reason
 

@@ -50,7 +50,7 @@ def test_a_curve_takes_the_scenarios_variation_unless_told_otherwise(
     raw["evaluate"]["arrival_cv"] = 2.0
     file = tmp_path / "scenario.yaml"
     file.write_text(yaml.safe_dump(raw), encoding="utf-8")
-    monkeypatch.setattr(curve, "service_curve", lambda asked: asked)
+    monkeypatch.setattr(curve, "service_curve", lambda asked, _: asked)
 
     def variation(**changes: Any) -> float:
         found: Any = curve.examine(replace(ASKED, **changes)).curve

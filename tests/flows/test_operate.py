@@ -38,7 +38,7 @@ MONTH = [
     "fleetcast trace RUN --number purchases.0.usd_per_gpu_h",
     "fleetcast reconcile --actuals actuals.csv [--billing focus.csv] [--goodput goodput.csv] [--json]",
     "fleetcast review",
-    "fleetcast review ID --accept --by NAME --note WHY",
+    "fleetcast review ID [ID ...] --accept --by NAME --note WHY",
     "fleetcast plan --config scenario.yaml",
     "fleetcast backtest --config scenario.yaml",
     'sqlite3 .fleetcast/ledger.sqlite ".backup backup.sqlite"',
@@ -69,6 +69,10 @@ ELSEWHERE = {
     "pip install 'fleetcast[dask]'": "pyproject.toml",
     "python -m benchmarks.scale": "benchmarks/scale.py",
     "python -m benchmarks.reconcile": "benchmarks/reconcile.py",
+    "fleetcast plan": "tests/flows/test_spread.py",
+    "fleetcast forecast": "tests/flows/test_spread.py",
+    "python -m benchmarks.level_change --trace burstgpt_hourly.csv": "tests/truth/test_burstgpt_reconcile.py",
+    "pytest -m truth tests/truth/test_burstgpt_reconcile.py": "tests/truth/test_burstgpt_reconcile.py",
 }
 """Commands that this test does not run, and the file that runs them or that they are about."""
 
@@ -181,7 +185,13 @@ def test_a_month_as_the_page_has_it(
     assert set(kinds) <= listed
     assert found["corrections"][kinds["level"]]["values"]["factor"] < 0.5
     assert kinds["level"][:8] in shell(next(commands))
-    review = next(commands).replace("ID", kinds["level"][:8]).replace("NAME", "ada").replace("WHY", "'seen it too'")
+    review = (
+        next(commands)
+        .replace(" [ID ...]", "")
+        .replace("ID", kinds["level"][:8])
+        .replace("NAME", "ada")
+        .replace("WHY", "'seen it too'")
+    )
     assert "accepted" in shell(review)
     again = shell(next(commands)).replace("\n", " ")
     assert f"correction {kinds['level']}" in again, "says what changed and why"

@@ -15,7 +15,7 @@ from data.history import TenantDays
 from data.ledger import read
 from data.ledger.connect import Ledger
 from data.ledger.records import Vintage
-from flows import steps
+from flows import service, steps
 from flows.changes import compare, explained, settings_moved
 from flows.corrections import decide, in_force
 from flows.ledger import URL, open_ledger, record_plan, vintages
@@ -282,3 +282,24 @@ def test_a_change_without_a_cause_in_the_figures_is_given_one() -> None:
     assert "fleetcast trace" in explained(one, one | {"fingerprint": "b"}, moved)[1]
     assert explained(one, one, ()) == ()
     assert explained(one, one, (*moved, "why: price")) == (*moved, "why: price")
+
+
+def test_hours_short_and_drift_are_events_with_what_is_short(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, str, dict[str, object]]] = []
+    for name in ("create_table_artifact", "create_markdown_artifact", "link_artifact"):
+        monkeypatch.setattr(service, name, lambda *_, **__: None)
+    monkeypatch.setattr(service, "_emit", lambda *event: told.append(event))
+    found = reconcile_files(ledger, None, actuals(tmp_path, 10, 60.0))
+    assert sum(one.short_hours for one in found.capacity) > 0
+    service.publish_reconciliation(found, tmp_path)
+    events = {event: (scenario, payload) for event, scenario, payload in told}
+    assert set(events) == {service.DRIFT, service.PRODUCTION_SHORT}
+    scenario, payload = events[service.PRODUCTION_SHORT]
+    assert scenario == found.scenario
+    assert payload["short"] == [f"{one.llm} {one.month}" for one in found.capacity if one.short_hours]
+    # Production as it was said is no event.
+    told.clear()
+    service.publish_reconciliation(reconcile_files(ledger, None, actuals(tmp_path, 10, 1.0)), tmp_path)
+    assert service.PRODUCTION_SHORT not in {event for event, *_ in told}

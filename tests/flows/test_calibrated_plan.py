@@ -55,7 +55,7 @@ def test_size_sweep_and_curve_take_the_file(
     assert slow.provenance == "calibrated"
     asked = curve.CurveQuestion("H100-SXM", "bf16", 1, "vllm", None, (), "Llama-3.1-8B", 200, 300, SLO, 0.01, 300.0)
     # What the curve would be simulated with.
-    monkeypatch.setattr(curve, "service_curve", lambda question: question)
+    monkeypatch.setattr(curve, "service_curve", lambda question, _: question)
     before, after = (curve.examine(replace(asked, calibration=files)).curve for files in ((), (path,)))
     assert after.cost.linear_s[0, 0] > 1.2 * before.cost.linear_s[0, 0]  # type: ignore[union-attr]
     assert (before.provenance, after.provenance) == ("fitted", "calibrated")  # type: ignore[union-attr]

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data.records import BoolArray, FloatArray, IntArray
+from data.records import BoolArray, FloatArray
 from optimizer.matrix import run
 from optimizer.parts import OPERATION, TAIL, Layout, fixed_but
-from optimizer.pools import GAP, USED, Small, in_months, ordered, used
+from optimizer.pools import GAP, USED, Small, in_months, ordered, put, used
 from optimizer.search_state import Search
 
 SPAN_MONTHS = 4
@@ -57,12 +57,6 @@ def _opened(state: Search, least: float) -> frozenset[int]:
     return frozenset(whole.pool[open_].tolist())
 
 
-def _put(x: FloatArray, columns: IntArray, integer: BoolArray, values: FloatArray) -> FloatArray:
-    found = x.copy()
-    found[columns] = np.where(integer, np.round(values), values)
-    return found
-
-
 def _neighbourhoods(whole: Layout) -> Iterator[tuple[str, BoolArray]]:
     """Columns that are freed together: each area over some months with its supply, each month on its commitments."""
     supply = ~np.isin(whole.name, OPERATION)
@@ -89,6 +83,6 @@ def improve(state: Search, until: float, rounds: int) -> None:
             start = state.x[columns]
             solved = run(sub, gap=state.gap / 10, time_limit_s=limit, seed=state.seed, start=start)
             if solved.x is not None:
-                state.offer(_put(state.x, columns, sub.integer, solved.x), what)
+                state.offer(put(state.x, columns, sub.integer, solved.x), what)
         if state.objective >= before - 1e-6:
             return

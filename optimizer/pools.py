@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data.records import FloatArray, IntArray
+from data.records import BoolArray, FloatArray, IntArray
 from optimizer.matrix import Solved, run
 from optimizer.parts import OPERATION, ORDERS, Layout, Prices, fixed_but, month_after
 
 USED = (0.02, 0.005)
-"""Pools that hold less of a relaxation's GPUs are left out; both are tried, and neither is the better one always."""
+"""Pools that hold less of a relaxation's GPUs are left out; both are tried, and neither is the better one always: 0.1 %
+to 0.6 % apart on size M of benchmarks.fleet_plan, seeds 0 to 3 (2026-11)."""
 GAP = 0.02
 """Gap of a month's integer program. A month of few pools ends far below it."""
 LONGER = 4.0
@@ -40,10 +41,21 @@ class Small:
     places: IntArray
 
 
+def ordering(cut: Layout) -> IntArray:
+    """Columns of what is ordered and of what that commits to."""
+    return np.flatnonzero(np.isin(cut.name, (*ORDERS, "committed")))
+
+
 def itself(cut: Layout, x: FloatArray) -> Small:
     """A model of middling size, to order on as it is."""
-    orders = np.flatnonzero(np.isin(cut.name, (*ORDERS, "committed")))
-    return Small(cut, x, orders, orders)
+    return Small(cut, x, ordering(cut), ordering(cut))
+
+
+def put(x: FloatArray, columns: IntArray, integer: BoolArray, values: FloatArray) -> FloatArray:
+    """The point with some columns at a part's values, integers exact."""
+    found = x.copy()
+    found[columns] = np.where(integer, np.round(values), values)
+    return found
 
 
 def used(cut: Layout, gpus: FloatArray, x: FloatArray, share: float) -> frozenset[int]:
@@ -74,14 +86,14 @@ def in_months(
 ) -> FloatArray | None:
     """The plan of these pools on these orders (values of the model's columns, of which those of no month and the
     commitments are read); None where a month has none in time."""
-    stop, ceiling, x = time.perf_counter() + seconds, roof(cut, pools), orders.copy()
+    stop, ceiling, x = time.perf_counter() + seconds, roof(cut, pools), orders
     for month in range(cut.months):
         sub, columns = month_after(cut, prices, month, x, ceiling)
         limit = LONGER * max(stop - time.perf_counter(), 0.0) / (cut.months - month)
         found = run(sub, gap=gap, time_limit_s=limit, seed=seed)
         if found.x is None:
             return None
-        x[columns] = np.where(sub.integer, np.round(found.x), found.x)
+        x = put(x, columns, sub.integer, found.x)
     return settled(cut, x, seconds, seed)
 
 
@@ -89,8 +101,4 @@ def settled(cut: Layout, x: FloatArray, seconds: float, seed: int) -> FloatArray
     """Supply, starts and the tail of the cost anew for the operation in x; None where that is infeasible."""
     sub, columns = fixed_but(cut.matrix, ~np.isin(cut.name, OPERATION), x)
     found = run(sub, gap=1e-4, time_limit_s=seconds, seed=seed)
-    if found.x is None:
-        return None
-    answer = x.copy()
-    answer[columns] = np.where(sub.integer, np.round(found.x), found.x)
-    return answer
+    return None if found.x is None else put(x, columns, sub.integer, found.x)

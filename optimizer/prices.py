@@ -17,13 +17,14 @@ from data.records import FloatArray, IntArray
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, Solved, compiled, run
 from optimizer.model import build_model
-from optimizer.parts import ORDERS, layout
-from optimizer.pools import Small
+from optimizer.parts import layout
+from optimizer.pools import Small, ordering
 from optimizer.sets import design_scenario
 
 PRICED_BY_GROUPS = 60_000
 """Models with more columns are; with so many groups that the small model has about as many. A relaxation of 46,000
-columns takes 11 s, one of 150,000 minutes; five groups of twenty scenarios cost 2.5 % of the bound."""
+columns takes 11 s, one of 150,000 minutes; five groups of twenty scenarios cost 2.5 % of the bound
+(sizes L and XL of benchmarks.fleet_plan, 2026-11)."""
 FEWEST_GROUPS = 5
 WITHOUT_SCENARIO = ("started", "running", "budget", "order_lots", "step_least", "step_most", "one_step")
 """Rows that are about no scenario; of all others it is the last index, before the case of a capacity row."""
@@ -65,7 +66,7 @@ def by_groups(frame: Frame, declared: Declared, seconds: float) -> tuple[Solved,
             duals[r] = share[s] * known.get((name, index, int(groups[s])), 0.0)
     priced = Solved(solved.status, "priced by groups of scenarios", 0.0, 0.0, None, duals)
     cut, _ = layout(joined_frame, other.matrix, other.variables, len(small.demand.probabilities))
-    orders = np.flatnonzero(np.isin(cut.name, (*ORDERS, "committed")))
+    orders = ordering(cut)
     at = {(v.parent_component().local_name, v.index()): c for c, v in enumerate(declared.variables)}
     names = [(other.variables[c].parent_component().local_name, other.variables[c].index()) for c in orders.tolist()]
     return priced, Small(cut, solved.x, orders, np.array([at[name] for name in names], dtype=np.int64))

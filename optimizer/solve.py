@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import metadata
-from typing import Any
 
 from data.plan_records import Baseline, FleetPlan, FleetProblem, SolveStats
 from data.records import FloatArray
@@ -39,7 +38,8 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
     start = time.perf_counter()
     merged, members = merge(problem)
     answer = _answer(merged, start, say)
-    frame, model, declared, outcome = answer.frame, answer.model, answer.declared, answer.outcome
+    frame, declared, outcome = answer.frame, answer.declared, answer.outcome
+    model = declared.model
     alike, built = frame.problem, start + answer.build_s
     matrix, integers = declared.matrix, int(declared.matrix.integer.sum())
     solved = time.perf_counter()
@@ -104,7 +104,6 @@ class Answer:
     """A declared model and the end of its search."""
 
     frame: Frame
-    model: Any
     declared: Declared
     outcome: Outcome
     build_s: float
@@ -123,7 +122,7 @@ def _answer(merged: FleetProblem, start: float, say: Callable[[str], None]) -> A
     told: tuple[Baseline, ...] = ()
     for alike in (thinned(merged, kept), merged) if slim else (merged,):
         begun = time.perf_counter()
-        frame, model, declared = declare(alike)
+        frame, declared = declare(alike)
         build_s += time.perf_counter() - begun
         matrix = declared.matrix
         say(f"  {matrix.columns:,} columns, {matrix.rows:,} rows, {int(matrix.integer.sum()):,} integers")
@@ -155,14 +154,13 @@ def _answer(merged: FleetProblem, start: float, say: Callable[[str], None]) -> A
             break
         known, floor = (declared, relaxed, outcome.x), outcome.bound
     assert outcome is not None
-    return Answer(frame, model, declared, outcome, build_s, told)
+    return Answer(frame, declared, outcome, build_s, told)
 
 
-def declare(problem: FleetProblem) -> tuple[Frame, Any, Declared]:
-    """The model of a merged problem: its frame, the Pyomo model and its matrix."""
+def declare(problem: FleetProblem) -> tuple[Frame, Declared]:
+    """The model of a merged problem: its frame, and the Pyomo model as a matrix."""
     frame = Frame(problem, build_sets(problem))
-    model = build_model(frame)
-    return frame, model, compiled(model)
+    return frame, compiled(build_model(frame))
 
 
 def compared(frame: Frame, declared: Declared, outcome: Outcome) -> tuple[Baseline, ...]:

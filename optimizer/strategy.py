@@ -59,7 +59,7 @@ BEGIN_SHARE = 0.3
 LAST = "the pools of the last plan"
 TOGETHER, TOGETHER_IN_LARGE = 20, 5
 """Scenarios of a month that one part holds; in models priced by groups. A month's scenarios share its open pools: cut
-apart, each opens its own, which costs 2 % of the bound."""
+apart, each opens its own, which costs 2 % of the bound (size L of benchmarks.fleet_plan, 2026-11)."""
 
 
 @dataclass(frozen=True, slots=True)

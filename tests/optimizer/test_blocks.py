@@ -48,7 +48,7 @@ def drawn(seed: int) -> FleetProblem:
 def test_the_answer_is_that_of_the_whole(seed: int) -> None:
     given = drawn(seed)
     alike, _ = merge(given)
-    _, _, declared = declare(alike)
+    _, declared = declare(alike)
     plan = solve(given)
     assert plan.stats.objective_usd == pytest.approx(run(declared.matrix, gap=1e-9).objective * 1e3, rel=1e-5)
 
@@ -75,7 +75,7 @@ def test_a_plan_that_sheds_in_many_blocks_is_made_on_all_of_them() -> None:
 
 def test_rows_of_the_whole_have_the_prices_of_the_rows_they_share() -> None:
     alike, _ = merge(drawn(1))
-    (_, _, slim), (_, _, whole) = declare(thinned(alike, [0, 1])), declare(alike)
+    (_, slim), (_, whole) = declare(thinned(alike, [0, 1])), declare(alike)
     duals = run(slim.matrix, relax=True).duals
     assert duals is not None
     assert duals.any()

@@ -16,13 +16,11 @@ from optimizer import prices as prices_of_groups
 from optimizer import solve as solving
 from optimizer import strategy
 from optimizer.frame import Frame
-from optimizer.matrix import Declared, compiled, run
+from optimizer.matrix import Declared, Solved, run
 from optimizer.merge import merge
-from optimizer.model import build_model
 from optimizer.parts import layout, part, price
 from optimizer.prices import by_groups
 from optimizer.search_state import Proof
-from optimizer.sets import build_sets
 from optimizer.solve import solve
 from tests.optimizer.factory import capacity, demand, offer, problem
 
@@ -39,9 +37,7 @@ def drawn(seed: int, months: int = 3, scenarios: int = 3, **changes: object) -> 
 
 
 def declare(given: FleetProblem) -> tuple[Frame, Declared]:
-    alike, _ = merge(given)
-    frame = Frame(alike, build_sets(alike))
-    return frame, compiled(build_model(frame))
+    return solving.declare(merge(given)[0])
 
 
 @settings(max_examples=5)
@@ -169,12 +165,8 @@ def test_a_last_plan_that_cannot_run_any_more_is_no_harm() -> None:
     assert (warm.pools, warm.purchases) == (cold.pools, cold.purchases)
 
 
-@settings(max_examples=5)
-@given(st.integers(0, 10**6), st.booleans())
-def test_prices_of_groups_of_scenarios_bound_the_whole(seed: int, averse: bool) -> None:
-    alike, _ = merge(drawn(seed, 2, 7, cvar_weight=0.3 if averse else 0.0))
-    frame, _model, declared = solving.declare(alike)
-    relaxed, best = run(declared.matrix, relax=True), run(declared.matrix, gap=1e-6)
+def by_prices_of_groups(frame: Frame, declared: Declared, relaxed: Solved) -> tuple[float, float]:
+    """What the parts' relaxations are worth at prices of groups, and at the relaxation's own."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(prices_of_groups, "PRICED_BY_GROUPS", 0)
         by, small = by_groups(frame, declared, 60.0)
@@ -188,10 +180,28 @@ def test_prices_of_groups_of_scenarios_bound_the_whole(seed: int, averse: bool) 
         names = [(m, g) for m in range(cut.months) for g in range(cut.scenarios)]
         bounds.append(prices.rest + sum(run(part(cut, prices, *name)[0], relax=True).objective for name in names))
     grouped, whole = bounds
-    # Any prices bound the optimum; these are worth nearly what the relaxation's own are (0.1 % less in the median).
+    return grouped, whole
+
+
+@settings(max_examples=5)
+@given(st.integers(0, 10**6), st.booleans())
+def test_prices_of_groups_of_scenarios_bound_the_whole(seed: int, averse: bool) -> None:
+    frame, declared = declare(drawn(seed, 2, 7, cvar_weight=0.3 if averse else 0.0))
+    relaxed, best = run(declared.matrix, relax=True), run(declared.matrix, gap=1e-6)
+    grouped, whole = by_prices_of_groups(frame, declared, relaxed)
     assert whole == pytest.approx(relaxed.objective, rel=1e-6)
     assert 0.7 * whole <= grouped <= whole + 1e-5
     assert grouped <= best.objective + 1e-5
+
+
+def test_prices_of_groups_are_nearly_the_relaxations_own() -> None:
+    """At worst 0.82 of it was seen in 41 draws, at the median 0.999."""
+    worth = []
+    for seed in range(9):
+        frame, declared = declare(drawn(seed, 2, 7))
+        grouped, whole = by_prices_of_groups(frame, declared, run(declared.matrix, relax=True))
+        worth.append(grouped / whole)
+    assert np.median(worth) > 0.98
 
 
 def test_a_model_priced_by_groups_is_planned_as_well(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,9 +93,9 @@ def test_a_killed_writer_leaves_whole_runs_only(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_fifty_kills(url: str) -> None:
-    """Of a writer alone; tests/flows/test_kills.py does two hundred of the flows."""
-    kill_many(url, kills=50, seed=2)
+def test_two_hundred_kills(url: str) -> None:
+    """Of a writer alone; tests/flows/test_kills.py does as many of the flows."""
+    kill_many(url, kills=200, seed=2)
 
 
 def test_two_writers_at_once_on_a_new_ledger(url: str) -> None:

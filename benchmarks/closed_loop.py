@@ -1,13 +1,14 @@
 """TTFT and TPOT of measured closed-loop runs, start-up burst included, by the simulator.
 
-    python -m benchmarks.closed_loop --runs FILE [--waves 10] [--shortest 0.8] [--json]
+    python -m benchmarks.closed_loop --runs FILE [--waves 10] [--shortest 0.8] [--calibrate N] [--json]
 
 FILE has the columns of benchmarks.step_time. A closed-loop client sends its next request when the last one ends; all
 start together. How many requests a client sends, and how much their lengths differ, is not in such files: the default
 is what InferenceMAX and the vllm bench scripts around it do, 10 requests a client with input and output lengths even
 between 80 % and 100 % of the stated ones (assumption of 2026-11-21). It matters: clients whose requests are all alike
 stay in step for ever, and every prompt waits for all others (--shortest 1).
-Runs with attention data parallelism are left out and counted. Step costs come from the catalog; nothing is fitted here.
+Runs with attention data parallelism are left out and counted. Step costs come from the catalog; nothing is fitted, but
+with --calibrate N, which sees the TTFT of N random runs of every configuration and scores the rest at up to 16 clients.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.held_out import first_token
 from benchmarks.measured_runs import Run, read_runs
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
 from data.records import FloatArray
@@ -27,6 +29,8 @@ from models.memory import memory
 from models.rows import build_rows
 from models.simulator.engine import Requests, engine_limits, simulate
 from models.step_cost import step_cost
+
+FEW_CLIENTS = 16
 
 
 def scheduled_ahead(run: Run) -> bool:
@@ -93,11 +97,25 @@ def errors(measured: FloatArray, ours: FloatArray) -> dict[str, float]:
     }
 
 
+def calibrated(runs: list[Run], ttft_s: FloatArray, points: int, draws: int = 5) -> dict[str, dict[str, float]]:
+    """Errors of the TTFT of runs at up to 16 clients, `points` others of whose configuration were seen."""
+    few = [i for i, run in enumerate(runs) if run.concurrency <= FEW_CLIENTS]
+    mine = [runs[i] for i in few]
+    measured = np.array([run.ttft_s for run in mine])
+    seen = [first_token(mine, ttft_s[few], points, seed) for seed in range(draws)]
+    moved = np.concatenate([np.where(held, one, np.nan) for one, held in seen])
+    truth = np.tile(measured, draws)
+    families = np.array([f"{run.configuration.llm} {run.configuration.engine}" for run in mine] * draws)
+    groups = {family: errors(truth[families == family], moved[families == family]) for family in sorted(set(families))}
+    return {"at_most_16_clients": errors(truth, moved)} | groups
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--waves", type=int, default=10)
     parser.add_argument("--shortest", type=float, default=0.8)
+    parser.add_argument("--calibrate", type=int, default=0, metavar="N", help="see N random runs of every group")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     everything, left_out = read_runs(arguments.runs)
@@ -112,23 +130,20 @@ def main() -> None:
         "waves": arguments.waves,
         "shortest": arguments.shortest,
     }
+    if arguments.calibrate:
+        found["ttft_calibrated"] = calibrated(runs, ttft, arguments.calibrate)
     families = np.array([f"{run.configuration.llm} {run.configuration.engine}" for run in runs])
+    everyone, few = np.ones(len(runs), dtype=bool), clients <= FEW_CLIENTS
     for name, ours in (("ttft", ttft), ("tpot", tpot)):
-        found[name] = {
-            "all": errors(measured[name], ours),
-            "dense": errors(measured[name][dense], ours[dense]),
-            "moe": errors(measured[name][~dense], ours[~dense]),
-            "at_most_16_clients": errors(measured[name][clients <= 16], ours[clients <= 16]),
-            "dense_at_most_16_clients": errors(measured[name][dense & (clients <= 16)], ours[dense & (clients <= 16)]),
-        }
-        for family in sorted(set(families)):
-            few = (families == family) & (clients <= 16)
-            found[name][f"{family} at_most_16_clients"] = errors(measured[name][few], ours[few])
+        groups = {"all": everyone, "dense": dense, "moe": ~dense}
+        groups |= {"at_most_16_clients": few, "dense_at_most_16_clients": dense & few}
+        groups |= {f"{family} at_most_16_clients": few & (families == family) for family in sorted(set(families))}
+        found[name] = {group: errors(measured[name][those], ours[those]) for group, those in groups.items()}
     if arguments.json:
         print(json.dumps(found))
         return
     for key, value in found.items():
-        if key in ("ttft", "tpot"):
+        if key.startswith(("ttft", "tpot")):
             for group, row in value.items():
                 print(key, group, " ".join(f"{k} {v:.1f}" for k, v in row.items()))
         else:

@@ -23,12 +23,15 @@ from models.coefficients import coefficients
 MICRO = 1e-6
 ONCE = {"embedding", "final_layernorm"}
 """Dense operators that run once a step; layernorm runs twice a layer, every other operator once."""
+FULL = 2.0
+"""A loaded engine spends its time in batches from a quarter of the largest on."""
 USED = ("dense.csv", "per_sequence.csv", "attention.csv", "moe.csv")
 
 
 class Reach(NamedTuple):
-    """Where a run can be: the most sequences in a batch, and contexts from the shortest to the longest (5th percentile
-    of its prompts, 95th of its prompts with their outputs). A line through the tables is fitted there."""
+    """Where a run can be: the most sequences in a batch, by the engine's limit and by what its KV cache holds, and
+    contexts from the shortest to the longest (5th percentile of its prompts, 95th of its prompts with their outputs).
+    A line through the tables is fitted there."""
 
     sequences: int
     shortest: float
@@ -56,20 +59,22 @@ def step_cost(folder: Path, llm: Llm, reach: Reach, shards: Shards) -> StepCost:
     heads = per_sequence.groupby("sequences")["time_us"].sum()
     head = np.polyfit(heads.index.to_numpy(dtype=float), heads.to_numpy(), 1)
     attention = _attention(folder)
+    # An error weighs by its share of the whole layer, which is mostly GEMMs, and by the tokens that wait for it.
+    layer = np.interp(attention.prefill_chunk + attention.n_decode, tokens, linear) / layers
+    waiting = np.where(attention.n_decode > 0, attention.n_decode / reach.sequences, 1.0)
+    attention["weight"] = waiting / (attention.time_us + layer)
 
     decode = _within(attention[(attention.prefill_chunk == 0) & (attention.n_decode > 0)], reach)
     n, kv = decode.n_decode.to_numpy(dtype=float), decode.kv_decode.to_numpy(dtype=float)
-    d = _relative_fit(np.stack([np.ones_like(n), n, n * kv], axis=1), decode.time_us.to_numpy())
+    d = _fit(decode, np.ones_like(n), n, n * kv)
 
     alone = attention[(attention.prefill_chunk > 0) & (attention.n_decode == 0)]
-    chunk, key = alone.prefill_chunk.to_numpy(dtype=float), alone.prefill_key.to_numpy(dtype=float)
-    p = _relative_fit(np.stack([np.ones_like(chunk), chunk, chunk * key], axis=1), alone.time_us.to_numpy())
-
-    both = _within(attention[(attention.prefill_chunk > 0) & (attention.n_decode >= 8)], reach)
-    chunk, key = both.prefill_chunk.to_numpy(dtype=float), both.prefill_key.to_numpy(dtype=float)
-    n, kv = both.n_decode.to_numpy(dtype=float), both.kv_decode.to_numpy(dtype=float)
-    rest = np.maximum(both.time_us.to_numpy() - (p[0] + p[1] * chunk + p[2] * chunk * key), 0.0)
-    mixed = float(np.median(rest / (d[0] + d[1] * n + d[2] * n * kv))) if len(both) else 1.0
+    both = _within(attention[(attention.prefill_chunk > 0) & (attention.n_decode > 0)], reach)
+    prompts = pd.concat([alone[alone.prefill_key <= reach.longest], both[both.prefill_key <= reach.longest]])
+    chunk, key = prompts.prefill_chunk.to_numpy(dtype=float), prompts.prefill_key.to_numpy(dtype=float)
+    n, kv = prompts.n_decode.to_numpy(dtype=float), prompts.kv_decode.to_numpy(dtype=float)
+    beside = np.where(n > 0, d[0] + d[1] * n + d[2] * n * kv, 0.0)
+    *p, mixed = _fit(prompts, np.ones_like(chunk), chunk, chunk * key, beside)
 
     def one(value: float) -> np.ndarray:
         return np.array([value * MICRO])
@@ -150,14 +155,16 @@ def _attention(folder: Path) -> pd.DataFrame:
 def _within(attention: pd.DataFrame, reach: Reach) -> pd.DataFrame:
     """The rows with decoding sequences that the run can reach; all of them where the table has too few there."""
     near = attention[
-        (attention.n_decode <= reach.sequences) & attention.kv_decode.between(reach.shortest, reach.longest)
+        attention.n_decode.between(reach.sequences / FULL, reach.sequences)
+        & attention.kv_decode.between(reach.shortest, reach.longest)
     ]
     return near if near.n_decode.nunique() >= 2 and near.kv_decode.nunique() >= 2 else attention
 
 
-def _relative_fit(columns: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Least squares in relative error, coefficients not negative."""
-    return np.asarray(nnls(columns / times[:, None], np.ones(len(times)))[0])
+def _fit(rows: pd.DataFrame, *columns: np.ndarray) -> np.ndarray:
+    """Weighted least squares of the rows' times, coefficients not negative."""
+    weight = rows.weight.to_numpy()
+    return np.asarray(nnls(np.stack(columns, axis=1) * weight[:, None], rows.time_us.to_numpy() * weight)[0])
 
 
 def _table(folder: Path, name: str, *columns: str) -> pd.DataFrame:

@@ -110,9 +110,11 @@ def score(folder: Path, overlap: bool | None = None) -> dict[str, Any]:
         np.array([int(engine.get("max_num_batched_tokens") or 2048)]),
         np.array([capacity]), np.array([16]), np.array([ahead]),
     )  # fmt: skip
+    held = float((inputs + outputs / 2.0).mean())
+    longest = float(np.quantile(inputs + outputs, 0.95))
     reach = Reach(
-        int(limits.max_num_seqs[0]), float(np.quantile(inputs, 0.05)), float(np.quantile(inputs + outputs, 0.95))
-    )
+        max(int(min(limits.max_num_seqs[0], capacity / held)), 1), float(np.quantile(inputs, 0.05)), longest
+    )  # fmt: skip
     cost = step_cost(folder, llm, reach, shards)
     plain = simulate(cost, requests, limits)
     pressure = float(plain.kv_pressure[0])

@@ -127,7 +127,8 @@ def with_intervals(past: Scored, everyone: Pool, hours: bool = True) -> tuple[Ac
         for level in LEVELS:
             seen = one.hour[~np.isnan(one.hour)]
             hits["hour"][level].append(float((np.abs(seen) <= NORMAL[level] * fit.hour).mean()))
-            hits["peak"][level].append(float(abs(one.peak) <= float(peak_tail(np.array(NORMAL[level]))) * fit.peak))
+            wide = float(peak_tail(np.array(NORMAL[level]))) * fit.peak
+            hits["peak"][level].append(float(abs(one.peak - fit.peak_shift) <= wide))
             hits["total"][level].append(float(abs(one.total) <= NORMAL[level] * fit.level))
     mean = {name: {lv: float(np.mean(found)) for lv, found in by.items()} for name, by in hits.items()}
     own = replace(

@@ -32,6 +32,10 @@ PEAK_DOUBT = 1.4
 """The same for peaks before any evidence: the largest hour of a month depends on a tail that few days have shown."""
 PRIOR_WINDOWS = 8.0
 """How many independent windows no correction counts for against those of all series, and those against one's own."""
+LEAN_PRIOR = 20.0
+"""The same for where peaks lie: past windows know shorter histories, whose peaks lean otherwise (chosen on generated
+and on five public series, docs/forecast.md)."""
+LEAST_FACTOR = 1.0 / 3.0
 LEAST_DAYS = 10
 Z80 = float(stats.norm.ppf(0.9))
 
@@ -49,12 +53,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Sums over the windows of many series: independent windows, and mean squares of their scores, capped."""
+    """Sums over the windows of many series: independent windows, mean squares of their scores, capped, and the mean
+    score of peaks, capped."""
 
     windows: float
     total: float
     hour: float
     peak: float
+    peak_lean: float
 
 
 def score_of(truth: FloatArray, quantiles: FloatArray) -> FloatArray:
@@ -113,13 +119,14 @@ def _square(scores: FloatArray) -> float:
 def summed(evidence: Sequence[Evidence], windows: float) -> Pool:
     """The pool of one series; all zero without evidence. windows: how many of them are independent."""
     if not evidence or windows <= 0.0:
-        return Pool(0.0, 0.0, 0.0, 0.0)
+        return Pool(0.0, 0.0, 0.0, 0.0, 0.0)
     hours = np.concatenate([one.hour for one in evidence])
     return Pool(
         windows,
         windows * _square(np.array([one.total for one in evidence])) / WINDOW_HANDICAP,
         windows * _square(hours) / WINDOW_HANDICAP,
         windows * _square(np.array([one.peak for one in evidence])),
+        windows * float(np.clip([one.peak for one in evidence], -CAP, CAP).mean()),
     )
 
 
@@ -129,7 +136,8 @@ def together(pools: Sequence[Pool]) -> Pool:
 
 
 def calibration(own: Pool, everyone: Pool, prior: float = PRIOR_WINDOWS, hours: bool = True) -> Calibration:
-    """Factors on deviations, within a factor of three, from scores shrunk from one's own to everyone's to none.
+    """Factors on deviations, within a factor of three, from scores shrunk from one's own to everyone's to none; the
+    same of where peaks lie: a few weeks' tails make those of real traffic, which has a ceiling, come out too high.
 
     hours: whether hours are moved too.
     """
@@ -137,7 +145,11 @@ def calibration(own: Pool, everyone: Pool, prior: float = PRIOR_WINDOWS, hours: 
     def factor(name: str, none: float) -> float:
         pooled = (prior * none + getattr(everyone, name)) / (prior + everyone.windows)
         mine = (prior * pooled + getattr(own, name)) / (prior + own.windows)
-        return float(np.clip(np.sqrt(mine), 1.0 / 3.0, 3.0))
+        return float(np.clip(np.sqrt(mine), LEAST_FACTOR, 1.0 / LEAST_FACTOR))
 
     hour = factor("hour", 1.0) if hours else 1.0
-    return Calibration(level=factor("total", 1.0), hour=hour, peak=factor("peak", PEAK_DOUBT))
+    pooled = everyone.peak_lean / (LEAN_PRIOR + everyone.windows)
+    lean = (LEAN_PRIOR * pooled + own.peak_lean) / (LEAN_PRIOR + own.windows)
+    # The spread is about where peaks lie, not about where they were expected.
+    about = factor("peak", PEAK_DOUBT) ** 2 - lean**2 / CAPPED_SQUARE
+    return Calibration(factor("total", 1.0), hour, float(np.sqrt(max(about, LEAST_FACTOR**2))), lean)

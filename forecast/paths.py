@@ -34,11 +34,13 @@ of freedom (assumption, checked on generated series), which leaves the middle 80
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Factors on the deviations of levels, of hours and of peaks."""
+    """Factors on the deviations of levels, of hours and of peaks, and by how many standard deviations the median of
+    peaks is moved."""
 
     level: float = 1.0
     hour: float = 1.0
     peak: float = 1.0
+    peak_shift: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ def one_series(model: PathModel, draws: Draws, number: int, quiet: BoolArray, gr
     path = np.square(np.maximum(np.sqrt(mean) + z, 0.0))
     top = (model.ceiling * growth.factor).astype(np.float32)
     np.minimum(path, top, out=path)
-    move_peaks(path, fit.peak)
+    move_peaks(path, fit.peak, fit.peak_shift)
     np.minimum(path, top, out=path)
     return path
 
@@ -171,9 +173,10 @@ def peak_tail(score: FloatArray) -> FloatArray:
     return np.asarray(score * (1.0 + PEAK_STRETCH * np.maximum(np.abs(score) - Z80, 0.0)))
 
 
-def move_peaks(path: Float32Array, scale: float) -> None:
-    """Moves the largest hour of each month of each path: its deviation from the median path's peak is scaled on logs,
-    and stretched in the tails; the hours near the peak follow in proportion, those below 60 % of it stay. In place."""
+def move_peaks(path: Float32Array, scale: float, shift: float = 0.0) -> None:
+    """Moves the largest hour of each month of each path, in place: its deviation from the median path's peak is scaled
+    on logs, stretched in the tails, and moved by `shift` standard deviations; the hours near the peak follow in
+    proportion, those below 60 % of it stay."""
     span = round(HOURS_PER_MONTH)
     for start in range(0, path.shape[1], span):
         part = path[:, start : start + span]
@@ -181,7 +184,7 @@ def move_peaks(path: Float32Array, scale: float) -> None:
         log = np.log(peak).astype(np.float64)
         low, middle, high = np.quantile(log, [0.1, 0.5, 0.9])
         unit = max(float(high - low) / (2.0 * Z80), 1e-9)
-        aim = scale * unit * peak_tail(np.clip((log - middle) / unit, -4.0, 4.0))
+        aim = unit * (scale * peak_tail(np.clip((log - middle) / unit, -4.0, 4.0)) + shift)
         move = np.expm1(np.clip(aim - (log - middle), -1.5, 1.5)).astype(np.float32)
         share = part / peak[:, None]
         share -= np.float32(0.6)

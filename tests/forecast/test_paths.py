@@ -58,6 +58,15 @@ def test_moved_peaks_keep_their_rank_and_quiet_hours() -> None:
     assert path[low] == pytest.approx(before[low])
 
 
+def test_peaks_are_moved_by_deviations_of_their_own() -> None:
+    path = np.random.default_rng(0).gamma(5.0, 20.0, (400, 730)).astype(np.float32)
+    before = np.log(path.max(axis=1))
+    low, high = np.quantile(before, [0.1, 0.9])
+    move_peaks(path, 1.0, -0.5)
+    after = np.log(path.max(axis=1))
+    assert np.median(after) - np.median(before) == pytest.approx(-0.5 * (high - low) / (2 * 1.2816), rel=0.05)
+
+
 def test_growth_compounds_and_saturates() -> None:
     free, bounded = compound(24 * 730, 0.1, 0.0), compound(24 * 730, 0.1, 0.0, saturation=2.0)
     assert free.factor[-1] == pytest.approx(1.1**24)

@@ -10,7 +10,7 @@ import numpy as np
 
 from data.records import FloatArray
 from data.scaling_records import SIGNALS, LoadTrace, Rate, ReplicaFacts, ScalerPolicy, StartUp
-from models.autoscaler.kernel import Knobs, State, World
+from models.autoscaler.state import Knobs, State, World
 
 
 def in_ticks(seconds: float, tick_s: float) -> int:

@@ -13,8 +13,9 @@ from data import machine
 from data.records import FloatArray
 from data.scaling_records import LoadTrace, ReplicaFacts, ScalerPolicy, ScalingOutcome, StartUp, Timeline
 from models.autoscaler import pack
-from models.autoscaler.kernel import Sums, run
+from models.autoscaler.kernel import run
 from models.autoscaler.pack import in_ticks
+from models.autoscaler.state import Sums
 
 CHUNK_TICKS = 240
 MEAN_S = 60.0

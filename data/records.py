@@ -245,6 +245,9 @@ class StepCost:
     prefill_per_attention_s: FloatArray
     mixed_decode_factor: FloatArray | None = None
     """None is 1 everywhere."""
+    host_per_sequence_s: FloatArray | None = None
+    """Host work h a decoding request, [lanes], that runs beside the GPU: an iteration of g seconds on the GPU takes
+    (g^4 + (h n)^4)^(1/4). None is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import numpy as np
 from configs.catalog_schema import CoefficientCatalog
 from data.records import Configuration, Engine, Gpu, Llm, StepCost
 from models.rows import Rows, build_rows
-from models.step_time import decode_attention_s, linear_time_s, prefill_attention_s
+from models.step_time import HOST_PER_SEQUENCE_S, decode_attention_s, linear_time_s, prefill_attention_s
 
 TOKEN_GRID = np.unique(np.round(np.geomspace(1.0, 32_768.0, 61)))
 """Dense enough that interpolation errs less than 0.5 % (tests/models/test_step_cost.py)."""
@@ -68,4 +68,5 @@ def step_cost(
         prefill_base_s=prefill_base,
         prefill_per_token_s=np.zeros_like(base),
         prefill_per_attention_s=per_work,
+        host_per_sequence_s=np.full_like(base, HOST_PER_SEQUENCE_S),
     )

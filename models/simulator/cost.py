@@ -27,6 +27,8 @@ class Cost(NamedTuple):
     p1: jax.Array
     p2: jax.Array
     mixed: jax.Array
+    host: jax.Array | None = None
+    """Host work a decoding request, beside the GPU's; None where no lane has any, which spares its arithmetic."""
 
 
 def mixed_factor(cost: StepCost) -> FloatArray:
@@ -62,7 +64,20 @@ def uniform(cost: StepCost, most_tokens: int, tick_s: FloatArray | float) -> Cos
         ticks(cost.prefill_per_token_s),
         ticks(cost.prefill_per_attention_s),
         jnp.asarray(mixed_factor(cost).astype(np.float32)),
+        None if cost.host_per_sequence_s is None else ticks(cost.host_per_sequence_s),
     )
+
+
+def behind_host(gpu: jax.Array, host: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Ticks of an iteration of `gpu` ticks beside `host` ticks, (gpu^4 + host^4)^(1/4), and its slope in gpu.
+
+    As models.step_time.behind_host, over the larger of the two: fourth powers of ticks overflow float32.
+    """
+    top = jnp.maximum(jnp.maximum(gpu, host), 1e-6)
+    ratio = jnp.square(jnp.minimum(gpu, host) / top)
+    total = top * jnp.sqrt(jnp.sqrt(1.0 + ratio * ratio))
+    share = gpu / total
+    return total, share * share * share
 
 
 def take(cost: StepCost, index: IntArray) -> StepCost:
@@ -71,4 +86,5 @@ def take(cost: StepCost, index: IntArray) -> StepCost:
         cost.tokens, cost.linear_s[index], cost.decode_base_s[index], cost.decode_per_seq_s[index],
         cost.decode_per_kv_token_s[index], cost.prefill_base_s[index], cost.prefill_per_token_s[index],
         cost.prefill_per_attention_s[index], mixed_factor(cost)[index],
+        None if cost.host_per_sequence_s is None else cost.host_per_sequence_s[index],
     )  # fmt: skip

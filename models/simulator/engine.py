@@ -142,7 +142,8 @@ def _tick_s(cost: StepCost, requests: Requests, limits: Limits) -> FloatArray:
     bounds the drain from above."""
     prompt, cached, output = requests.input_tokens, requests.cached_tokens, requests.output_tokens
     mixed = np.maximum(mixed_factor(cost), 1.0)
-    slow = cost.linear_s[:, 0] + mixed * (cost.decode_base_s + cost.decode_per_seq_s)
+    host = 0.0 if cost.host_per_sequence_s is None else cost.host_per_sequence_s
+    slow = cost.linear_s[:, 0] + mixed * (cost.decode_base_s + cost.decode_per_seq_s) + host
     per_token = np.max(np.diff(cost.linear_s, axis=1) / np.diff(cost.tokens), axis=1)
     chunks = np.ceil((prompt - cached) / np.asarray(limits.token_budget)[:, None]).sum(axis=1)
     attention = (prompt.astype(np.float64) ** 2).sum(axis=1) * np.asarray(cost.prefill_per_attention_s)

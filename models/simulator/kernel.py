@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from models.simulator.cost import GRID_TOKENS, Cost
+from models.simulator.cost import GRID_TOKENS, Cost, behind_host
 
 PHASE = 16384
 """Iterations that the log of a phase holds."""
@@ -30,6 +30,9 @@ WINDOW = 16
 CONTEXT_TOKENS = 64
 """Tokens to which Vidur's predictor rounds contexts up."""
 LONG = 1e38
+CURVED = 1e-7
+"""Most that iterations closed together may err by where the host makes their cost bend, as a share of their time: one
+rounding of float32."""
 """Ticks for ever, whose double is still a number."""
 
 
@@ -178,6 +181,16 @@ def advance(
         attended = chunk * (s.work + 0.5 * chunk) if pad else s.work
         prefill = cost.p0 + cost.p1 * chunk + cost.p2 * attended
         seconds = seconds + jnp.where(s.granted > 0, prefill, 0.0)
+        growth = cost.d2 * n
+        alike = jnp.float32(WINDOW)
+        if cost.host is not None:
+            host = cost.host * n
+            gpu = seconds
+            seconds, slope = behind_host(gpu, host)
+            # Iterations are closed together as if each took longer than the last by as much: as many as hold to CURVED.
+            bend = 1.5 * jnp.square(gpu / seconds) * jnp.square(jnp.square(host / seconds))
+            alike = jnp.floor(jnp.sqrt(CURVED / jnp.maximum(bend, 1e-30)) * seconds / jnp.maximum(growth, 1e-30))
+            growth = growth * slope
         ran = close & ~empty
         # How many iterations alike: up to the one after which a request ends or another can be admitted. One that waits
         # without being granted anything waits for an end; prefill makes the next iteration another one.
@@ -186,10 +199,9 @@ def advance(
         gap = jnp.where((s.granted > 0) | ((due > known) & (due <= s.clock)), 0.0, gap)
         later = overlap & (due > s.clock) & (s.granted == 0)
         # m iterations take m (first + m growth / 2); the root that reaches the gap, in the form without cancellation.
-        growth = cost.d2 * n
         first = seconds - 0.5 * growth
         reach = 2.0 * gap / (first + jnp.sqrt(first * first + 2.0 * growth * gap))
-        many = jnp.clip(jnp.ceil(reach) + later, 1, WINDOW).astype(jnp.int32)
+        many = jnp.clip(jnp.minimum(jnp.ceil(reach) + later, alike), 1, WINDOW).astype(jnp.int32)
         many = jnp.minimum(ends.after, many)
         ended = jnp.where(many == ends.after, ends.requests, 0.0)
         freed = jnp.where(many == ends.after, ends.kv, 0.0)

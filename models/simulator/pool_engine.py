@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 import models.simulator.pool_state as ps
-from models.simulator.cost import GRID_TOKENS, Cost
+from models.simulator.cost import GRID_TOKENS, Cost, behind_host
 from models.simulator.pool_state import FIELDS, NEVER, Rules, Slots, State
 
 
@@ -137,6 +137,8 @@ def run(
         mixed = jnp.where(s.granted > 0, cost.mixed, 1.0)
         seconds = seconds + jnp.where(n_decoding > 0, (cost.d0 + cost.d1 * n + cost.d2 * k) * mixed, 0.0)
         seconds = seconds + jnp.where(s.granted > 0, cost.p0 + cost.p1 * s.granted + cost.p2 * s.work, 0.0)
+        if cost.host is not None:
+            seconds, _ = behind_host(seconds, cost.host * n)
         ran = closes & (total > 0)
         duration = jnp.where(ran, jnp.maximum(jnp.round(seconds).astype(jnp.int32), 1), 0)
         ends = now + duration

@@ -33,6 +33,10 @@ class Cost:
     p1: float
     p2: float
     mixed: float = 1.0
+    host: float = 0.0
+
+    def beside_host(self, gpu: float, decoding: int) -> float:
+        return (gpu**4 + (self.host * decoding) ** 4) ** 0.25
 
     def at(self, t: float) -> float:
         for (x0, y0), (x1, y1) in zip(
@@ -89,6 +93,7 @@ def run(
                 ]
             work = sum(chunk * (before + chunk / 2) for chunk, before in chunks)
             seconds += cost.p0 + cost.p1 * sum(chunk for chunk, _ in chunks) + cost.p2 * work
+        seconds = cost.beside_host(seconds, len(decoding))
         seen, clock = clock if overlap else clock + seconds, clock + seconds
         for r in decoding:
             r.produced += 1

@@ -190,6 +190,7 @@ class PoolOracle:
             seconds += decode * (self.cost.mixed if granted else 1.0)
         if granted:
             seconds += self.cost.p0 + self.cost.p1 * granted + self.cost.p2 * work
+        seconds = self.cost.beside_host(seconds, len(decoding))
         end = now + seconds
         if self.abrupt and now < replica.down[0] < end:
             replica.clock = replica.down[0]

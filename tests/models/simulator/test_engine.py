@@ -29,6 +29,7 @@ def step_cost(lanes: int, rng: np.random.Generator) -> StepCost:
         one(0, 1e-5),
         one(0, 1e-8),
         one(1, 3),
+        one(0, 2e-3) if rng.random() < 0.5 else None,
     )
 
 
@@ -57,6 +58,7 @@ def oracle(cost: StepCost, requests: Requests, limits: Limits, lane: int, pad: b
         list(map(float, cost.tokens)), list(map(float, cost.linear_s[lane])), cost.decode_base_s[lane],
         cost.decode_per_seq_s[lane], cost.decode_per_kv_token_s[lane], cost.prefill_base_s[lane],
         cost.prefill_per_token_s[lane], cost.prefill_per_attention_s[lane], cost.mixed_decode_factor[lane],
+        0.0 if cost.host_per_sequence_s is None else cost.host_per_sequence_s[lane],
     )  # fmt: skip
     most, budget = int(limits.max_num_seqs[lane]), int(limits.token_budget[lane])
     run(found, plain, most, budget, float(limits.kv_tokens[lane]), 16, pad, bool(limits.overlaps[lane]))

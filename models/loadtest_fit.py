@@ -86,6 +86,11 @@ class LoadTestFit:
     verdict: str
     notes: tuple[str, ...]
 
+    @property
+    def usable(self) -> bool:
+        """Whether the points fit together well enough to correct anything."""
+        return not self.verdict.startswith("poor")
+
 
 def fit_load_tests(setup: Setup, points: Sequence[LoadPoint], seed: int = 0) -> LoadTestFit:
     """Fit the factors to the points of one configuration (models.loadtest_checks.usable makes them fit to be fitted).

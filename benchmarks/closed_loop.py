@@ -6,7 +6,8 @@ FILE has the columns of benchmarks.step_time. A closed-loop client sends its nex
 start together. How many requests a client sends, and how much their lengths differ, is not in such files: the default
 is what InferenceMAX and the vllm bench scripts around it do, 10 requests a client with input and output lengths even
 between 80 % and 100 % of the stated ones (assumption of 2026-11-21). It matters: clients whose requests are all alike
-stay in step for ever, and every prompt waits for all others (--shortest 1).
+stay in step for ever, and every prompt waits for all others (--shortest 1). Clients beyond the sequences that an engine
+runs at once wait for one of them to end, and their TTFT counts it; `more_clients_than_slots` says in how many runs.
 Runs with attention data parallelism are left out and counted. Step costs come from the catalog; nothing is fitted, but
 with --calibrate N, which sees the TTFT of N random runs of every configuration and scores the rest at up to 16 clients.
 """
@@ -16,16 +17,22 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.held_out import first_token
 from benchmarks.measured_runs import Run, read_runs
+from benchmarks.scores import strict
+from configs.errors import InputError
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
 from data.records import FloatArray
-from models.memory import memory
+from models.loadtest_simulate import joins_late, sent_by_clients
+from models.memory import kv_capacity_tokens, memory
 from models.rows import build_rows
 from models.simulator.engine import Requests, engine_limits, simulate
 from models.step_cost import step_cost
@@ -40,6 +47,11 @@ def scheduled_ahead(run: Run) -> bool:
     return find_engine(run.configuration.engine).overlapped_scheduling and (
         run.configuration.engine != "vllm" or version >= [0, 14]
     )
+
+
+def queues(run: Run) -> bool:
+    """Whether more clients were in flight than the engine runs at once: the rest wait, and their TTFT counts it."""
+    return int(run.concurrency) > find_engine(run.configuration.engine).max_num_seqs
 
 
 def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatArray, FloatArray]:
@@ -58,28 +70,29 @@ def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatAr
         cost = step_cost(configurations, *catalog, context)
         rows, _ = build_rows(configurations, *catalog)
         budget, seqs = engine.max_num_batched_tokens, engine.max_num_seqs
-        pool = np.asarray(memory(rows, engine, engine.gpu_memory_utilization, 0.0, budget, seqs).pool)
-        token = np.asarray(rows.kv_width * rows.kv_element_bytes * (rows.full_layers + rows.sliding_layers))
-        clients = np.array([min(int(run.concurrency), seqs) for run in mine])
+        pool = memory(rows, engine, engine.gpu_memory_utilization, 0.0, budget, seqs).pool
+        held = jnp.asarray(np.array(context, dtype=np.float32))[:, None]
+        fits = np.asarray(kv_capacity_tokens(rows, pool, held, engine.kv_block_tokens), dtype=np.float64)[:, 0]
+        clients = np.array([max(int(run.concurrency), 1) for run in mine])
         count = waves * bucket
         shape = (len(mine), count)
         stated = np.array([[run.input_tokens for run in mine], [run.output_tokens for run in mine]])[:, :, None]
         inputs, outputs = np.ceil(stated * rng.uniform(shortest, 1.0, (2, *shape))).astype(np.int64)
-        # All requests wait from the start and a slot is a client: the next one starts when a request ends.
+        # All requests wait from the start and a place is a client, or one of the engine's where there are fewer: the
+        # next request starts when one ends.
         requests = Requests(np.zeros(shape), inputs, np.zeros_like(inputs), outputs)
         # A test that ran did fit: a pool that our memory model finds too small for one request is not a limit.
-        tokens = np.where(pool / token >= np.array(context), pool / token, np.inf)
-        limits = engine_limits(engine, clients, budget, tokens)
+        tokens = np.where(fits >= np.array(context), fits, np.inf)
+        limits = engine_limits(engine, np.minimum(clients, seqs), budget, tokens)
         got = simulate(cost, requests, limits)
         for lane, i in enumerate(index):
             n = waves * clients[lane]
             first, end = got.first_token_s[lane][:n], got.end_s[lane][:n]
-            began = np.concatenate([np.zeros(clients[lane]), np.sort(end)[: n - clients[lane]]])
-            ttft[i] = float((first - began).mean())
+            began = sent_by_clients(np.zeros((1, n)), end[None], int(clients[lane]))
+            ttft[i] = float((first - began[0]).mean())
             tpot[i] = float(((end - first) / np.maximum(outputs[lane][:n] - 1, 1)).mean())
-            if scheduled_ahead(mine[lane]):
-                # Sent when another ends, a request joins one iteration later; those that start the test do not.
-                ttft[i] += (1.0 - 1.0 / waves) * tpot[i]
+            if scheduled_ahead(mine[lane]) and clients[lane] <= seqs:
+                ttft[i] += float(joins_late(np.zeros((1, n)), began, int(clients[lane])).mean()) * tpot[i]
     return ttft, tpot
 
 
@@ -99,7 +112,7 @@ def errors(measured: FloatArray, ours: FloatArray) -> dict[str, float]:
 
 def calibrated(runs: list[Run], ttft_s: FloatArray, points: int, draws: int = 5) -> dict[str, dict[str, float]]:
     """Errors of the TTFT of runs at up to 16 clients, `points` others of whose configuration were seen."""
-    few = [i for i, run in enumerate(runs) if run.concurrency <= FEW_CLIENTS]
+    few = [i for i, run in enumerate(runs) if run.concurrency <= FEW_CLIENTS and run.ttft_s > 0]
     mine = [runs[i] for i in few]
     measured = np.array([run.ttft_s for run in mine])
     seen = [first_token(mine, ttft_s[few], points, seed) for seed in range(draws)]
@@ -110,28 +123,26 @@ def calibrated(runs: list[Run], ttft_s: FloatArray, points: int, draws: int = 5)
     return {"at_most_16_clients": errors(truth, moved)} | groups
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, required=True)
-    parser.add_argument("--waves", type=int, default=10)
-    parser.add_argument("--shortest", type=float, default=0.8)
-    parser.add_argument("--calibrate", type=int, default=0, metavar="N", help="see N random runs of every group")
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    everything, left_out = read_runs(arguments.runs)
+def report(path: Path, waves: int, shortest: float, points: int = 0) -> dict[str, Any]:
+    """Errors of TTFT and TPOT in total and by group; with `points`, also after so many runs of each configuration.
+
+    Raises InputError where the file cannot be used.
+    """
+    everything, left_out = read_runs(path)
     runs = [run for run in everything if run.attention_data_parallel <= 1]
-    ttft, tpot = simulate_runs(runs, arguments.waves, arguments.shortest)
+    ttft, tpot = simulate_runs(runs, waves, shortest)
     clients = np.array([run.concurrency for run in runs])
-    dense = np.array([not run.moe for run in runs])
+    dense = np.array([not run.moe for run in runs], dtype=bool)
     measured = {"ttft": np.array([run.ttft_s for run in runs]), "tpot": np.array([run.tpot_s for run in runs])}
     found: dict[str, Any] = {
         "runs": len(runs),
         "left_out": left_out | {"attention data parallelism": len(everything) - len(runs)},
-        "waves": arguments.waves,
-        "shortest": arguments.shortest,
+        "more_clients_than_slots": sum(queues(run) for run in runs),
+        "waves": waves,
+        "shortest": shortest,
     }
-    if arguments.calibrate:
-        found["ttft_calibrated"] = calibrated(runs, ttft, arguments.calibrate)
+    if points:
+        found["ttft_calibrated"] = calibrated(runs, ttft, points)
     families = np.array([f"{run.configuration.llm} {run.configuration.engine}" for run in runs])
     everyone, few = np.ones(len(runs), dtype=bool), clients <= FEW_CLIENTS
     for name, ours in (("ttft", ttft), ("tpot", tpot)):
@@ -139,16 +150,38 @@ def main() -> None:
         groups |= {"at_most_16_clients": few, "dense_at_most_16_clients": dense & few}
         groups |= {f"{family} at_most_16_clients": few & (families == family) for family in sorted(set(families))}
         found[name] = {group: errors(measured[name][those], ours[those]) for group, those in groups.items()}
-    if arguments.json:
-        print(json.dumps(found))
-        return
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.closed_loop",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--waves", type=int, default=10)
+    parser.add_argument("--shortest", type=float, default=0.8)
+    parser.add_argument("--calibrate", type=int, default=0, metavar="N", help="see N random runs of every group")
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args(arguments)
+    try:
+        found = report(chosen.runs, chosen.waves, chosen.shortest, chosen.calibrate)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if chosen.json:
+        print(json.dumps(strict(found), allow_nan=False))
+        return 0
     for key, value in found.items():
         if key.startswith(("ttft", "tpot")):
             for group, row in value.items():
                 print(key, group, " ".join(f"{k} {v:.1f}" for k, v in row.items()))
         else:
             print(f"{key}: {value}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -12,17 +12,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.inputs import object_of, table_of, text_of
+from benchmarks.scores import off, strict
+from configs.errors import InputError
 from data.records import StepCost
 from models.simulator.engine import Limits, Requests, simulate
 from models.simulator.kernel import CONTEXT_TOKENS
 
+COLUMNS = (
+    "case", "qps", "arrival", "request_num_prefill_tokens", "request_num_decode_tokens", "ttft", "tpot", "e2e",
+)  # fmt: skip
+COST = ("tokens", "linear_s", "decode_s", "prefill_s", "kv_blocks")
 QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -49,7 +58,10 @@ def step_cost(raw: dict[str, Any], lanes: int) -> StepCost:
 
 
 def score(requests: pd.DataFrame, raw: dict[str, Any]) -> dict[str, Any]:
-    """Every (case, rate) as a lane; relative errors of percentiles and of achieved throughput."""
+    """Every (case, rate) as a lane; relative errors of percentiles and of achieved throughput.
+
+    Lanes are as long as the shortest of them; `left_out` says how many requests came later.
+    """
     groups = list(requests.groupby(["case", "qps"]))
     count = min(len(one) for _, one in groups)
 
@@ -79,32 +91,46 @@ def score(requests: pd.DataFrame, raw: dict[str, Any]) -> dict[str, Any]:
             "ttft": got.first_token_s[lane] - drawn.arrival_s[lane],
             "tpot": (got.end_s[lane] - got.first_token_s[lane]) / np.maximum(out - 1, 1),
         }
-        row: dict[str, Any] = {"case": case, "qps": float(qps), "finished": bool(got.finished[lane])}
+        row: dict[str, Any] = {"case": case, "qps": float(qps), "left_out": len(one) - count}
+        row["finished"] = bool(got.finished[lane])
         for name in ("ttft", "tpot"):
             for q in QUANTILES:
                 a, b = float(np.quantile(theirs[name], q)), float(np.quantile(ours[name], q))
-                row[f"{name}_p{q * 100:g}"] = {"theirs_s": a, "ours_s": b, "error": b / a - 1.0}
+                row[f"{name}_p{q * 100:g}"] = {"theirs_s": a, "ours_s": b, "error": off(b, a)}
         their_rate = count / float((ordered["arrival"] + ordered["e2e"]).to_numpy()[:count].max())
         our_rate = count / float(got.end_s[lane].max())
-        row["throughput_rps"] = {"theirs": their_rate, "ours": our_rate, "error": our_rate / their_rate - 1.0}
+        row["throughput_rps"] = {"theirs": their_rate, "ours": our_rate, "error": off(our_rate, their_rate)}
         rows.append(row)
-    return {"requests": int(lanes * count), "simulated_s": seconds, "rates": rows}
+    used = int(lanes * count)
+    return {"requests": used, "left_out": len(requests) - used, "simulated_s": seconds, "rates": rows}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scheduler", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("--requests", type=Path, required=True)
     parser.add_argument("--cost", type=Path, required=True)
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    found = score(pd.read_csv(arguments.requests), json.loads(arguments.cost.read_text(encoding="utf-8")))
-    if arguments.json:
-        print(json.dumps(found))
-        return
+    chosen = parser.parse_args(arguments)
+    try:
+        requests = table_of(chosen.requests, "a CSV file of requests and their times", COLUMNS)
+        raw = object_of(text_of(chosen.cost, "a JSON file of step costs"), str(chosen.cost), COST)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    found = score(requests, raw)
+    if chosen.json:
+        print(json.dumps(strict(found), allow_nan=False))
+        return 0
+    print(f"{found['requests']} requests scored, {found['left_out']} left out: every rate is cut to the shortest one's")
     for row in found["rates"]:
         errors = "  ".join(f"{k} {v['error']:+.1%}" for k, v in row.items() if isinstance(v, dict))
-        print(f"{row['case']} {row['qps']:g} req/s: {errors}")
+        print(f"{row['case']} {row['qps']:g} req/s, {row['left_out']} left out: {errors}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

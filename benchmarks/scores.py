@@ -57,10 +57,17 @@ def table(runs: Sequence[Run], predicted: FloatArray, measured: FloatArray) -> d
     return result
 
 
+def off(ours: float, theirs: float) -> float:
+    """Relative error of one figure; NaN where the measured one is zero."""
+    return ours / theirs - 1.0 if theirs else math.nan
+
+
 def strict(value: object) -> object:
     """The value with None for NaN and infinity, which JSON has no numbers for."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
         return {key: strict(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(each) for each in value]
     return value

@@ -17,13 +17,17 @@ import argparse
 import difflib
 import json
 import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.inputs import object_of, text_of
 from benchmarks.operator_tables import Reach, Shards, step_cost, unused
+from benchmarks.scores import off, strict
 from configs.errors import InputError
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients, load_gpus, load_llms
 from data.records import Configuration, Gpu, Llm
@@ -33,6 +37,7 @@ from models.size import size
 
 ASYNC_BY_DEFAULT = [0, 14]
 """vLLM's first version with asynchronous scheduling by default (vllm-project/vllm#27614)."""
+REQUEST = ("input_toks", "output_toks", "arrival_time", "queued_ts", "scheduled_ts", "first_token_ts", "last_token_ts")
 QUANTILES = (0.5, 0.9, 0.95, 0.99)
 AT_ONCE_S = 0.1
 """Longest that a request waited for a place that is scored as scheduled at once, by TTFT since it was sent."""
@@ -80,11 +85,21 @@ def overlapped(meta: dict[str, Any]) -> bool:
     return version >= ASYNC_BY_DEFAULT
 
 
+def read_log(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    """meta.json and the requests by when they were sent. Raises InputError where either is missing or lacks a field."""
+    what = "a folder with meta.json, requests.jsonl and op_tables/"
+    meta = object_of(text_of(folder / "meta.json", what), str(folder / "meta.json"), ("model", "engine_kwargs"))
+    path = folder / "requests.jsonl"
+    lines = enumerate(text_of(path, what).splitlines(), start=1)
+    rows = [object_of(line, f"{path}, line {number}", REQUEST) for number, line in lines if line.strip()]
+    if not rows:
+        raise InputError(str(path), "one request a line", "no requests", "Give the log of a run.")
+    return meta, pd.DataFrame(rows).sort_values("arrival_time")
+
+
 def score(folder: Path, overlap: bool | None = None) -> dict[str, Any]:
     """Percentiles of the run and of its simulation, with relative errors; overlap: as told instead of as logged."""
-    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    lines = (folder / "requests.jsonl").read_text(encoding="utf-8").splitlines()
-    log = pd.DataFrame([json.loads(line) for line in lines if line.strip()]).sort_values("arrival_time")
+    meta, log = read_log(folder)
     llm = find_llm(meta["model"])
     engine = meta["engine_kwargs"]
     if (replicas := int(engine.get("data_parallel_size") or 1)) > 1:
@@ -151,26 +166,35 @@ def score(folder: Path, overlap: bool | None = None) -> dict[str, Any]:
     for name in theirs:
         for q in QUANTILES:
             a, b = float(np.quantile(theirs[name], q)), float(np.quantile(ours[name], q))
-            found[f"{name}_p{q * 100:g}"] = {"theirs_s": a, "ours_s": b, "error": b / a - 1.0}
+            found[f"{name}_p{q * 100:g}"] = {"theirs_s": a, "ours_s": b, "error": off(b, a)}
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.vllm_log", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--overlap", action=argparse.BooleanOptionalAction)
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    found = score(arguments.run, arguments.overlap)
-    if arguments.json:
-        print(json.dumps(found))
-        return
+    chosen = parser.parse_args(arguments)
+    try:
+        found = score(chosen.run, chosen.overlap)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if chosen.json:
+        print(json.dumps(strict(found), allow_nan=False))
+        return 0
     for key, value in found.items():
         if isinstance(value, dict):
             print(f"{key}: {value['theirs_s']:.4f} s measured, {value['ours_s']:.4f} s ours ({value['error']:+.1%})")
         else:
             print(f"{key}: {value}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -35,6 +36,7 @@ VARIANT = re.compile(
 GPU_MEMORY = re.compile(r"(?P<gb>\d+)\s*-?gi?b\b")
 GPU_NOISE = re.compile(r"nvidia|amd|intel|instinct|geforce|tesla|hgx|dgx|mega|tensor|core|gpu|hbm\d?e?|[\s_-]+")
 T = TypeVar("T")
+LOG = logging.getLogger(__name__)
 
 
 def _source(sources: Mapping[str, object], key: str, where: str) -> Source:
@@ -124,12 +126,19 @@ def _fitted_tables(path: Path) -> CoefficientCatalog:
     return validated(CoefficientCatalog, load_yaml(path), str(path))
 
 
+@cache
+def _warn(text: str) -> None:
+    """Says it once, however often a command reads its catalogs."""
+    LOG.warning(text)
+
+
 def load_coefficients(
     path: Path = FOLDER / "coefficients.yaml", calibration: tuple[Path, ...] = ()
 ) -> CoefficientCatalog:
     """Roofline coefficients fitted to operator tables, with the corrections of the calibration files.
 
-    Raises InputError for files that are wrong, and for two corrections of the same configuration.
+    A correction whose fit was judged poor is used as it was asked for, with a warning. Raises InputError for files that
+    are wrong, and for two corrections of the same configuration.
     """
     found: dict[tuple[str | int, ...], Correction] = {}
     for file in calibration:
@@ -140,6 +149,10 @@ def load_coefficients(
                     str(file), "one correction for each configuration", " / ".join(map(str, key)), "Keep one of them."
                 )
             found[key] = one
+            if one.verdict.startswith("poor"):
+                _warn(
+                    f"{file}: the correction of {' / '.join(map(str, key))} is used although its fit was {one.verdict}"
+                )
     tables = _fitted_tables(path)
     return tables.model_copy(update={"corrections": tuple(found.values())}) if found else tables
 

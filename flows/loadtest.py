@@ -168,7 +168,7 @@ def headline(answer: Answer) -> str:
 
 
 def write(answers: Sequence[Answer], folder: Path) -> list[Path]:
-    """The JSON, and for every fit the picture and the calibration; numbered where there are several."""
+    """The JSON, for every fit the picture and, unless it is poor, the calibration; numbered where there are several."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
 
@@ -191,6 +191,8 @@ def write(answers: Sequence[Answer], folder: Path) -> list[Path]:
         )
         put(f"service_curve{tail}.svg", svg(figure))
         put(f"service_curve{tail}.png", png(figure))
+        if not fit.usable:
+            continue
         file = CorrectionFile(corrections=(correction(setup.configuration, fit.factors, _evidence(answer.test, fit)),))
         put(f"calibration{tail}.yaml", dump_yaml(file.model_dump(mode="json")))
     return written
@@ -234,6 +236,7 @@ def _dict(answer: Answer) -> dict[str, Any]:
             "errors": {key: dict(value) for key, value in fit.errors.items()},
             "folds": fit.folds,
             "verdict": fit.verdict,
+            "usable": fit.usable,
             "served_rps": dict(zip(("measured", "catalog", "calibrated"), fit.served_rps.tolist(), strict=True)),
             "curve": [asdict(point) for point in curve(fit)],
         }

@@ -93,6 +93,8 @@ def _show(console: Console, answer: Answer) -> None:
     ]  # fmt: skip
     console.print(_table("Factors", ("", "value", "uncertain by x", "", ""), factors, {1, 2}), "")
     console.print(f"[bold]Verdict:[/] {escape(fit.verdict)}")
+    if not fit.usable:
+        console.print("No calibration written: a poor fit corrects nothing.")
 
 
 def _percent(ours: float, theirs: float) -> str:

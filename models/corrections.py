@@ -24,7 +24,10 @@ MEMORY_SHARES = ("gemm_eff_memory", "expert_eff_memory", "decode_eff_memory")
 
 
 def nearest(corrections: Sequence[Correction], one: Configuration) -> Correction | None:
-    """The correction of this LLM, GPU, engine and precision whose tensor parallelism is closest; None without any."""
+    """The correction of this LLM, GPU, engine and precision whose tensor parallelism is closest; None without any.
+
+    A correction does not say of which KV precision or pipeline stages it was measured; it serves all of them.
+    """
     key = (one.llm, one.gpu, one.engine, one.precision)
     mine = [c for c in corrections if (c.llm, c.gpu, c.engine, c.precision) == key]
     return min(mine, key=lambda c: abs(math.log2(c.tensor_parallel / one.tensor_parallel)), default=None)
@@ -39,9 +42,11 @@ def correct(values: dict[str, object], correction: Correction) -> None:
     for name in SLOWER:
         values[name] = _number(values[name]) * correction.overhead
     for names, factor in ((LESS_COMPUTE, correction.compute), (MEMORY_SHARES, correction.bandwidth)):
+        # Factors of efficiencies are fitted under this bound: shares of the peak rate stay shares. `device` and
+        # `prefill` are fitted as times; cut off at the peak they would not give what was held out.
+        most = 1.0 if factor != 1.0 else math.inf
         for name in names:
-            # Shares of the peak rate stay shares.
-            values[name] = min(_number(values[name]) * factor, 1.0)
+            values[name] = min(_number(values[name]) * factor, most)
     host_s = _number(values["host_overhead_s"]) * correction.overhead
     values["host_overhead_s"] = max(host_s + correction.host_ms * MILLI, 0.0)
     values["per_sequence_s"] = max(correction.per_sequence_us * MICRO, 0.0)

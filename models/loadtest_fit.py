@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
+import jax.numpy as jnp
 import numpy as np
 
 from configs.catalog_schema import CoefficientCatalog
@@ -20,7 +21,7 @@ from models.loadtest_checks import sequence_limit
 from models.loadtest_coefficients import Factors, corrected, correction
 from models.loadtest_score import errors_of, verdict_of
 from models.loadtest_simulate import Load, Prediction, load_of, run
-from models.memory import memory
+from models.memory import kv_bytes, kv_capacity_tokens, memory
 from models.rows import build_rows
 from models.simulator.engine import Limits, engine_limits
 from models.simulator.knee import PRESSURE
@@ -84,6 +85,11 @@ class LoadTestFit:
     folds: int
     verdict: str
     notes: tuple[str, ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether the points fit together well enough to correct anything."""
+        return not self.verdict.startswith("poor")
 
 
 def fit_load_tests(setup: Setup, points: Sequence[LoadPoint], seed: int = 0) -> LoadTestFit:
@@ -154,13 +160,17 @@ def _limits(setup: Setup, points: Sequence[LoadPoint]) -> tuple[Limits, list[str
             seqs = max(round(shown / setup.replicas), 1)
             notes.append(f"past saturation a replica ran {seqs} sequences at once: taken as its limit")
     rows, _ = build_rows([one], {setup.llm.name: setup.llm}, {setup.gpu.name: setup.gpu}, engine, setup.catalog)
-    pool = float(np.asarray(memory(rows, engine, engine.gpu_memory_utilization, 0.0, budget, seqs).pool)[0])
-    token = float(np.asarray(rows.kv_width * rows.kv_element_bytes * (rows.full_layers + rows.sliding_layers))[0])
+    pool = memory(rows, engine, engine.gpu_memory_utilization, 0.0, budget, seqs).pool
+    block = engine.kv_block_tokens
     longest = max(p.input_tokens.mean + p.output_tokens.mean for p in points)
-    fits = pool / token
-    if fits < longest:
+    # At each point's own context: windows and state make a token of a long sequence cheaper than one of a short one.
+    context = np.array([[p.input_tokens.mean + p.output_tokens.mean / 2.0 for p in points]], dtype=np.float32)
+    fits = np.asarray(kv_capacity_tokens(rows, pool, jnp.asarray(context), block), dtype=np.float64)[0]
+    if float(pool[0]) < float(kv_bytes(rows, jnp.full((1, 1), longest, jnp.float32), block)[0, 0]):
         notes.append("by the memory model not even one request fits; the test ran, so KV capacity is not limited here")
-        fits = np.inf
+        fits = np.full_like(fits, np.inf)
+    # What fits as one long sequence may be more tokens than the pool holds in mean ones.
+    fits = np.maximum(fits, longest)
     n = len(points)
     return engine_limits(engine, np.full(n, seqs), budget, fits), notes
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.loadtests.records import LoadPoint, Spread
-from data.records import FloatArray, IntArray, StepCost
+from data.records import BoolArray, FloatArray, IntArray, StepCost
 from models.simulator.engine import Limits, Requests, simulate
 
 STATISTICS = ("mean", "p50", "p90", "p95", "p99")
@@ -181,19 +181,42 @@ def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> Pr
             first, end = got.first_token_s[t * lanes + mine, :n], got.end_s[t * lanes + mine, :n]
             if np.isnan(end).any():
                 continue
-            sent = load.arrival_s[mine, :n]
-            if load.clients[mine[0]] < n:
-                # A client sends its next request when one of its own has ended.
-                c = int(load.clients[mine[0]])
-                free = np.concatenate([np.zeros((len(mine), c)), np.sort(end, axis=1)[:, : n - c]], axis=1)
-                sent = np.maximum(sent, free)
-            served[t, i] = float(np.mean(n / (end.max(axis=1) - sent.min(axis=1) + request_s[t])))
             tokens = load.output_tokens[mine, :n]
-            tpot = ((end - first) / np.maximum(tokens - 1, 1))[tokens > 1]
-            for j, values in enumerate((first - sent + request_s[t], tpot, end - sent + request_s[t])):
+            gaps = (end - first) / np.maximum(tokens - 1, 1)
+            tpot = gaps[tokens > 1]
+            sent, late = load.arrival_s[mine, :n], np.zeros((len(mine), n))
+            c = load.clients[mine[0]]
+            if c < n:
+                sent = sent_by_clients(sent, end, int(c))
+                # Behind a queue nobody is late: who joins next was known before its place was free.
+                if limits.overlaps[i] and c <= limits.max_num_seqs[i]:
+                    gap = (gaps * (tokens > 1)).sum(axis=1) / np.maximum((tokens > 1).sum(axis=1), 1)
+                    late = gap[:, None] * joins_late(load.arrival_s[mine, :n], sent, int(c))
+            spent = end.max(axis=1) - sent.min(axis=1) + request_s[t] + late.sum(axis=1) / min(c, n)
+            served[t, i] = float(np.mean(n / spent))
+            wait = late + request_s[t] - sent
+            for j, values in enumerate((first + wait, tpot, end + wait)):
                 if values.size:
                     found[t, i, j] = [values.mean(), *np.percentile(values, LEVELS)]
     return Prediction(found, pressure, served)
+
+
+def sent_by_clients(arrival_s: FloatArray, end_s: FloatArray, clients: int) -> FloatArray:
+    """When each request [lanes, requests] was sent: as it came, but not before one of `clients` had its last answer."""
+    lanes, n = end_s.shape
+    first = np.zeros((lanes, min(clients, n)))
+    free = np.concatenate([first, np.sort(end_s, axis=1)[:, : max(n - clients, 0)]], axis=1)
+    return np.asarray(np.maximum(arrival_s, free))
+
+
+def joins_late(arrival_s: FloatArray, sent_s: FloatArray, clients: int) -> BoolArray:
+    """Which requests [lanes, requests] of closed loops join an iteration late where iterations are scheduled ahead.
+
+    Sent when another ended, a request finds the next iteration scheduled; the simulator, which frees a place for one
+    that has waited since the start, lets it into that. Where all clients' answers ended together nothing was scheduled.
+    """
+    together = np.stack([np.searchsorted(s, s, "right") - np.searchsorted(s, s, "left") for s in sent_s])
+    return np.asarray((sent_s > arrival_s) & (together < clients))
 
 
 def _lanes(cost: StepCost, index: IntArray) -> StepCost:

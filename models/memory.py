@@ -86,3 +86,13 @@ def kv_bytes(rows: Rows, tokens: jax.Array, block_tokens: int) -> jax.Array:
     element = wide(rows.kv_width * rows.kv_element_bytes)
     growing = element * (wide(rows.full_layers) * blocks + wide(rows.sliding_layers) * windowed)
     return (growing + wide(rows.state_bytes)) / wide(rows.pipeline_parallel)
+
+
+def kv_capacity_tokens(rows: Rows, pool: jax.Array, context: jax.Array, block_tokens: int) -> jax.Array:
+    """KV tokens that a pool [rows] of bytes on one rank holds in sequences of `context` [rows, ...] tokens each.
+
+    Of whole blocks: what a partly filled last block wastes is the engine's to count, sequence by sequence.
+    """
+    whole = jnp.ceil(context / block_tokens) * block_tokens
+    each = pool.reshape((pool.shape[0],) + (1,) * (context.ndim - 1))
+    return each * whole / kv_bytes(rows, whole, block_tokens)

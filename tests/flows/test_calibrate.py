@@ -90,6 +90,20 @@ def test_runs_that_do_not_belong_together_are_poor(tmp_path: Path) -> None:
     assert found.correction.verdict.startswith("poor")
 
 
+def test_a_poor_correction_that_is_named_is_used_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, poor = ask(measured(tmp_path / "runs.csv")), ask(measured(tmp_path / "runs.csv", noise=0.8))
+    for name, found, warnings in (("good.yaml", good, 0), ("poor.yaml", poor, 1)):
+        write(found, tmp_path / name)
+        for _ in range(2):
+            assert load_coefficients(calibration=(tmp_path / name,)).corrections == (found.correction,)
+        said = [record.getMessage() for record in caplog.records]
+        assert len(said) == warnings
+    assert "poor.yaml" in said[0]
+    assert "Llama-3.1-8B / L40S / vllm / bf16 / 1" in said[0]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,14 @@ def test_a_fit_is_written_as_picture_and_calibration(tmp_path: Path) -> None:
     points = curve(answer.fit)
     assert len(points) == 4
     assert all(not math.isnan(p.measured_ms) and p.calibrated_ms > 0 for p in points)
+    # A poor fit is shown, and corrects nothing.
+    poor = replace(answer, fit=replace(answer.fit, verdict="poor: held-out error 30% of TPOT"))
+    names = {path.name for path in write([poor], tmp_path / "poor")}
+    assert names == {"loadtest.json", "service_curve.svg", "service_curve.png"}
+    assert [json.loads(as_json([one]))[0]["fit"]["usable"] for one in (answer, poor)] == [True, False]
+    assert "No calibration written" not in screen.getvalue()
+    show_load_tests(Console(file=screen, width=120), [poor], [])
+    assert "No calibration written" in screen.getvalue()
 
 
 def test_another_llm_than_the_files_name_is_noted(tmp_path: Path) -> None:

@@ -42,9 +42,9 @@ def served(factors: Factors, rate: float, clients: int = 0, n: int = 80, seed: i
         float(c.prefill_per_attention_s[0]),
     )  # fmt: skip
     requests = [Request(float(a), int(i), 0, int(o)) for a, i, o in zip(arrival, inputs, outputs, strict=True)]
-    run(requests, cost, min(clients or 64, 64), 2048, 1e9, 16, overlap=find_engine("vllm").overlapped_scheduling)
+    run(requests, cost, 64, 2048, 1e9, 16, overlap=find_engine("vllm").overlapped_scheduling, clients=clients)
     first, end = np.array([r.first_s for r in requests]), np.array([r.end_s for r in requests])
-    sent = np.concatenate([np.zeros(clients), np.sort(end)[: n - clients]]) if clients else arrival
+    sent = np.array([r.arrival_s for r in requests])
     wait = factors.request_s - sent
     rows = RequestRows(sent, inputs * 1.0, outputs * 1.0, first + wait, end + wait)
     return measured_point(rows, rate, clients, f"{clients} clients" if clients else f"{rate:g} req/s")

@@ -55,9 +55,13 @@ def up(value: float, unit: int) -> int:
 
 def run(
     requests: list[Request], cost: Cost, max_seqs: int, budget: int, kv_tokens: float, block: int, pad: bool = False,
-    overlap: bool = False,
+    overlap: bool = False, clients: int = 0,
 ) -> None:  # fmt: skip
-    """Fills first_s and end_s of every request."""
+    """Fills first_s and end_s of every request; `clients` (0: an open loop) each send the next when the last ended."""
+    if clients:
+        for r in requests[clients:]:
+            r.arrival_s = math.inf
+    unsent = list(requests[clients:]) if clients else []
     queue, running, clock, seen = list(requests), [], 0.0, 0.0
     while queue or running:
         if not running and queue[0].arrival_s > clock and queue[0].prefilled == 0:
@@ -102,4 +106,6 @@ def run(
         for r in decoding + finished:
             if r.produced == r.output:
                 r.end_s = clock
+                if unsent:
+                    unsent.pop(0).arrival_s = clock
         running = [r for r in decoding + finished if r.produced < r.output]

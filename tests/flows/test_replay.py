@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
+from math import ceil
 from pathlib import Path
 
 import pytest
 
 from configs.errors import InputError
 from data.catalog import load_coefficients
+from data.replay_records import PoolReplay
 from flows import check_plan, steps
 from flows.check_plan import pool_mix
 from flows.replay import pool_stream, read_trace, replay_json, replay_run
@@ -119,3 +121,57 @@ def test_capacity_that_promises_too_much_is_derated_and_planned_again() -> None:
     derated = {one.configuration for one in found.deratings}
     lowered = [row for row in capacity.rows if row.configuration in derated and row.excuse is None]
     assert all("derated" in row.method for row in lowered)
+
+
+@pytest.mark.slow
+def test_a_plan_that_holds_but_for_a_lost_zone_is_derated_until_the_zone_is_carried() -> None:
+    made = small_made()
+    given = made.loaded.scenario
+    reserves = given.plan.reserves.model_copy(update={"zones": 3, "zone_loss": True})
+    policy = given.plan.model_copy(update={"failures_per_pool": 0, "rollout_surge": 0.0, "reserves": reserves})
+    scenario = given.model_copy(update={"plan": policy})
+    rosy = replace(
+        made.capacity,
+        rows=tuple(replace(row, operating_rps=row.operating_rps * 1.5) for row in made.capacity.rows),
+    )
+    problem = check_plan.fleet_problem(scenario, made.forecast, rosy)
+    before = solve(problem, lambda _: None)
+    rows = check_plan.replay_plan(scenario, made.history, rosy, problem, before, load_coefficients())
+    assert {row.situation: row.holds for row in rows} == {"all replicas": True, "zone lost": False}
+    lost = next(row for row in rows if row.situation == "zone lost")
+    assert lost.replicas == before.pools[0].replicas - ceil(before.pools[0].replicas / 3)
+    _, _, plan, found = check_plan.check(
+        scenario, made.history, made.forecast, rosy, problem, before, load_coefficients()
+    )
+    assert found.holds
+    assert found.deratings[0].because.startswith("zone lost in ")
+    assert sum(pool.replicas for pool in plan.pools) > sum(pool.replicas for pool in before.pools)
+
+
+def test_a_lost_regions_protected_demand_is_replayed_where_it_goes() -> None:
+    made = small_made()
+    pool = made.plan.pools[0]
+    west = replace(pool, region="us-west", peak_rps=0.0)
+    problem = replace(
+        made.problem, regions=(pool.region, "us-west"), may_serve={pool.region: (pool.region, "us-west")},
+        reserves=replace(made.problem.reserves, region_loss=True),
+    )  # fmt: skip
+
+    def lost(replicas: int, kept: bool = True) -> dict[str, PoolReplay]:
+        spare = replicas - west.replicas + west.steady_replicas
+        plan = replace(made.plan, pools=(pool, replace(west, steady_replicas=spare)))
+        given = problem if kept else replace(problem, reserves=made.problem.reserves)
+        rows = check_plan.replay_plan(
+            made.loaded.scenario, made.history, made.capacity, given, plan, load_coefficients()
+        )
+        return {row.situation: row for row in rows if row.region == "us-west" and row.rps > 0.0}
+
+    assert lost(pool.replicas, kept=False) == {}
+    found = lost(pool.replicas)[f"{pool.region} lost"]
+    # The class is protected and may go west: all that the east carries comes, on every replica there.
+    assert found.rps == pytest.approx(pool.peak_rps, rel=1e-6)
+    assert found.replicas == pool.replicas
+    assert found.holds
+    # What a pool too small for it cannot be promised is not asked of it.
+    small = lost(1)[f"{pool.region} lost"]
+    assert small.rps == pytest.approx(small.promised_rps, rel=1e-6)

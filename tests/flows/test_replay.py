@@ -7,7 +7,9 @@ from dataclasses import replace
 from functools import cache
 from math import ceil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from configs.errors import InputError
@@ -15,7 +17,9 @@ from data.catalog import load_coefficients
 from data.replay_records import PoolReplay
 from flows import check_plan, steps
 from flows.check_plan import pool_mix
-from flows.replay import pool_stream, read_trace, replay_json, replay_run
+from flows.replay import pool_cv, pool_stream, read_trace, replay_json, replay_run
+from models.fleet_replay import Stream
+from models.simulator.load import arrivals
 from optimizer.solve import solve
 from reports.bundle import PlanBundle
 from tests.flows.small import small_made
@@ -43,6 +47,58 @@ def test_a_plan_holds_under_drawn_traffic_and_a_loss_it_keeps_a_reserve_for() ->
     assert "1 lost" in names
     assert found.holds
     assert all(run.requests > 0 for run in found.runs)
+
+
+def test_drawn_arrivals_vary_as_the_scenario_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = bundle()
+    pool = one.plan.pools[0]
+    mix = pool_mix(one.scenario, one.history, one.capacity, one.problem, one.plan.routes, pool)
+    for cv in (0.5, 1.0, 3.0):
+        gaps = np.diff(pool_stream(mix, 10.0, None, 1.0, 1000.0, 0, cv).arrival_s)
+        assert gaps.std() / gaps.mean() == pytest.approx(cv, rel=0.1)
+    varied = one.scenario.model_copy(update={"evaluate": one.scenario.evaluate.model_copy(update={"arrival_cv": 3.0})})
+    seen = []
+
+    def watched(*given: Any) -> Stream:
+        seen.append(given[-1])
+        return pool_stream(*given)
+
+    monkeypatch.setattr("flows.replay.pool_stream", watched)
+    plain, bursty = (replay_run(replace(one, scenario=each), None, 1.0, 0.1) for each in (one.scenario, varied))
+    assert "variation" not in plain.traffic
+    assert "coefficient of variation of the gaps at a replica 3" in bursty.traffic
+    assert seen == [1.0, pool_cv(3.0, pool.replicas)]
+
+
+@pytest.mark.parametrize("alone", [1.0, 1.5, 3.0])
+def test_a_pools_stream_thinned_at_random_varies_at_a_replica_as_stated(alone: float) -> None:
+    rng = np.random.default_rng(4)
+    arrival_s = arrivals(rng, 800_000, pool_cv(alone, 4))
+    gaps = np.diff(arrival_s[rng.integers(0, 4, len(arrival_s)) == 0])
+    assert gaps.std() / gaps.mean() == pytest.approx(alone, rel=0.03)
+
+
+def test_a_pools_stream_dealt_in_turn_varies_at_a_replica_as_stated() -> None:
+    gaps = np.diff(arrivals(np.random.default_rng(4), 800_000, pool_cv(0.4, 4))[::4])
+    assert gaps.std() / gaps.mean() == pytest.approx(0.4, rel=0.03)
+
+
+def test_a_lost_zone_is_shown_without_a_reserve_and_breaks_no_verdict() -> None:
+    one = bundle()
+    pool = max(one.plan.pools, key=lambda each: each.replicas)
+    lone = replace(pool, steady_replicas=1, failure_replicas=0, rollout_replicas=0, peak_rps=pool.peak_rps / 100)
+    found = replay_run(replace(one, plan=replace(one.plan, pools=(lone,))), None, 1.0, 1.0)
+    zone = next(run for run in found.runs if run.situation.name.startswith("zone lost"))
+    assert zone.situation.name == "zone lost, if its replicas are spread over 3"
+    assert (zone.situation.lost, zone.verdict) == (1, "misses, no reserve kept")
+    assert found.holds
+    reserves = one.scenario.plan.reserves.model_copy(update={"zones": 2, "zone_loss": True})
+    policy = one.scenario.plan.model_copy(update={"reserves": reserves})
+    kept = replace(one, scenario=one.scenario.model_copy(update={"plan": policy}))
+    found = replay_run(replace(kept, plan=replace(one.plan, pools=(lone,))), None, 1.0, 1.0)
+    zone = next(run for run in found.runs if run.situation.name == "zone lost")
+    assert zone.verdict == "misses"
+    assert not found.holds
 
 
 def test_twice_the_load_breaks_it_and_says_where() -> None:

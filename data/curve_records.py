@@ -107,3 +107,5 @@ class ServiceCurve:
     gains: tuple[PoolGain, ...]
     method: str
     provenance: Provenance
+    at_operating: CurvePoint | None = None
+    """The load to run it at, operating_rps, simulated for itself; None in runs made before it was."""

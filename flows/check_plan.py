@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from configs.catalog_schema import CoefficientCatalog
@@ -18,6 +19,8 @@ from flows.problem import fleet_problem
 from flows.progress import report
 from models.replay import PoolLoad, replay
 from models.simulator.load import ClassLoad, Mix
+from optimizer.extract import TOLERANCE_RPS
+from optimizer.failover import after_region_loss
 from optimizer.solve import solve
 
 ROUNDS = 3
@@ -50,7 +53,7 @@ def check(
         plan = solve(problem, report)
     method = (
         "continuous-batching simulation of the classes mixed on each pool as the plan routes them, 4 x 2,000 requests "
-        "of seeds of their own"
+        "of seeds of their own; when a zone or a region is lost, of the protected classes alone"
     )
     return capacity, problem, plan, Replay(rows, tuple(deratings), again, method)
 
@@ -63,23 +66,39 @@ def replay_plan(
     plan: FleetPlan,
     coefficients: CoefficientCatalog,
 ) -> tuple[PoolReplay, ...]:
-    """Every pool of every month at its peak: whole, with one replica lost, and while a rollout holds its surge.
+    """Every pool of every month at its peak: whole, and in every situation that the plan keeps a reserve for: replicas
+    lost, a rollout that holds its surge, a zone lost, a region lost.
 
     Pools that differ in the month alone are replayed once, at their highest load a replica.
     """
     loads: dict[tuple[object, ...], PoolLoad] = {}
-    for pool in plan.pools:
-        mix = pool_mix(scenario, history, capacity, problem, plan.routes, pool)
+
+    def add(pool: Pool, situation: str, replicas: int, rps: float, carried: Mapping[str, float]) -> None:
+        mix = _mix(scenario, history, pool.configuration, carried)
         row = next(row for row in capacity.rows if row.configuration == pool.configuration and row.excuse is None)
+        load = PoolLoad(
+            pool.configuration, pool.region, pool.month, situation, replicas, rps, mix, row.kv_capacity_tokens,
+            promised_rps(mix, capacity, pool.configuration),
+        )  # fmt: skip
+        key = (pool.configuration, pool.region, situation)
+        other = loads.get(key)
+        if other is None or _per_replica(load) > _per_replica(other):
+            loads[key] = load
+
+    held = problem.reserves
+    for pool in plan.pools:
+        carried = _on_pool(capacity, problem, plan.routes, pool)
         for situation, replicas in situations(pool):
-            load = PoolLoad(
-                pool.configuration, pool.region, pool.month, situation, replicas, pool.peak_rps, mix,
-                row.kv_capacity_tokens, promised_rps(mix, capacity, pool.configuration),
-            )  # fmt: skip
-            key = (pool.configuration, pool.region, situation)
-            other = loads.get(key)
-            if other is None or _per_replica(load) > _per_replica(other):
-                loads[key] = load
+            add(pool, situation, replicas, pool.peak_rps, carried)
+        guarded = _carried(capacity, problem, plan.routes, pool, [n for n, kept in problem.protected.items() if kept])
+        if held.zone_loss and sum(guarded.values()) > TOLERANCE_RPS:
+            left = pool.replicas - math.ceil(pool.replicas / held.zones - 1e-9)
+            add(pool, "zone lost", left, sum(guarded.values()), guarded)
+    if held.region_loss:
+        for month in dict.fromkeys(pool.month for pool in plan.pools):
+            for region in problem.regions:
+                for pool, moved in after_region_loss(problem, plan.pools, month, region).items():
+                    add(pool, f"{region} lost", pool.replicas, sum(moved.values()), moved)
     policy = scenario.evaluate
     return replay(
         list(loads.values()),
@@ -93,7 +112,8 @@ def replay_plan(
 
 
 def situations(pool: Pool) -> list[tuple[str, int]]:
-    """What happens to a pool and the replicas that are left then; only what the plan keeps a reserve for."""
+    """What happens to a pool that goes on carrying all its classes, and the replicas that are left then; only what the
+    plan keeps a reserve for."""
     found = [("all replicas", pool.replicas)]
     if pool.failure_replicas:
         found.append((f"{pool.failure_replicas} lost", pool.replicas - pool.failure_replicas))
@@ -122,8 +142,10 @@ def pool_mix(
     pool: Pool,
 ) -> Mix:
     """The classes on a pool: those that the plan routes there, in their shares of the block that fills it most."""
-    one = pool.configuration
-    carried = _carried(capacity, problem, routes, pool) or _could_come(capacity, problem, pool)
+    return _mix(scenario, history, pool.configuration, _on_pool(capacity, problem, routes, pool))
+
+
+def _mix(scenario: Scenario, history: TrafficHistory, one: Configuration, carried: Mapping[str, float]) -> Mix:
     slos = scenario.traffic.classes
     return tuple(
         ClassLoad(name, share, history.lengths[one.llm, name], slo_target(slos[name].slo))
@@ -131,15 +153,23 @@ def pool_mix(
     )
 
 
-def _carried(capacity: CapacityTable, problem: FleetProblem, routes: Sequence[Route], pool: Pool) -> dict[str, float]:
-    """Requests/s by class in the block that takes most of a pool's time; empty where nothing is routed there."""
+def _on_pool(capacity: CapacityTable, problem: FleetProblem, routes: Sequence[Route], pool: Pool) -> dict[str, float]:
+    classes = tuple(problem.protected)
+    return _carried(capacity, problem, routes, pool, classes) or _could_come(capacity, problem, pool)
+
+
+def _carried(
+    capacity: CapacityTable, problem: FleetProblem, routes: Sequence[Route], pool: Pool, classes: Collection[str]
+) -> dict[str, float]:
+    """Requests/s of these classes in the block where they take most of a pool's time; empty where none is routed
+    there."""
     rate = _rates(capacity, pool.configuration)
     blocks: dict[str, dict[str, float]] = {block.name: {} for block in problem.demand.blocks}
     for route in routes:
         if (route.configuration, route.region, route.month) == (pool.configuration, pool.region, pool.month):
             for block, rps in route.rps.items():
-                if rps > 0.0:
-                    name = route.series.request_class
+                name = route.series.request_class
+                if rps > 0.0 and name in classes:
                     blocks[block][name] = blocks[block].get(name, 0.0) + rps
     return max(blocks.values(), key=lambda found: sum(rps / rate[name] for name, rps in found.items()))
 

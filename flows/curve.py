@@ -172,6 +172,14 @@ def show_curve(console: Console, curve: ServiceCurve) -> None:
         f"Goodput knee {curve.knee_rps:.2f} requests/s (± {curve.knee_band:.1%}, 90 % band), {escape(curve.binding)} "
         f"breaks first; run it at {curve.operating_rps:.2f}. {escape(curve.method)}, step time {curve.provenance}."
     )
+    if curve.at_operating is not None:
+        at = curve.at_operating
+        within = ", ".join(f"{escape(one.name)} {one.within_slo:.1%}" for one in at.classes)
+        console.print(
+            f"[bold]At that load[/] busy {at.utilisation:.0%}, {at.waiting:.1f} waiting, {at.running:.1f} running, "
+            f"KV {at.kv_share:.0%}; under the limits below rejected {at.rejected:.1%}, gave up {at.timed_out:.1%}, "
+            f"in SLO {within}"
+        )
     for name, slo in curve.slos.items():
         ttft, tpot, e2e = (one.percentile for one in slo.limits)
         end = f", end to end p{e2e:g} ≤ {slo.e2e_s:g} s" if slo.e2e_s is not None else ""

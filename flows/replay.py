@@ -34,6 +34,10 @@ from models.step_cost import step_cost
 from reports.bundle import PlanBundle
 from reports.write import ARCHIVE
 
+ASSUMED_ZONES = 3
+"""Zones that a pool's replicas are taken to be spread over where the scenario says nothing: public regions have three
+as a rule."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -111,15 +115,17 @@ def replay_run(bundle: PlanBundle, recorded: Recorded | None, load: float, minut
         if other is None or pool.peak_rps / pool.replicas > other.peak_rps / other.replicas:
             busiest[pool.configuration, pool.region] = pool
     pools = [pool for pool in busiest.values() if pool.peak_rps > 0]
-    burst = bundle.scenario.forecast.burst_factor
+    burst, alone = bundle.scenario.forecast.burst_factor, bundle.scenario.evaluate.arrival_cv
     runs: list[PoolRun] = []
     report("replaying")
     for number, pool in enumerate(pools):
         report(f"  pool {number + 1} of {len(pools)}: {pool.configuration.label} in {pool.region}")
         mix = pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, bundle.plan.routes, pool)
-        stream = pool_stream(mix, pool.peak_rps * load, recorded, burst, 60.0 * minutes, seed + number)
+        cv = pool_cv(alone, pool.replicas)
+        stream = pool_stream(mix, pool.peak_rps * load, recorded, burst, 60.0 * minutes, seed + number, cv)
         runs += _through(bundle, pool, mix, stream, situations(bundle, pool, pools))
-    drawn = "random arrivals at the planned peak, lengths of every class as planned"
+    varied = "" if alone == 1.0 else f" (coefficient of variation of the gaps at a replica {alone:g})"
+    drawn = f"random arrivals{varied} at the planned peak, lengths of every class as planned"
     told = drawn
     if recorded is not None:
         mean = f"its mean set to that of the planned peak hour (the peak without the burst factor of {burst:g})"
@@ -135,9 +141,10 @@ def situations(bundle: PlanBundle, pool: Pool, pools: Sequence[Pool]) -> Iterato
     yield Situation(f"{failures} lost", lost=failures, kept=pool.failure_replicas > 0)
     if pool.rollout_replicas:
         yield Situation("rollout", away=pool.rollout_replicas)
-    if policy.reserves.zones > 1:
-        lost = math.ceil(pool.replicas / policy.reserves.zones)
-        yield Situation("zone lost", lost=lost, kept=policy.reserves.zone_loss)
+    zones, name = policy.reserves.zones, "zone lost"
+    if zones < 2:
+        zones, name = ASSUMED_ZONES, f"zone lost, if its replicas are spread over {ASSUMED_ZONES}"
+    yield Situation(name, lost=math.ceil(pool.replicas / zones), kept=policy.reserves.zone_loss)
     for region in dict.fromkeys(other.region for other in pools if other.region != pool.region):
         factor = _failover(bundle, pool, region, pools)
         if factor > 1.0:
@@ -160,10 +167,19 @@ def _failover(bundle: PlanBundle, pool: Pool, lost: str, pools: Sequence[Pool]) 
     return 1.0 + moved / left
 
 
+def pool_cv(alone: float, replicas: int) -> float:
+    """Coefficient of variation of the gaps in a pool's stream of which each replica sees `alone`: random routing to n
+    replicas thins cv^2 - 1 by n; steadier than Poisson comes of dealing in turn, which thins cv^2 by n."""
+    if alone < 1.0:
+        return min(1.0, alone * math.sqrt(replicas))
+    return math.sqrt(1.0 + replicas * (alone**2 - 1.0))
+
+
 def pool_stream(
-    mix: Mix, rps: float, recorded: Recorded | None, burst_factor: float, most_s: float, seed: int
+    mix: Mix, rps: float, recorded: Recorded | None, burst_factor: float, most_s: float, seed: int, cv: float = 1.0
 ) -> Stream:
-    """Requests of a pool whose planned peak is rps: the recorded class at its own rhythm, the others drawn at random.
+    """Requests of a pool whose planned peak is rps: the recorded class at its own rhythm, the others drawn at random
+    with gaps of variation cv.
 
     The planned peak is the peak hour's mean times burst_factor. A recorded hour has bursts of its own: its clock is set
     so that its mean is the hour's.
@@ -182,9 +198,11 @@ def pool_stream(
         if recorded is None or one.name != recorded.request_class:
             rate = rps * one.share / total
             count = max(int(np.ceil(span * rate)), 2)
-            drawn = draw([(one,)], count, 1, seed * len(mix) + number)
+            drawn = draw([(one,)], count, 1, seed * len(mix) + number, cv)
             tokens = (drawn.input_tokens[0], drawn.cached_tokens[0], drawn.output_tokens[0])
-            parts.append(Stream(drawn.unit_s[0] / rate, *tokens, np.full(count, number)))
+            # A few large bursts may come in more or less than the span: the planned peak is their mean.
+            mean = 1.0 if cv == 1.0 else count / drawn.unit_s[0, -1]
+            parts.append(Stream(drawn.unit_s[0] * mean / rate, *tokens, np.full(count, number)))
     return merged(parts)
 
 

@@ -70,21 +70,23 @@ def service_curve(asked: Asked, say: Callable[[str], None] = lambda _: None) -> 
         return None
     drawn = draw([asked.mix], asked.requests, asked.seeds, asked.seed, asked.cv)
     scale = knee * np.exp(-asked.growth_per_min * asked.time_to_ready_s / 60.0)
-    loads = np.array([*(knee * multiple for multiple in LOADS), scale])
+    operating = asked.operating_point * knee
+    loads = np.array([*(knee * multiple for multiple in LOADS), operating, scale])
     say(f"part 2 of 5: {len(loads)} loads")
     outcome, requests = _open(asked, drawn, loads)
     say("part 3 of 5: admission limits")
     few = draw([asked.mix], asked.pool_requests, asked.pool_seeds, asked.seed, asked.cv)
     limits = _admission(asked, few, knee)
     say("part 4 of 5: loads under the limits")
-    crowded = np.array([multiple >= CROWDED for multiple in LOADS])
+    # The operating point is what is promised: under the limits wherever it lies.
+    crowded = np.array([*(multiple >= CROWDED for multiple in LOADS), True])
     bounded, bounded_requests = _bounded(
-        _limited(asked, limits.max_num_seqs), few, loads[: len(LOADS)][crowded], limits.max_queue, limits.deadline_s
+        _limited(asked, limits.max_num_seqs), few, loads[:-1][crowded], limits.max_queue, limits.deadline_s
     )
     free = _Run(outcome.first_token_s, outcome.end_s, requests, drawn.which, np.zeros(requests.arrival_s.shape, int))
     held = _Run(bounded.first_token_s, bounded.end_s, bounded_requests, few.which, bounded.fate)
     points = []
-    for i, load in enumerate(loads[: len(LOADS)]):
+    for i, load in enumerate(loads[:-1]):
         rows = np.arange(i * asked.seeds, (i + 1) * asked.seeds)
         place = int(crowded[:i].sum()) * asked.pool_seeds
         served = held.lanes(np.arange(place, place + asked.pool_seeds)) if crowded[i] else free.lanes(rows)
@@ -97,8 +99,8 @@ def service_curve(asked: Asked, say: Callable[[str], None] = lambda _: None) -> 
         knee_rps=knee,
         knee_band=float(knees.band[0]),
         binding=knees.binding[0],
-        operating_rps=asked.operating_point * knee,
-        points=tuple(points),
+        operating_rps=operating,
+        points=tuple(points[:-1]),
         limits=limits,
         scale_load_rps=float(scale),
         growth_per_min=asked.growth_per_min,
@@ -107,6 +109,7 @@ def service_curve(asked: Asked, say: Callable[[str], None] = lambda _: None) -> 
         gains=dealt_gains(lambda cv: _knees(asked, cv), knees, asked.cv) if asked.gains else (),
         method=f"continuous-batching simulation, {asked.seeds} x {asked.requests:,} requests",
         provenance=asked.provenance,
+        at_operating=points[-1],
     )
 
 

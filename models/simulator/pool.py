@@ -134,13 +134,13 @@ def simulate_pool(
         ticks(np.asarray(pool.backoff_s)), whole(pool.retries), jnp.asarray(pool.preempts),
         ticks(pool.down_from_s), ticks(pool.down_until_s), jnp.asarray(pool.abrupt), jnp.asarray(limits.overlaps),
     )  # fmt: skip
-    draws = np.random.default_rng(seed).random(arrival.shape).astype(np.float32)
     most_tokens = int(np.max(limits.token_budget) + np.max(limits.max_num_seqs))
     # At most a slot for every request that a replica holds: the running, the waiting, and one amid its prefill. Fewer
     # are faster and nearly always enough; a lane that needed more says so and is run again.
     most = int(np.max(np.minimum(limits.max_num_seqs + pool.max_queue + 1, arrival.shape[1])))
     grid, asked = uniform(cost, most_tokens, tick_s), jnp.concatenate(columns, axis=2)
     retries = max(int(np.max(pool.retries)), MOST_RETRIES)
+    draws = routing_draws(seed, lanes, arrival.shape[1], retries)
     slots = FIRST_SLOTS
     # Powers of two and none near the first, so that few shapes are ever compiled.
     enough = max(1 << (most - 1).bit_length(), 4 * FIRST_SLOTS) if most > FIRST_SLOTS else FIRST_SLOTS
@@ -169,6 +169,13 @@ def simulate_pool(
         peak_running=state.running_peak,
         makespan_s=np.array([state.log[lane, :, 2].max() for lane in range(lanes)]) * tick_s,
     )
+
+
+def routing_draws(seed: int, lanes: int, requests: int, retries: int) -> FloatArray:
+    """The lot of every attempt of every request under random routing, uniform [lanes, requests, 1 + retries]. A retry
+    has its own; it and the lots before it are the same however many retries there may be."""
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.random((lanes, requests)) for _ in range(1 + retries)], axis=2).astype(np.float32)
 
 
 def _tick_s(cost: StepCost, requests: Requests, limits: Limits, pool: Pool) -> float:

@@ -50,7 +50,8 @@ def run(
     """Every lane until its requests have all been served or given up, or most_steps.
 
     table: int32 [lanes, requests, 7] of arrival tick, prompt, cached and output tokens, priority, patience (ticks until
-    the first token) and deadline (ticks until the end), NEVER for none; draws [lanes, requests] uniform, for routing.
+    the first token) and deadline (ticks until the end), NEVER for none; draws [lanes, requests, 1 + retries] uniform,
+    for the routing of every attempt.
     """
     lanes, requests = table.shape[:2]
     replicas = rules.down_from.shape[1]
@@ -261,7 +262,11 @@ def run(
         first = jnp.argmin(s.clock, axis=1).astype(jnp.int32)
         earliest = s.clock.min(axis=1)
         arriving = (due <= earliest) & (due < NEVER)
-        target, open_ = _route(s, rules, due, draws.at[lane, jnp.clip(s.head, 0, requests - 1)].get(mode="clip"))
+        returning = jnp.take_along_axis(s.fifo_next[:, :, 0], soonest[:, None], axis=1)[:, 0]
+        asks = jnp.where(from_table, s.head, returning)
+        attempt = jnp.where(from_table, 0, soonest + 1)
+        lot = draws.at[lane, jnp.clip(asks, 0, requests - 1), attempt].get(mode="clip")
+        target, open_ = _route(s, rules, due, lot)
         replica = jnp.where(arriving, target, first)
         return s._replace(
             replica=replica,

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
+from math import ceil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from configs.errors import InputError
 from data.catalog import load_coefficients
+from data.replay_records import PoolReplay
 from flows import check_plan, steps
 from flows.check_plan import pool_mix
-from flows.replay import pool_stream, read_trace, replay_json, replay_run
+from flows.replay import pool_cv, pool_stream, read_trace, replay_json, replay_run
+from models.fleet_replay import Stream
+from models.simulator.load import arrivals
 from optimizer.solve import solve
 from reports.bundle import PlanBundle
 from tests.flows.small import small_made
@@ -41,6 +47,58 @@ def test_a_plan_holds_under_drawn_traffic_and_a_loss_it_keeps_a_reserve_for() ->
     assert "1 lost" in names
     assert found.holds
     assert all(run.requests > 0 for run in found.runs)
+
+
+def test_drawn_arrivals_vary_as_the_scenario_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = bundle()
+    pool = one.plan.pools[0]
+    mix = pool_mix(one.scenario, one.history, one.capacity, one.problem, one.plan.routes, pool)
+    for cv in (0.5, 1.0, 3.0):
+        gaps = np.diff(pool_stream(mix, 10.0, None, 1.0, 1000.0, 0, cv).arrival_s)
+        assert gaps.std() / gaps.mean() == pytest.approx(cv, rel=0.1)
+    varied = one.scenario.model_copy(update={"evaluate": one.scenario.evaluate.model_copy(update={"arrival_cv": 3.0})})
+    seen = []
+
+    def watched(*given: Any) -> Stream:
+        seen.append(given[-1])
+        return pool_stream(*given)
+
+    monkeypatch.setattr("flows.replay.pool_stream", watched)
+    plain, bursty = (replay_run(replace(one, scenario=each), None, 1.0, 0.1) for each in (one.scenario, varied))
+    assert "variation" not in plain.traffic
+    assert "coefficient of variation of the gaps at a replica 3" in bursty.traffic
+    assert seen == [1.0, pool_cv(3.0, pool.replicas)]
+
+
+@pytest.mark.parametrize("alone", [1.0, 1.5, 3.0])
+def test_a_pools_stream_thinned_at_random_varies_at_a_replica_as_stated(alone: float) -> None:
+    rng = np.random.default_rng(4)
+    arrival_s = arrivals(rng, 800_000, pool_cv(alone, 4))
+    gaps = np.diff(arrival_s[rng.integers(0, 4, len(arrival_s)) == 0])
+    assert gaps.std() / gaps.mean() == pytest.approx(alone, rel=0.03)
+
+
+def test_a_pools_stream_dealt_in_turn_varies_at_a_replica_as_stated() -> None:
+    gaps = np.diff(arrivals(np.random.default_rng(4), 800_000, pool_cv(0.4, 4))[::4])
+    assert gaps.std() / gaps.mean() == pytest.approx(0.4, rel=0.03)
+
+
+def test_a_lost_zone_is_shown_without_a_reserve_and_breaks_no_verdict() -> None:
+    one = bundle()
+    pool = max(one.plan.pools, key=lambda each: each.replicas)
+    lone = replace(pool, steady_replicas=1, failure_replicas=0, rollout_replicas=0, peak_rps=pool.peak_rps / 100)
+    found = replay_run(replace(one, plan=replace(one.plan, pools=(lone,))), None, 1.0, 1.0)
+    zone = next(run for run in found.runs if run.situation.name.startswith("zone lost"))
+    assert zone.situation.name == "zone lost, if its replicas are spread over 3"
+    assert (zone.situation.lost, zone.verdict) == (1, "misses, no reserve kept")
+    assert found.holds
+    reserves = one.scenario.plan.reserves.model_copy(update={"zones": 2, "zone_loss": True})
+    policy = one.scenario.plan.model_copy(update={"reserves": reserves})
+    kept = replace(one, scenario=one.scenario.model_copy(update={"plan": policy}))
+    found = replay_run(replace(kept, plan=replace(one.plan, pools=(lone,))), None, 1.0, 1.0)
+    zone = next(run for run in found.runs if run.situation.name == "zone lost")
+    assert zone.verdict == "misses"
+    assert not found.holds
 
 
 def test_twice_the_load_breaks_it_and_says_where() -> None:
@@ -119,3 +177,57 @@ def test_capacity_that_promises_too_much_is_derated_and_planned_again() -> None:
     derated = {one.configuration for one in found.deratings}
     lowered = [row for row in capacity.rows if row.configuration in derated and row.excuse is None]
     assert all("derated" in row.method for row in lowered)
+
+
+@pytest.mark.slow
+def test_a_plan_that_holds_but_for_a_lost_zone_is_derated_until_the_zone_is_carried() -> None:
+    made = small_made()
+    given = made.loaded.scenario
+    reserves = given.plan.reserves.model_copy(update={"zones": 3, "zone_loss": True})
+    policy = given.plan.model_copy(update={"failures_per_pool": 0, "rollout_surge": 0.0, "reserves": reserves})
+    scenario = given.model_copy(update={"plan": policy})
+    rosy = replace(
+        made.capacity,
+        rows=tuple(replace(row, operating_rps=row.operating_rps * 1.5) for row in made.capacity.rows),
+    )
+    problem = check_plan.fleet_problem(scenario, made.forecast, rosy)
+    before = solve(problem, lambda _: None)
+    rows = check_plan.replay_plan(scenario, made.history, rosy, problem, before, load_coefficients())
+    assert {row.situation: row.holds for row in rows} == {"all replicas": True, "zone lost": False}
+    lost = next(row for row in rows if row.situation == "zone lost")
+    assert lost.replicas == before.pools[0].replicas - ceil(before.pools[0].replicas / 3)
+    _, _, plan, found = check_plan.check(
+        scenario, made.history, made.forecast, rosy, problem, before, load_coefficients()
+    )
+    assert found.holds
+    assert found.deratings[0].because.startswith("zone lost in ")
+    assert sum(pool.replicas for pool in plan.pools) > sum(pool.replicas for pool in before.pools)
+
+
+def test_a_lost_regions_protected_demand_is_replayed_where_it_goes() -> None:
+    made = small_made()
+    pool = made.plan.pools[0]
+    west = replace(pool, region="us-west", peak_rps=0.0)
+    problem = replace(
+        made.problem, regions=(pool.region, "us-west"), may_serve={pool.region: (pool.region, "us-west")},
+        reserves=replace(made.problem.reserves, region_loss=True),
+    )  # fmt: skip
+
+    def lost(replicas: int, kept: bool = True) -> dict[str, PoolReplay]:
+        spare = replicas - west.replicas + west.steady_replicas
+        plan = replace(made.plan, pools=(pool, replace(west, steady_replicas=spare)))
+        given = problem if kept else replace(problem, reserves=made.problem.reserves)
+        rows = check_plan.replay_plan(
+            made.loaded.scenario, made.history, made.capacity, given, plan, load_coefficients()
+        )
+        return {row.situation: row for row in rows if row.region == "us-west" and row.rps > 0.0}
+
+    assert lost(pool.replicas, kept=False) == {}
+    found = lost(pool.replicas)[f"{pool.region} lost"]
+    # The class is protected and may go west: all that the east carries comes, on every replica there.
+    assert found.rps == pytest.approx(pool.peak_rps, rel=1e-6)
+    assert found.replicas == pool.replicas
+    assert found.holds
+    # What a pool too small for it cannot be promised is not asked of it.
+    small = lost(1)[f"{pool.region} lost"]
+    assert small.rps == pytest.approx(small.promised_rps, rel=1e-6)

@@ -49,6 +49,20 @@ def test_below_the_knee_everything_offered_is_good() -> None:
             assert point.rejected == 0.0
 
 
+def test_the_operating_point_is_simulated_for_itself() -> None:
+    found = curve()
+    at = found.at_operating
+    assert at is not None
+    assert at.offered_rps == found.operating_rps == pytest.approx(0.85 * found.knee_rps)
+    below, above = (found.points[LOADS.index(load)] for load in (0.8, 0.9))
+    for name in ("utilisation", "running", "kv_share", "waiting"):
+        assert getattr(below, name) < getattr(at, name) < getattr(above, name), name
+    assert at.rejected + at.timed_out == 0.0, "nobody is turned away at the load to run it at"
+    assert at.goodput_rps >= 0.94 * at.offered_rps
+    # It is beside the curve, not on it: the loads of the points stay those of LOADS.
+    assert len(found.points) == len(LOADS)
+
+
 def test_past_the_knee_the_slo_breaks_and_limits_keep_goodput() -> None:
     found = curve()
     over = found.points[LOADS.index(1.5)]

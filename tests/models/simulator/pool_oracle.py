@@ -78,7 +78,8 @@ class PoolOracle:
     preempts: bool
     abrupt: bool
     replicas: list[Replica]
-    draws: list[float]
+    draws: list[list[float]]
+    """By request and attempt."""
     jobs: list[Job]
     overlap: bool = False
     preemptions: int = 0
@@ -93,23 +94,22 @@ class PoolOracle:
             back = min(self.again, key=lambda entry: entry[:2], default=(math.inf, 0, None))
             clock = min(replica.clock for replica in self.replicas)
             if min(due, back[0]) <= clock and min(due, back[0]) < math.inf:
-                draw = self.draws[min(len(self.jobs) - len(ahead), len(self.jobs) - 1)]
                 if due <= back[0]:
-                    self.arrive(ahead.pop(0), due, draw)
+                    self.arrive(ahead.pop(0), due)
                 else:
                     self.again.remove(back)
-                    self.arrive(back[2], back[0], draw)
+                    self.arrive(back[2], back[0])
             elif clock < math.inf:
                 self.iterate(next(replica for replica in self.replicas if replica.clock == clock))
             else:
                 return
 
-    def arrive(self, job: Job, now: float, draw: float) -> None:
+    def arrive(self, job: Job, now: float) -> None:
         up = [replica for replica in self.replicas if not replica.away(now)]
         turn, self.came = self.came, self.came + 1
         if up:
             if self.routing == "random":
-                replica = up[min(int(draw * len(up)), len(up) - 1)]
+                replica = up[min(int(self.draws[job.index][job.attempts] * len(up)), len(up) - 1)]
             elif self.routing == "round_robin":
                 replica = up[turn % len(up)]
             else:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.simulator.engine import simulate
-from models.simulator.pool import FATES, ROUTING, Patience, Pool, plain_pool, simulate_pool
+from models.simulator.engine import Limits, Requests, simulate
+from models.simulator.pool import FATES, ROUTING, Patience, Pool, plain_pool, routing_draws, simulate_pool
 from tests.models.simulator.oracle import Cost
 from tests.models.simulator.pool_oracle import Job, PoolOracle, Replica
 from tests.models.simulator.test_engine import draw
@@ -37,7 +37,7 @@ def test_every_time_and_fate_equals_the_plain_program(seed: int, rate: float) ->
     patience = Patience(rng.integers(0, 2, (LANES, COUNT)), wait, whole)
     got = simulate_pool(cost, requests, limits, pool, patience, seed=seed)
     assert got.finished.all()
-    draws = np.random.default_rng(seed).random((LANES, COUNT)).astype(np.float32)
+    draws = routing_draws(seed, LANES, COUNT, 2)
     for lane in range(LANES):
         jobs = [
             Job(i, float(requests.arrival_s[lane, i]), int(requests.input_tokens[lane, i]),
@@ -57,7 +57,7 @@ def test_every_time_and_fate_equals_the_plain_program(seed: int, rate: float) ->
             int(pool.max_queue[lane]), routing, retries, backoff,
             bool(pool.preempts[lane]), bool(pool.abrupt[lane]),
             [Replica((pool.down_from_s[lane, i], pool.down_until_s[lane, i])) for i in range(pool.replicas[lane])],
-            [float(value) for value in draws[lane]], jobs, bool(limits.overlaps[lane]),
+            draws[lane].tolist(), jobs, bool(limits.overlaps[lane]),
         )  # fmt: skip
         want.run()
         assert [FATES[fate] for fate in got.fate[lane]] == [job.fate for job in jobs]
@@ -78,3 +78,23 @@ def test_one_replica_where_nothing_fails_gives_the_plain_engines_times() -> None
     got = simulate_pool(cost, requests, limits, plain_pool(6, 1))
     assert got.first_token_s == pytest.approx(plain.first_token_s, rel=1e-4)
     assert got.end_s == pytest.approx(plain.end_s, rel=1e-4)
+
+
+def test_a_retry_is_routed_by_a_lot_of_its_own() -> None:
+    """Two requests come at once to two replicas with one place to wait each. Where both drew the same one, the second
+    comes again while the third request is the next to come: whether it goes to the third's replica is a coin's toss."""
+    lanes, count = 400, 3
+    cost, _, _ = draw(1, lanes, count)
+    full = np.full((lanes, count), 300)
+    at = np.tile(np.array([0.0, 0.0, 1e4]), (lanes, 1))
+    requests = Requests(at, full, np.zeros_like(full), np.full((lanes, count), 4))
+    limits = Limits(np.full(lanes, 8), np.full(lanes, 512), np.full(lanes, 1e6), np.full(lanes, 16))
+    pool = plain_pool(lanes, 2, "random", max_queue=1)._replace(
+        retries=np.full(lanes, 1), backoff_s=np.full(lanes, 1e3)
+    )
+    got = simulate_pool(cost, requests, limits, pool, seed=3)
+    assert got.finished.all()
+    again = got.attempts[:, 1] == 1
+    assert 100 < again.sum() < 300
+    same = (got.replica[again, 1] == got.replica[again, 2]).mean()
+    assert 0.35 < same < 0.65

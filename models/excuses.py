@@ -20,15 +20,13 @@ def first_broken(
         return Excuse("tensor parallelism", tp, llm.heads, "attention heads", "use a divisor of the heads")
     if one.pipeline_parallel > llm.layers:
         return Excuse("pipeline parallelism", one.pipeline_parallel, llm.layers, "layers", "use fewer stages")
-    if float(mem.pool[i]) < float(tail[i]):
+    fails, limit = float(found.knee_rps[i]) <= 0.0, LIMITS[int(found.binding[i])]
+    if float(mem.pool[i]) < float(tail[i]) or (fails and limit == "kv_cache"):
         needed = float(mem.total[i] - mem.pool[i] + tail[i])
         advice = "more tensor parallelism, a smaller weight precision or a larger GPU"
         return Excuse("memory", needed / GB, float(mem.total[i]) / GB, "GB a GPU", advice)
-    if float(found.knee_rps[i]) <= 0.0:
-        limit = LIMITS[int(found.binding[i])]
-        if limit == "ttft":
-            return Excuse("TTFT", float(found.at_one_ttft_s[i]), slo.ttft_s, "s", "too slow even when idle")
-        if limit == "tpot":
-            return Excuse("TPOT", float(found.at_one_tpot_s[i]), slo.tpot_s, "s", "too slow even when idle")
-        return Excuse(limit, float("nan"), 0.0, "", "no batch holds the SLO")
+    if fails:
+        place = ("ttft", "tpot", "e2e").index(limit)
+        at_one, most = (found.at_one_ttft_s, found.at_one_tpot_s, found.at_one_e2e_s)[place], slo.limits[place]
+        return Excuse(most.label, float(at_one[i]), most.seconds, "s", "too slow even when idle")
     return None

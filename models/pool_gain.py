@@ -29,7 +29,7 @@ def dealt_gains(knees_at: Callable[[float], Knees], alone: Knees, cv: float) -> 
     for replicas in DEALT:
         knees = knees_at(cv / np.sqrt(replicas))
         # Both knees come from the same seeds: their ratio varies less than either.
-        ratio = np.log(knees.by_seed_rps[0] / alone.by_seed_rps[0])
+        ratio = np.log(knees.by_seed_rps[0] / alone.by_seed_rps[0, : knees.by_seed_rps.shape[1]])
         band = float(1.9 * ratio.std(ddof=1) / np.sqrt(len(ratio))) if len(ratio) > 1 else float("nan")
         found.append(PoolGain(replicas, "round robin", float(np.exp(ratio.mean())), band))
     return tuple(found)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from configs.errors import InputError
 from data.records import SloTarget
-from flows.show_size import show_size, size_json
+from flows.show_size import band_in_words, show_size, size_json
 from flows.size import Answer, Question, examine, read_speculation
 
 SLO = SloTarget(2.0, 0.06, 95.0)
@@ -44,6 +44,50 @@ def test_what_does_not_load_says_what_it_needs() -> None:
     assert not answer.memory.loads
     assert answer.capacity.excuse is not None
     assert answer.capacity.excuse.limit == "memory"
+
+
+def test_adapters_take_memory_from_what_is_served() -> None:
+    """900 adapters of 71 MB (2 x 16 x 2 B of every projection's K + N) leave nothing of 80 GB; 300 leave less KV."""
+    none, some, all_ = (
+        examine(Question("Llama-3.1-8B", "H100-SXM", "bf16", 1, "vllm", 500, 100, SLO, adapters=n))
+        for n in (0, 300, 900)
+    )
+    assert all_.memory.kv_pool_bytes < 0
+    assert all_.capacity.excuse is not None
+    assert all_.capacity.excuse.limit == "memory"
+    assert all_.capacity.knee_rps == 0.0
+    assert "nothing" in screen(all_)
+    taken = none.memory.kv_pool_bytes - some.memory.kv_pool_bytes
+    assert taken == pytest.approx(300 * 71.3e6, rel=0.01)
+    lost = none.capacity.kv_capacity_tokens - some.capacity.kv_capacity_tokens
+    assert lost * 131_072 == pytest.approx(taken, rel=0.02)
+    assert "memory counts" in screen(some)
+
+
+def test_a_rate_without_speculation_says_so() -> None:
+    answer = examine(
+        Question("Llama-3.1-8B", "H100-SXM", "bf16", 1, "vllm", 500, 100, SLO, speculation=read_speculation("3:0.7"))
+    )
+    assert answer.capacity.knee_rps == ask().capacity.knee_rps
+    assert "without speculation" in screen(answer)
+    assert "without speculation" in json.loads(size_json(answer))["notes"][0]
+    assert "speculation" not in screen(ask())
+
+
+def test_what_is_not_known_is_null() -> None:
+    def refuse(constant: str) -> float:
+        raise AssertionError(constant)
+
+    answer = examine(Question("Llama-3.1-70B", "L4", "bf16", 1, "vllm", 500, 100, SLO))
+    read = json.loads(size_json(answer), parse_constant=refuse)
+    assert read["capacity"]["knee_band"] is None
+
+
+def test_the_band_is_told_with_whether_it_is_as_narrow_as_asked() -> None:
+    answer = ask()
+    assert answer.capacity.knee_band <= answer.knee_band_target == 0.03
+    assert f"{answer.capacity.knee_band * 100:.1f} % (at most 3 % asked: met)" in screen(answer)
+    assert band_in_words(0.05, 0.03) == "± 5.0 % (at most 3 % asked: not met with 24 seeds)"
 
 
 def screen(answer: Answer, width: int = 120) -> str:

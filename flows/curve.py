@@ -194,8 +194,14 @@ def show_curve(console: Console, curve: ServiceCurve) -> None:
             f"  {signal.name}: {signal.threshold:.3g} {signal.unit} (at the knee {signal.at_knee:.3g}, "
             f"{signal.distance:.1f} standard deviations away){most}"
         )
-    gains = ", ".join(f"{one.replicas}: {one.gain - 1:+.0%}" for one in curve.gains if one.routing == "round robin")
-    console.print(f"[bold]Pools[/] that deal requests out in turn carry more a replica: {gains}; random routing: +0%")
+    dealt, random = (
+        ", ".join(f"{one.replicas}: {one.gain - 1:+.0%}" for one in curve.gains if one.routing == routing)
+        for routing in ("round robin", "random")
+    )
+    by_chance = random or "nothing, as Poisson arrivals stay Poisson"
+    console.print(
+        f"[bold]Pools[/] that deal requests out in turn carry more a replica: {dealt}; at random: {by_chance}"
+    )
 
 
 def _verdict(share: float) -> str:

@@ -78,9 +78,9 @@ def _verdicts(answer: Answer) -> Table:
     if m.loads:
         table.add_row("Loads", f"[green]yes[/], with {m.kv_pool_bytes / GB:.1f} GB a GPU for the KV cache")
     elif not m.runs_at_precision:
-        table.add_row(
-            "Loads", f"[red]no[/]: {escape(m.configuration.gpu)} cannot compute in {m.configuration.precision}"
-        )
+        cannot = "read an fp8 KV cache" if c.excuse and c.excuse.limit == "KV precision" else None
+        cannot = cannot or f"compute in {m.configuration.precision}"
+        table.add_row("Loads", f"[red]no[/]: {escape(m.configuration.gpu)} cannot {cannot}")
     else:
         short = f"[red]no[/]: {-m.kv_pool_bytes / GB:.1f} GB a GPU too little"
         more = f"; with TP{answer.loads_from} it does" if answer.loads_from else "; nor with more tensor parallelism"

@@ -9,13 +9,23 @@ from models.memory import Memory
 from models.rows import compute_precision
 
 
+def hardware(one: Configuration, gpu: Gpu) -> Excuse | None:
+    """What the GPU cannot compute in or read, whatever the load; None where it can."""
+    if compute_precision(one.precision, gpu) is None:
+        return Excuse("precision", 1, 0, "hardware support", f"{gpu.name} has no {one.precision} tensor cores")
+    if one.kv_precision == "fp8" and not gpu.fp8_kv_cache:
+        advice = f"no attention kernel reads an fp8 cache on {gpu.name}: use bf16"
+        return Excuse("KV precision", 1, 0, "hardware support", advice)
+    return None
+
+
 def first_broken(
     i: int, one: Configuration, llm: Llm, gpu: Gpu, slo: SloTarget, mem: Memory, tail: FloatArray, found: Estimate
 ) -> Excuse | None:
     """The first limit that row i of the kernel's arrays breaks, and by how much; None where it serves."""
     tp = one.tensor_parallel
-    if compute_precision(one.precision, gpu) is None:
-        return Excuse("precision", 1, 0, "hardware support", f"{gpu.name} has no {one.precision} tensor cores")
+    if (missing := hardware(one, gpu)) is not None:
+        return missing
     if llm.heads % tp:
         return Excuse("tensor parallelism", tp, llm.heads, "attention heads", "use a divisor of the heads")
     if one.pipeline_parallel > llm.layers:

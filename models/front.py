@@ -15,7 +15,8 @@ import numpy as np
 
 from configs.catalog_schema import CoefficientCatalog
 from data.records import BoolArray, Configuration, Excuse, FloatArray, Gpu, Llm, Provenance
-from models.rows import build_rows, compute_precision
+from models.excuses import hardware
+from models.rows import build_rows
 from models.sweep import LIMITS, Budget, LoadGrid, SweepPoints, SweepPolicy, pareto_front, stream
 
 CHUNK_ROWS = 64
@@ -131,8 +132,8 @@ def _possible(
     possible, excused = [], []
     for one in configurations:
         heads, tp = llms[one.llm].heads, one.tensor_parallel
-        if compute_precision(one.precision, gpus[one.gpu]) is None:
-            reason = Excuse("precision", 1, 0, "hardware support", f"{one.gpu} has no {one.precision} tensor cores")
+        if (missing := hardware(one, gpus[one.gpu])) is not None:
+            reason = missing
         elif heads % tp:
             reason = Excuse("tensor parallelism", tp, heads, "attention heads", "use a divisor of the heads")
         elif one.pipeline_parallel > llms[one.llm].layers:

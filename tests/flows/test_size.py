@@ -128,6 +128,20 @@ def test_the_screen_says_what_would_load() -> None:
     assert "Memory of one GPU" not in screen(cannot)
 
 
+def test_an_fp8_cache_needs_kernels_that_read_it() -> None:
+    def asked(gpu: str, kv: str) -> Answer:
+        return examine(Question("Llama-3.2-1B", gpu, "bf16", 1, "vllm", 500, 100, SLO, kv_precision=kv))
+
+    for gpu in ("T4", "V100"):
+        refused = asked(gpu, "fp8")
+        assert refused.capacity.excuse is not None
+        assert refused.capacity.excuse.limit == "KV precision"
+        assert not refused.memory.loads
+        assert "cannot read an fp8 KV cache" in screen(refused)
+    assert asked("T4", "bf16").memory.loads
+    assert asked("A100-80GB-SXM", "fp8").memory.loads, "dequantised while read: no fp8 cores needed"
+
+
 def test_two_gpus_serve_more_than_one() -> None:
     assert ask(tp=2).capacity.knee_rps > ask(tp=1).capacity.knee_rps
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from configs.errors import InputError
+from data.catalog import load_gpus
 from data.records import SloTarget
 from flows.show_size import band_in_words, show_size, size_json
 from flows.size import Answer, Question, examine, read_speculation
+from models.excuses import hardware
 
 SLO = SloTarget(2.0, 0.06, 95.0)
 
@@ -46,17 +49,22 @@ def test_what_does_not_load_says_what_it_needs() -> None:
     assert answer.capacity.excuse.limit == "memory"
 
 
+def adapted(adapters: int) -> Answer:
+    return examine(Question("Llama-3.1-8B", "H100-SXM", "bf16", 1, "vllm", 500, 100, SLO, adapters=adapters))
+
+
+def test_more_adapters_than_fit_serve_nothing() -> None:
+    """900 of 71 MB (16 x 2 B of every projection's K + N) leave nothing of 80 GB."""
+    answer = adapted(900)
+    assert answer.memory.kv_pool_bytes < 0
+    assert answer.capacity.excuse is not None
+    assert (answer.capacity.excuse.limit, answer.capacity.knee_rps) == ("memory", 0.0)
+    assert "nothing" in screen(answer)
+
+
+@pytest.mark.slow
 def test_adapters_take_memory_from_what_is_served() -> None:
-    """900 adapters of 71 MB (2 x 16 x 2 B of every projection's K + N) leave nothing of 80 GB; 300 leave less KV."""
-    none, some, all_ = (
-        examine(Question("Llama-3.1-8B", "H100-SXM", "bf16", 1, "vllm", 500, 100, SLO, adapters=n))
-        for n in (0, 300, 900)
-    )
-    assert all_.memory.kv_pool_bytes < 0
-    assert all_.capacity.excuse is not None
-    assert all_.capacity.excuse.limit == "memory"
-    assert all_.capacity.knee_rps == 0.0
-    assert "nothing" in screen(all_)
+    none, some = ask(), adapted(300)
     taken = none.memory.kv_pool_bytes - some.memory.kv_pool_bytes
     assert taken == pytest.approx(300 * 71.3e6, rel=0.01)
     lost = none.capacity.kv_capacity_tokens - some.capacity.kv_capacity_tokens
@@ -129,17 +137,15 @@ def test_the_screen_says_what_would_load() -> None:
 
 
 def test_an_fp8_cache_needs_kernels_that_read_it() -> None:
-    def asked(gpu: str, kv: str) -> Answer:
-        return examine(Question("Llama-3.2-1B", gpu, "bf16", 1, "vllm", 500, 100, SLO, kv_precision=kv))
-
-    for gpu in ("T4", "V100"):
-        refused = asked(gpu, "fp8")
-        assert refused.capacity.excuse is not None
-        assert refused.capacity.excuse.limit == "KV precision"
-        assert not refused.memory.loads
-        assert "cannot read an fp8 KV cache" in screen(refused)
-    assert asked("T4", "bf16").memory.loads
-    assert asked("A100-80GB-SXM", "fp8").memory.loads, "dequantised while read: no fp8 cores needed"
+    refused = examine(Question("Llama-3.2-1B", "T4", "bf16", 1, "vllm", 500, 100, SLO, kv_precision="fp8"))
+    assert refused.capacity.excuse is not None
+    assert refused.capacity.excuse.limit == "KV precision"
+    assert not refused.memory.loads
+    assert "cannot read an fp8 KV cache" in screen(refused)
+    fp8 = replace(refused.memory.configuration, kv_precision="fp8")
+    without = [name for name, gpu in load_gpus().items() if hardware(replace(fp8, gpu=name), gpu) is not None]
+    assert sorted(without) == ["T4", "V100-SXM2-32GB"], "others dequantise while they read: no fp8 cores needed"
+    assert hardware(replace(fp8, kv_precision="bf16"), load_gpus()["T4"]) is None
 
 
 def test_two_gpus_serve_more_than_one() -> None:

@@ -69,6 +69,7 @@ def test_more_seeds_and_requests_narrow_the_band() -> None:
     assert band(4000, 8) < band(300, 4)
 
 
+@pytest.mark.slow
 def test_seeds_are_added_until_the_band_is_narrow() -> None:
     def knees(target: float | None) -> Knees:
         asked = [one_at_a_time(4.5 * D_S)]

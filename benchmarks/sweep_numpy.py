@@ -81,7 +81,8 @@ def evaluate_grid_numpy(
     batch, prompt, output = batches[None, :, None, None], prompts[None, None, :, None], outputs[None, None, None, :]
     two, three, four = axes(1), axes(2), axes(3)
     decode = _linear(two, batches[None, :], batches[None, :])[:, :, None, None]
-    chunk = np.minimum(prompts, np.float32(policy.max_batched_tokens))
+    count = np.ceil(prompts / np.float32(policy.max_batched_tokens))
+    chunk, chunks = prompts / count, count[None, None, :, None]
     mixed = _linear(three, batches[None, :, None] + chunk[None, None, :], batches[None, :, None])[..., None]
     efficiency = two["prefill_eff_max"] * prompts / (prompts + two["prefill_s_half"])
     window = np.where(two["window"] > 0, np.minimum(1, 2 * two["window"] / prompts), np.float32(1))
@@ -94,7 +95,7 @@ def evaluate_grid_numpy(
     )
     layers = two["full_layers"] + two["sliding_layers"]
     attention = (layers * two["prefill_t0_s"] + work / (efficiency * two["bf16_flops"]))[:, None, :, None]
-    prefill = (prompts / chunk)[None, None, :, None] * (mixed - decode) + attention
+    prefill = chunks * (mixed - decode) + attention
     element = four["kv_width"] * four["kv_element_bytes"]
     context = prompt + output / 2
     kept = four["full_layers"] * context + four["sliding_layers"] * np.minimum(context, four["window"])
@@ -108,7 +109,7 @@ def evaluate_grid_numpy(
     gpu, host = gpu * gpu, (np.float32(HOST_PER_SEQUENCE_S) * batch) ** 2
     step = np.sqrt(np.sqrt(gpu * gpu + host * host))
     tpot = step + (batch - 1) / output * prefill
-    ttft = step + prefill * (1 + (four["pipeline_parallel"] - 1) * (chunk / prompts)[None, None, :, None])
+    ttft = chunks * step + prefill * (1 + (four["pipeline_parallel"] - 1) / chunks)
 
     stages = four["pipeline_parallel"]
     weights = (
@@ -117,8 +118,10 @@ def evaluate_grid_numpy(
         + 2 * four["moe_layers"] * four["hidden"] * four["experts"]
     ) / stages
     weights = weights + 2 * np.where(stages > 1, four["hidden"] * four["head_n"], four["embedding_parameters"])
-    forward = 2 * policy.max_batched_tokens * (4 * four["hidden"] + 2 * four["widest_activation"]) + 4 * four["head_n"]
-    sampler = np.float32(policy.engine.sampler_bytes_per_logit) * four["head_n"] * four["tensor_parallel"]
+    forward = 2 * policy.max_batched_tokens * (4 * four["hidden"] + 2 * four["widest_activation"])
+    logits = np.float32(policy.engine.max_num_seqs) * four["head_n"]
+    forward = forward + 4 * logits
+    sampler = np.float32(policy.engine.sampler_bytes_per_logit) * logits * four["tensor_parallel"]
     taken = weights + np.maximum(forward, sampler) + policy.engine.graph_bytes
     taken = taken + np.where(four["tensor_parallel"] * stages > 1, np.float32(policy.engine.communication_bytes), 0)
     total, margin = four["memory_bytes"], policy.headroom * four["memory_bytes"]

@@ -34,6 +34,9 @@ class GpuEntry(Section):
     like: Name | None = Field(
         default=None, description="measured GPU of the same generation to borrow efficiencies from"
     )
+    fp8_kv_cache: bool = Field(
+        default=True, description="whether engines' attention kernels read an fp8 KV cache on it"
+    )
     source: Name
     note: str = ""
 

@@ -68,6 +68,7 @@ def load_gpus(path: Path = FOLDER / "gpus.yaml") -> Mapping[str, Gpu]:
             tdp_w=entry.tdp_w,
             source=_source(catalog.sources, entry.source, f"{path}, gpus.{name}.source"),
             note=entry.note,
+            fp8_kv_cache=entry.fp8_kv_cache,
             like=_relative(catalog, entry.like, f"{path}, gpus.{name}.like"),
         )
         for name, entry in catalog.gpus.items()

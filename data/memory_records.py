@@ -43,6 +43,7 @@ class MemoryBreakdown:
     rule_weight_bytes: float
     """Rule of thumb for comparison: 1.2 x parameters x bytes over the GPUs."""
     runs_at_precision: bool
+    """Whether the GPU computes in the weights' precision and reads the cache's."""
 
     @property
     def loads(self) -> bool:

@@ -29,6 +29,17 @@ def read_document(path: Path, schema: str, fix: str) -> Mapping[str, Any]:
     return document
 
 
+def finite(value: Any) -> Any:
+    """Plain data (numbers, text, mappings, lists, tuples) with null for numbers that are not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return value
+
+
 def plain(value: Any, digits: int = 6) -> Any:
     """Arrays as lists, floats at so many significant digits, null for what is not finite."""
     if isinstance(value, np.ndarray):

@@ -50,6 +50,8 @@ class Gpu:
     note: str = ""
     like: str = ""
     """A measured GPU of its generation, whose efficiencies it borrows where it has none of its own."""
+    fp8_kv_cache: bool = True
+    """Whether engines' attention kernels read an fp8 KV cache on it; dequantising needs no fp8 cores."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,13 +19,16 @@ from configs.validation import validated
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.curve_records import CurvePoint, ServiceCurve
 from data.ingest import load_history
+from data.plain import finite
 from data.records import Capacity, LengthSample, SloTarget
 from data.slo import slo_target
 from flows.progress import report
 from flows.run_folder import whole_folder
+from flows.show_size import band_in_words
 from models.curve import Asked, service_curve
 from models.evaluate import evaluate
 from models.simulator.engine import engine_limits
+from models.simulator.knee import TARGET_BAND
 from models.simulator.load import ClassLoad, Mix, mean_context_tokens
 from models.step_cost import step_cost
 from reports.curve_chart import curve_svg
@@ -96,6 +98,7 @@ def examine(question: CurveQuestion) -> CurveAnswer:
         Asked(
             row.configuration, cost, limits, mix, guess, row.provenance, policy.operating_point,
             question.growth_per_min, question.time_to_ready_s, seed=question.seed, cv=policy.arrival_cv,
+            target_band=TARGET_BAND,
         ),
         lambda part: report(f"  {part}"),
     )  # fmt: skip
@@ -142,18 +145,11 @@ def _mix(question: CurveQuestion) -> tuple[str, Mix, tuple[Path, ...], float]:
 
 
 def curve_json(answer: CurveAnswer) -> str:
-    """Every field of the curve, or the capacity row with its excuse; nan becomes null."""
-
-    def strict(value: object) -> object:
-        if isinstance(value, float) and not math.isfinite(value):
-            return None
-        if isinstance(value, dict):
-            return {str(key): strict(each) for key, each in value.items()}
-        if isinstance(value, list | tuple):
-            return [strict(each) for each in value]
-        return value
-
-    return json.dumps(strict(asdict(answer.curve or answer.capacity)), indent=2, allow_nan=False) + "\n"
+    """Every field of the curve and the band its knee was to reach, or the capacity row with its excuse; nan becomes
+    null."""
+    target = {"knee_band_target": TARGET_BAND}
+    told = asdict(answer.capacity) if answer.curve is None else asdict(answer.curve) | target
+    return json.dumps(finite(told), indent=2, allow_nan=False) + "\n"
 
 
 def write_curve(answer: CurveAnswer, folder: Path) -> None:
@@ -169,8 +165,9 @@ def show_curve(console: Console, curve: ServiceCurve) -> None:
     shares = " + ".join(f"{name} {share:.0%}" for name, share in curve.shares.items())
     console.print(f"[bold]{escape(curve.configuration.label)}[/] serving {escape(shares)}")
     console.print(
-        f"Goodput knee {curve.knee_rps:.2f} requests/s (± {curve.knee_band:.1%}, 90 % band), {escape(curve.binding)} "
-        f"breaks first; run it at {curve.operating_rps:.2f}. {escape(curve.method)}, step time {curve.provenance}."
+        f"Goodput knee {curve.knee_rps:.2f} requests/s, 90 % band {band_in_words(curve.knee_band, TARGET_BAND)}; "
+        f"{escape(curve.binding)} breaks first; run it at {curve.operating_rps:.2f}. {escape(curve.method)}, step time "
+        f"{curve.provenance}."
     )
     if curve.at_operating is not None:
         at = curve.at_operating
@@ -205,8 +202,14 @@ def show_curve(console: Console, curve: ServiceCurve) -> None:
             f"  {signal.name}: {signal.threshold:.3g} {signal.unit} (at the knee {signal.at_knee:.3g}, "
             f"{signal.distance:.1f} standard deviations away){most}"
         )
-    gains = ", ".join(f"{one.replicas}: {one.gain - 1:+.0%}" for one in curve.gains if one.routing == "round robin")
-    console.print(f"[bold]Pools[/] that deal requests out in turn carry more a replica: {gains}; random routing: +0%")
+    dealt, random = (
+        ", ".join(f"{one.replicas}: {one.gain - 1:+.0%}" for one in curve.gains if one.routing == routing)
+        for routing in ("round robin", "random")
+    )
+    by_chance = random or "nothing, as Poisson arrivals stay Poisson"
+    console.print(
+        f"[bold]Pools[/] that deal requests out in turn carry more a replica: {dealt}; at random: {by_chance}"
+    )
 
 
 def _verdict(share: float) -> str:

@@ -20,6 +20,7 @@ from configs.loading import LoadedScenario, load_scenario
 from data.forecast_records import Forecast, SeriesForecast, TenantForecast
 from data.frames import KEYS
 from data.history import TrafficHistory
+from data.plain import finite
 from flows import steps
 from flows.progress import report
 from forecast import vintage
@@ -112,7 +113,7 @@ def as_json(run: Run, series: list[SeriesForecast]) -> str:
         "reduction": asdict(run.forecast.reduction),
         "notes": list(run.forecast.notes),
     }
-    return json.dumps(document, indent=2) + "\n"
+    return json.dumps(finite(document), indent=2, allow_nan=False) + "\n"
 
 
 def _by_day(hours: pd.DatetimeIndex, values: np.ndarray) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from data.class_traces import fit_class
 from data.classes import class_names
 from data.dataset import opened
 from data.generated import generate, numbers, write_trace
+from data.plain import finite
 from data.statistics.two_sample import LEAST_P, Comparison, compare, compare_hours
 
 
@@ -50,7 +51,7 @@ def run(dataset: Path, classes: Path | None, name: str | None, hours: float, see
 
 def as_json(found: Generated) -> str:
     """Everything."""
-    return json.dumps(asdict(found), indent=2) + "\n"
+    return json.dumps(finite(asdict(found)), indent=2, allow_nan=False) + "\n"
 
 
 def show(console: Console, found: Generated) -> None:

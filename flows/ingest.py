@@ -16,6 +16,7 @@ from configs.errors import InputError
 from configs.mapping import LogMapping, load_mapping
 from configs.validation import validated
 from data.ingestion import Ingested, ingest_files
+from data.plain import finite
 
 
 def run(
@@ -44,7 +45,7 @@ def _default(value: object) -> str:
 
 def as_json(answers: Sequence[Ingested]) -> str:
     """Every answer with every count."""
-    return json.dumps([asdict(one) for one in answers], indent=2, default=_default) + "\n"
+    return json.dumps(finite([asdict(one) for one in answers]), indent=2, default=_default, allow_nan=False) + "\n"
 
 
 def show(console: Console, answers: Sequence[Ingested]) -> None:

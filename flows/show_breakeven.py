@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.ages import ages_of
+from data.plain import finite
 from data.units import SECONDS_PER_HOUR
 from flows.breakeven import Compared, Comparison
 from flows.show import _table
@@ -18,7 +19,7 @@ from reports.standing import Standing
 
 def breakeven_json(found: Comparison, today: date) -> str:
     """The whole comparison for machines."""
-    return json.dumps(asdict(found) | standing_of(found, today).document, indent=2) + "\n"
+    return json.dumps(finite(asdict(found) | standing_of(found, today).document), indent=2, allow_nan=False) + "\n"
 
 
 def _count(value: float | None) -> str:

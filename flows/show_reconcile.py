@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.ledger.records import CorrectionLine
+from data.plain import finite
 from flows.misses import UNEXPLAINED
 from flows.reconcile import Reconciled, document
 from flows.reconcile_words import in_short
@@ -251,8 +252,13 @@ def write_reconciliation(found: Reconciled, out: Path) -> Path:
     final = out / found.run_id
     with whole_folder(final) as scratch:
         (scratch / "reconciliation.html").write_text(page, encoding="utf-8")
-        (scratch / "reconciliation.json").write_text(json.dumps(document(found), indent=2) + "\n", encoding="utf-8")
+        (scratch / "reconciliation.json").write_text(reconciliation_json(found), encoding="utf-8")
     return final
+
+
+def reconciliation_json(found: Reconciled) -> str:
+    """Everything that was found, for machines; null for what is not known."""
+    return json.dumps(finite(document(found)), indent=2, allow_nan=False) + "\n"
 
 
 def show_corrections(console: Console, lines: Sequence[CorrectionLine]) -> None:
@@ -275,4 +281,4 @@ def show_corrections(console: Console, lines: Sequence[CorrectionLine]) -> None:
 
 def corrections_json(lines: Sequence[CorrectionLine]) -> str:
     """All corrections with their verdicts, for machines."""
-    return json.dumps([asdict(one) for one in lines], indent=2, default=str) + "\n"
+    return json.dumps(finite([asdict(one) for one in lines]), indent=2, default=str, allow_nan=False) + "\n"

@@ -11,9 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from data.memory_records import MemoryBreakdown
+from data.plain import finite
 from data.units import GB
 from flows.size import Answer
 from models.phases import Phases
+from models.simulator.knee import MOST_SEEDS
 
 BAR_CELLS = 48
 BESIDE_BAR = 74
@@ -38,8 +40,8 @@ LIMITS = {
 
 
 def size_json(answer: Answer) -> str:
-    """The answer of `fleetcast size` for machines: every field of all its records."""
-    return json.dumps(asdict(answer), indent=2) + "\n"
+    """The answer of `fleetcast size` for machines: every field of all its records; null for what is not known."""
+    return json.dumps(finite(asdict(answer)), indent=2, allow_nan=False) + "\n"
 
 
 def show_size(console: Console, answer: Answer) -> None:
@@ -76,9 +78,9 @@ def _verdicts(answer: Answer) -> Table:
     if m.loads:
         table.add_row("Loads", f"[green]yes[/], with {m.kv_pool_bytes / GB:.1f} GB a GPU for the KV cache")
     elif not m.runs_at_precision:
-        table.add_row(
-            "Loads", f"[red]no[/]: {escape(m.configuration.gpu)} cannot compute in {m.configuration.precision}"
-        )
+        cannot = "read an fp8 KV cache" if c.excuse and c.excuse.limit == "KV precision" else None
+        cannot = cannot or f"compute in {m.configuration.precision}"
+        table.add_row("Loads", f"[red]no[/]: {escape(m.configuration.gpu)} cannot {cannot}")
     else:
         short = f"[red]no[/]: {-m.kv_pool_bytes / GB:.1f} GB a GPU too little"
         more = f"; with TP{answer.loads_from} it does" if answer.loads_from else "; nor with more tensor parallelism"
@@ -98,8 +100,17 @@ def _verdicts(answer: Answer) -> Table:
         f"there TTFT p{ttft.percentile:g} {c.ttft_s:.2f} of {slo.ttft_s:g} s, TPOT p{tpot.percentile:g} "
         f"{c.tpot_s * 1e3:.0f} of {slo.tpot_s * 1e3:g} ms; {LIMITS.get(c.binding, c.binding)} breaks first",
     )
+    table.add_row("", f"90 % band {band_in_words(c.knee_band, answer.knee_band_target)}")
     table.add_row("", f"[dim]{escape(c.method)}; step time {c.provenance}[/]")
+    for note in answer.notes:
+        table.add_row("", escape(note))
     return table
+
+
+def band_in_words(band: float, target: float) -> str:
+    """`± 2.6 % (at most 3 % asked: met)`, or that it was not met with all the seeds there may be."""
+    met = "met" if band <= target else f"not met with {MOST_SEEDS} seeds"
+    return f"± {band * 100:.1f} % (at most {target * 100:g} % asked: {met})"
 
 
 def _memory(m: MemoryBreakdown, cells: int) -> Table:

@@ -16,6 +16,7 @@ from data.records import Capacity, Configuration, Engine, Gpu, LengthSample, Llm
 from models.evaluate import evaluate
 from models.phases import Phases, Speculation, phases
 from models.service import simulated
+from models.simulator.knee import TARGET_BAND
 from models.size import size
 
 CLASS = "requests"
@@ -54,6 +55,10 @@ class Answer:
     times: Phases | None = None
     loads_from: int | None = None
     """The least tensor parallelism at which it loads, where it does not as asked; None where none of 1 to 8 does."""
+    knee_band_target: float = TARGET_BAND
+    """Seeds are added until the knee's band is as narrow, or MOST_SEEDS of models/simulator/knee.py."""
+    notes: tuple[str, ...] = ()
+    """What was asked for that the served rate does not count."""
 
 
 def examine(question: Question) -> Answer:
@@ -81,10 +86,10 @@ def examine(question: Question) -> Answer:
     sample = LengthSample(inputs, outputs, cached, np.ones(1), "command line")
     lengths, slos = {(llm.name, CLASS): sample}, {CLASS: question.slo}
     coefficients = load_coefficients(calibration=question.calibration)
-    table = evaluate([llm], [gpu], engine, coefficients, policy, lengths, slos)
+    table = evaluate([llm], [gpu], engine, coefficients, policy, lengths, slos, question.adapters)
     table = simulated(
         table, set(lengths), {llm.name: llm}, {gpu.name: gpu}, engine, coefficients, lengths,
-        policy.operating_point,
+        policy.operating_point, target_band=TARGET_BAND,
     )  # fmt: skip
     (row,) = table.rows
     configuration: Configuration = row.configuration
@@ -100,7 +105,17 @@ def examine(question: Question) -> Answer:
     times = _times(question, configuration, breakdown, llm, gpu, engine)
     more = (n for n in (2, 4, 8) if n > question.tensor_parallel and llm.heads % n == 0)
     enough = (n for n in more if memory(replace(configuration, tensor_parallel=n)).loads)
-    return Answer(breakdown, row, times, None if breakdown.loads else next(enough, None))
+    return Answer(breakdown, row, times, None if breakdown.loads else next(enough, None), notes=_notes(question))
+
+
+def _notes(question: Question) -> tuple[str, ...]:
+    """Options that change memory or steady times, but not the rate at the SLO, which is simulated without them."""
+    notes = []
+    if question.speculation is not None:
+        notes.append("the rate at the SLO is without speculation: only the times of a full batch count it")
+    if question.adapters:
+        notes.append("of LoRA adapters the memory counts, not the time that their products take")
+    return tuple(notes)
 
 
 def _times(

@@ -18,6 +18,7 @@ from configs.errors import InputError
 from configs.evaluation import EvaluationPolicy
 from configs.validation import validated
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
+from data.plain import finite
 from data.prices import load_prices
 from data.records import Configuration
 from models.front import Sweep, sweep
@@ -106,7 +107,7 @@ def _prices(stated: Sequence[str]) -> dict[str, float]:
 
 def as_json(found: Sweep) -> str:
     """Front and excuses for machines."""
-    return json.dumps(asdict(found), indent=2) + "\n"
+    return json.dumps(finite(asdict(found)), indent=2, allow_nan=False) + "\n"
 
 
 def show(console: Console, found: Sweep, most: int = 12) -> None:

@@ -16,6 +16,7 @@ from rich.table import Table
 from configs.changes import Setting, changed, nearest, read_setting
 from configs.errors import InputError
 from data.forecast_records import Forecast
+from data.plain import finite
 from data.plan_records import FleetPlan, FleetProblem
 from data.records import Offer
 from flows import steps
@@ -172,7 +173,7 @@ def as_json(found: WhatIf, today: date) -> str:
         "pools": document["pools"],
         "shortfalls": document["shortfalls"],
     } | standing.of_plan(_untried(found.after), today).document
-    return json.dumps(told, indent=2) + "\n"
+    return json.dumps(finite(told), indent=2, allow_nan=False) + "\n"
 
 
 LABELS = {

@@ -54,6 +54,8 @@ class Asked:
     pool_requests: int = 1000
     """Size of the runs under limits, whose lanes cost a hundred times the plain ones."""
     pool_seeds: int = 3
+    target_band: float | None = None
+    """Seeds are added to the knee's while its 90 % band is wider (models/simulator/knee.py)."""
     gains: bool = True
     """Whether pools are simulated too, a quarter of the work."""
 
@@ -64,7 +66,7 @@ def service_curve(asked: Asked, say: Callable[[str], None] = lambda _: None) -> 
     say: told what is simulated next, as "part 2 of 5: ...".
     """
     say("part 1 of 5: the knee")
-    knees = _knees(asked, asked.cv)
+    knees = _knees(asked, asked.cv, asked.target_band)
     knee = float(knees.knee_rps[0])
     if knee <= 0.0:
         return None
@@ -107,17 +109,24 @@ def service_curve(asked: Asked, say: Callable[[str], None] = lambda _: None) -> 
         time_to_ready_s=asked.time_to_ready_s,
         signals=_signals(asked, outcome, requests, LOADS.index(1.0), len(loads) - 1),
         gains=dealt_gains(lambda cv: _knees(asked, cv), knees, asked.cv) if asked.gains else (),
-        method=f"continuous-batching simulation, {asked.seeds} x {asked.requests:,} requests",
+        method=_method(asked, knees.by_seed_rps.shape[1]),
         provenance=asked.provenance,
         at_operating=points[-1],
     )
 
 
-def _knees(asked: Asked, cv: float) -> Knees:
+def _knees(asked: Asked, cv: float, target_band: float | None = None) -> Knees:
     return find_knees(
         asked.cost, [asked.mix], asked.limits, np.array([asked.guess_rps]), asked.operating_point,
         asked.requests, asked.seeds, asked.seed, cv, resolution=0.01,
+        target_band=target_band,
     )  # fmt: skip
+
+
+def _method(asked: Asked, seeds: int) -> str:
+    """How many requests were simulated: for the knee, and for each load where those are fewer."""
+    loads = "" if seeds == asked.seeds else f" for the knee, {asked.seeds} x {asked.requests:,} a load"
+    return f"continuous-batching simulation, {seeds} x {asked.requests:,} requests{loads}"
 
 
 def _rows(drawn: Drawn, loads: FloatArray) -> tuple[Requests, IntArray]:

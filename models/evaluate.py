@@ -107,7 +107,7 @@ def configurations(
     )
 
 
-@partial(jax.jit, static_argnames=("engine", "utilization", "headroom", "seqs", "tokens"))
+@partial(jax.jit, static_argnames=("engine", "utilization", "headroom", "seqs", "tokens", "adapters", "adapter_rank"))
 def _kernel(
     rows: Rows,
     load: Load,
@@ -119,9 +119,11 @@ def _kernel(
     headroom: float,
     seqs: int,
     tokens: int,
+    adapters: int,
+    adapter_rank: int,
 ) -> tuple[Memory, jax.Array, jax.Array, Estimate]:
     """Memory, KV bytes of a tail sequence, sequences that fit, and goodput of every row."""
-    mem = memory(rows, engine, utilization, headroom, tokens, seqs)
+    mem = memory(rows, engine, utilization, headroom, tokens, seqs, adapters, adapter_rank)
     pool = jnp.maximum(mem.pool, 0.0)
     tail = kv_bytes(rows, kv_tail, engine.kv_block_tokens)
     # Concurrent requests share the pool: at n of them the sum concentrates, so the tail enters once, the mean n times.
@@ -140,11 +142,14 @@ def evaluate(
     policy: EvaluationPolicy,
     lengths: Mapping[tuple[str, str], LengthSample],
     slos: Mapping[str, SloTarget],
+    adapters: int = 0,
+    adapter_rank: int = 16,
 ) -> CapacityTable:
     """Capacity of every configuration of the policy's grid for every (LLM, class) in `lengths`.
 
     Returns rows in a stable order, infeasible ones with their Excuse. knee_rps is the estimate of models/goodput.py;
-    operating_rps is policy.operating_point times that.
+    operating_rps is policy.operating_point times that. adapters: LoRA adapters of adapter_rank resident at once, for
+    the memory that they take.
     """
     grid = configurations(llms, gpus, engine, policy)
     pairs = [(one, name) for one in grid for (llm, name) in lengths if llm == one.llm]
@@ -186,6 +191,8 @@ def evaluate(
             headroom=policy.headroom,
             seqs=seqs,
             tokens=tokens,
+            adapters=adapters,
+            adapter_rank=adapter_rank,
         )
     )
     table = tuple(

@@ -9,26 +9,34 @@ from models.memory import Memory
 from models.rows import compute_precision
 
 
+def hardware(one: Configuration, gpu: Gpu) -> Excuse | None:
+    """What the GPU cannot compute in or read, whatever the load; None where it can."""
+    if compute_precision(one.precision, gpu) is None:
+        return Excuse("precision", 1, 0, "hardware support", f"{gpu.name} has no {one.precision} tensor cores")
+    if one.kv_precision == "fp8" and not gpu.fp8_kv_cache:
+        advice = f"no attention kernel reads an fp8 cache on {gpu.name}: use bf16"
+        return Excuse("KV precision", 1, 0, "hardware support", advice)
+    return None
+
+
 def first_broken(
     i: int, one: Configuration, llm: Llm, gpu: Gpu, slo: SloTarget, mem: Memory, tail: FloatArray, found: Estimate
 ) -> Excuse | None:
     """The first limit that row i of the kernel's arrays breaks, and by how much; None where it serves."""
     tp = one.tensor_parallel
-    if compute_precision(one.precision, gpu) is None:
-        return Excuse("precision", 1, 0, "hardware support", f"{gpu.name} has no {one.precision} tensor cores")
+    if (missing := hardware(one, gpu)) is not None:
+        return missing
     if llm.heads % tp:
         return Excuse("tensor parallelism", tp, llm.heads, "attention heads", "use a divisor of the heads")
     if one.pipeline_parallel > llm.layers:
         return Excuse("pipeline parallelism", one.pipeline_parallel, llm.layers, "layers", "use fewer stages")
-    if float(mem.pool[i]) < float(tail[i]):
+    fails, limit = float(found.knee_rps[i]) <= 0.0, LIMITS[int(found.binding[i])]
+    if float(mem.pool[i]) < float(tail[i]) or (fails and limit == "kv_cache"):
         needed = float(mem.total[i] - mem.pool[i] + tail[i])
         advice = "more tensor parallelism, a smaller weight precision or a larger GPU"
         return Excuse("memory", needed / GB, float(mem.total[i]) / GB, "GB a GPU", advice)
-    if float(found.knee_rps[i]) <= 0.0:
-        limit = LIMITS[int(found.binding[i])]
-        if limit == "ttft":
-            return Excuse("TTFT", float(found.at_one_ttft_s[i]), slo.ttft_s, "s", "too slow even when idle")
-        if limit == "tpot":
-            return Excuse("TPOT", float(found.at_one_tpot_s[i]), slo.tpot_s, "s", "too slow even when idle")
-        return Excuse(limit, float("nan"), 0.0, "", "no batch holds the SLO")
+    if fails:
+        place = ("ttft", "tpot", "e2e").index(limit)
+        at_one, most = (found.at_one_ttft_s, found.at_one_tpot_s, found.at_one_e2e_s)[place], slo.limits[place]
+        return Excuse(most.label, float(at_one[i]), most.seconds, "s", "too slow even when idle")
     return None

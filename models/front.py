@@ -15,10 +15,14 @@ import numpy as np
 
 from configs.catalog_schema import CoefficientCatalog
 from data.records import BoolArray, Configuration, Excuse, FloatArray, Gpu, Llm, Provenance
-from models.rows import build_rows, compute_precision
+from models.excuses import hardware
+from models.rows import build_rows
 from models.sweep import LIMITS, Budget, LoadGrid, SweepPoints, SweepPolicy, pareto_front, stream
 
 CHUNK_ROWS = 64
+CHUNK_POINTS = 2**22
+"""Points that are held at once (30 bytes each on the device, as many again on the host): fewer rows a chunk where the
+loads of one are many, and the batches of a row in parts where even those are more."""
 ADVICE = {
     "memory": "more tensor or pipeline parallelism, a smaller precision or a larger GPU",
     "kv_cache": "shorter requests, an fp8 cache or more GPUs a replica",
@@ -73,7 +77,10 @@ def sweep(
     input_tokens: FloatArray,
     output_tokens: FloatArray,
 ) -> Sweep:
-    """Every configuration at every batch, prompt length and output length (the three axes' cartesian product)."""
+    """Every configuration at every batch (rising), prompt length and output length (the axes' cartesian product).
+
+    At most CHUNK_POINTS points are held at once, or one batch of one row where its lengths are more.
+    """
     possible, excused = _possible(configurations, llms, gpus, usd_per_gpu_h)
     device = jax.devices()[0]
     name = f"{device.platform}:{device.device_kind}"
@@ -84,18 +91,35 @@ def sweep(
         jnp.asarray([one.gpus * usd_per_gpu_h[one.gpu] for one in possible], dtype=jnp.float32),
         jnp.asarray([one.gpus * gpus[one.gpu].tdp_w for one in possible], dtype=jnp.float32),
     )
-    loads = LoadGrid(*(jnp.asarray(axis, dtype=jnp.float32) for axis in (batches, input_tokens, output_tokens)))
+    lengths = [jnp.asarray(axis, dtype=jnp.float32) for axis in (input_tokens, output_tokens)]
+    each = len(input_tokens) * len(output_tokens)
     kept: dict[tuple[str, int, int], tuple[FrontPoint, ...]] = {}
+    # What breaks at the smallest batch, of every configuration that no batch so far serves.
+    idle: dict[int, Excuse] = {}
     within = 0
-    for part, found in stream(rows, cost, loads, policy, min(CHUNK_ROWS, len(possible))):
-        host: SweepPoints = jax.device_get(found)
-        feasible = np.asarray(host.limit) == 0
-        within += int(feasible.sum())
-        for lane in np.flatnonzero(~feasible.any(axis=(1, 2, 3))):
-            excused.append(Excused(possible[part.start + int(lane)], _excuse(host, int(lane), policy, loads)))
-        _merge(kept, possible[part], provenance[part], host, feasible, loads)
+    for number, some in enumerate(_parts(batches, max(1, CHUNK_POINTS // each))):
+        loads = LoadGrid(jnp.asarray(some, dtype=jnp.float32), *lengths)
+        size = max(1, min(CHUNK_ROWS, len(possible), CHUNK_POINTS // loads.points // len(jax.devices())))
+        for part, found in stream(rows, cost, loads, policy, size):
+            host: SweepPoints = jax.device_get(found)
+            feasible = np.asarray(host.limit) == 0
+            within += int(feasible.sum())
+            serves = feasible.any(axis=(1, 2, 3))
+            for lane in range(len(serves)):
+                row = part.start + lane
+                if serves[lane]:
+                    idle.pop(row, None)
+                elif number == 0:
+                    idle[row] = _excuse(host, lane, policy, loads)
+            _merge(kept, possible[part], provenance[part], host, feasible, loads)
+    excused += [Excused(possible[row], excuse) for row, excuse in sorted(idle.items())]
     front = tuple(point for key in sorted(kept) for point in kept[key])
-    return Sweep(front, tuple(excused), len(possible) * loads.points, within, name)
+    return Sweep(front, tuple(excused), len(possible) * len(batches) * each, within, name)
+
+
+def _parts(batches: FloatArray, most: int) -> list[FloatArray]:
+    """The batches in order, at most so many at a time."""
+    return [batches[start : start + most] for start in range(0, len(batches), most)]
 
 
 def _possible(
@@ -108,10 +132,13 @@ def _possible(
     possible, excused = [], []
     for one in configurations:
         heads, tp = llms[one.llm].heads, one.tensor_parallel
-        if compute_precision(one.precision, gpus[one.gpu]) is None:
-            reason = Excuse("precision", 1, 0, "hardware support", f"{one.gpu} has no {one.precision} tensor cores")
+        if (missing := hardware(one, gpus[one.gpu])) is not None:
+            reason = missing
         elif heads % tp:
             reason = Excuse("tensor parallelism", tp, heads, "attention heads", "use a divisor of the heads")
+        elif one.pipeline_parallel > llms[one.llm].layers:
+            layers = llms[one.llm].layers
+            reason = Excuse("pipeline parallelism", one.pipeline_parallel, layers, "layers", "use fewer stages")
         elif one.gpu not in usd_per_gpu_h:
             reason = Excuse("price", 1, 0, "price", f"no on-demand price of {one.gpu} is known: state one")
         else:

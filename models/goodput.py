@@ -55,6 +55,7 @@ class Estimate(NamedTuple):
     binding: jax.Array
     at_one_ttft_s: jax.Array
     at_one_tpot_s: jax.Array
+    at_one_e2e_s: jax.Array
 
 
 def _at(rows: Rows, load: Load, n: jax.Array, budget: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
@@ -135,6 +136,7 @@ def estimate(rows: Rows, load: Load, max_seqs: jax.Array, budget: jax.Array) -> 
         binding=binding,
         at_one_ttft_s=ttft[:, 0],
         at_one_tpot_s=tpot[:, 0],
+        at_one_e2e_s=e2e[:, 0],
     )
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from configs.catalog_schema import CoefficientCatalog
-from data.records import Capacity, CapacityTable, Engine, Excuse, Gpu, LengthSample, Llm
+from data.records import Capacity, CapacityTable, Engine, Excuse, Gpu, LengthSample, Llm, SloTarget
 from models.simulator.engine import engine_limits
-from models.simulator.knee import Knees, find_knees
+from models.simulator.knee import PRESSURE, Knees, find_knees
 from models.simulator.load import ClassLoad
 from models.step_cost import step_cost
 
@@ -32,11 +32,13 @@ def simulated(
     seeds: int = 4,
     seed: int = 0,
     cv: float = 1.0,
+    target_band: float | None = None,
 ) -> CapacityTable:
     """The table with the knees of every feasible row of `pairs` (LLM, class) found by simulation.
 
     Other rows keep their estimate, and say so in `method`. A row whose simulation breaks the SLO at every rate tried
     becomes infeasible with an Excuse. cv: coefficient of variation of the gaps between arrivals (1: Poisson).
+    target_band: seeds are added to `seeds` while a knee's band is wider (models/simulator/knee.py), for few rows only.
     """
     wanted = [
         i
@@ -72,9 +74,11 @@ def simulated(
             seed=seed,
             cv=cv,
             near=near,
+            target_band=target_band if near else None,
         )
+        took = knees.by_seed_rps.shape[1]
         for lane, i in enumerate(wanted):
-            found[i] = _row(found[i], knees, lane, f"continuous-batching simulation, {count} x {requests:,} requests")
+            found[i] = _row(found[i], knees, lane, f"continuous-batching simulation, {took} x {requests:,} requests")
 
     # Each stage spends simulation only on what the stage before could not tell apart.
     drop_outclassed(MARGINS[0], "the estimate")
@@ -109,12 +113,7 @@ def _outclassed(rows: Sequence[Capacity], margin: float, of: str) -> list[Excuse
 def _row(row: Capacity, knees: Knees, lane: int, method: str) -> Capacity:
     """A row with its simulated knee and operating point."""
     knee = float(knees.knee_rps[lane])
-    excuse = None
-    if knee <= 0.0:
-        needed, slo = (float(knees.ttft_s[lane]), float(knees.tpot_s[lane])), (row.slo.ttft_s, row.slo.tpot_s)
-        which = 0 if knees.binding[lane] == "ttft" else 1
-        name = ("TTFT", "TPOT")[which]
-        excuse = Excuse(name, needed[which], slo[which], "s", "broken in simulation at a quarter of the estimate")
+    excuse = None if knee > 0.0 else broken_limit(row.slo, knees, lane)
     return replace(
         row,
         knee_rps=knee,
@@ -127,3 +126,18 @@ def _row(row: Capacity, knees: Knees, lane: int, method: str) -> Capacity:
         method=method,
         excuse=excuse,
     )
+
+
+def broken_limit(slo: SloTarget, knees: Knees, lane: int) -> Excuse:
+    """The limit that the lowest rate tried breaks, with its value there."""
+    rate, limit = float(knees.broken_rps[lane]), knees.binding[lane]
+    advice = f"broken in simulation even at {rate:.3g} requests/s"
+    if limit == "kv_cache":
+        pressed = float(knees.kv_pressure[lane])
+        return Excuse("KV cache", pressed, PRESSURE, "of iterations with an over-full cache", advice)
+    if limit == "throughput":
+        return Excuse("throughput", rate, 0.0, "requests/s", "the queue grows in simulation at every rate tried")
+    place = ("ttft", "tpot", "e2e").index(limit)
+    most = slo.limits[place]
+    needed = (knees.ttft_s, knees.tpot_s, knees.e2e_s)[place]
+    return Excuse(most.label, float(needed[lane]), most.seconds, "s", advice)

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from configs.catalog_schema import CoefficientCatalog
 from data.memory_records import MemoryBreakdown
 from data.records import Configuration, Engine, Gpu, Llm
+from models.excuses import hardware
 from models.memory import kv_bytes, memory
-from models.rows import Rows, build_rows, compute_precision
+from models.rows import Rows, build_rows
 from models.shapes import active_parameters, total_parameters
 
 
@@ -62,7 +63,7 @@ def size(
         largest_context_at_concurrency=_ladder(llm, rows, pool, engine.kv_block_tokens, seqs),
         hidden_size_rule_kv_bytes_per_token=2.0 * llm.layers * llm.hidden * float(rows.kv_element_bytes[0]),
         rule_weight_bytes=1.2 * total_parameters(llm) * weight / configuration.gpus,
-        runs_at_precision=compute_precision(configuration.precision, gpu) is not None,
+        runs_at_precision=hardware(configuration, gpu) is None,
     )
 
 

@@ -80,6 +80,7 @@ class _Parts(NamedTuple):
     """
 
     batch: jax.Array
+    chunks: jax.Array
     steady: jax.Array
     one_read: jax.Array
     others: jax.Array
@@ -104,15 +105,19 @@ def _parts(rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy) -> _P
 
     n2 = jnp.broadcast_to(loads.batch, (lanes, loads.batch.size))
     decode = linear_time_s(rows, n2, n2)[:, :, None, None]
-    chunk = jnp.minimum(loads.input_tokens, float(policy.max_batched_tokens))
+    # A prompt is computed in as few even chunks as the budget allows.
+    chunk_count = jnp.ceil(loads.input_tokens / float(policy.max_batched_tokens))
+    chunk = loads.input_tokens / chunk_count
     mixed = linear_time_s(rows, n2[:, :, None] + chunk[None, None, :], n2[:, :, None])[:, :, :, None]
     prompts = jnp.broadcast_to(loads.input_tokens, (lanes, loads.input_tokens.size))
     attention = prefill_attention_s(rows, prompts**2 / 2.0, prompts)[:, None, :, None]
-    chunks = (loads.input_tokens / chunk)[None, None, :, None]
-    fill = pipeline_fill(rows, prompts / chunk)[:, None, :, None]
+    chunks = chunk_count[None, None, :, None]
+    fill = pipeline_fill(rows, jnp.broadcast_to(chunk_count, prompts.shape))[:, None, :, None]
     prefill = chunks * (mixed - decode) + attention
 
-    mem = memory(rows, policy.engine, policy.utilization, policy.headroom, policy.max_batched_tokens, 1)
+    mem = memory(
+        rows, policy.engine, policy.utilization, policy.headroom, policy.max_batched_tokens, policy.engine.max_num_seqs
+    )
     lengths = (lanes, loads.input_tokens.size, loads.output_tokens.size)
     longest = jnp.broadcast_to((prompt + output)[:, 0], lengths)
     one_kv = kv_bytes(rows, longest, policy.engine.kv_block_tokens) / jnp.maximum(mem.pool, 1.0)[:, None, None]
@@ -123,6 +128,7 @@ def _parts(rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy) -> _P
     one_read = (decode_attention_s(rows, many, many * context) - base) / many
     return _Parts(
         batch=batch,
+        chunks=chunks,
         steady=decode + wide(base[:, 0, 0]),
         one_read=one_read[:, None],
         others=(batch - 1.0) / output,
@@ -138,7 +144,8 @@ def _parts(rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy) -> _P
 def _points(parts: _Parts, policy: SweepPolicy) -> SweepPoints:
     step = behind_host(parts.steady + parts.batch * parts.one_read, parts.batch)
     tpot = step + parts.others * parts.prefill
-    ttft = step + parts.alone
+    # Every chunk of a prompt shares its iteration with the decodes of the others.
+    ttft = parts.chunks * step + parts.alone
     used = (parts.memory_share, parts.batch * parts.one_kv, tpot * (1.0 / policy.tpot_s), ttft * (1.0 / policy.ttft_s))
     overrun = jnp.maximum(jnp.maximum(used[0], used[1]), jnp.maximum(used[2], used[3]))
     limit = jnp.zeros(tpot.shape, jnp.int8)

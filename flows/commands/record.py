@@ -122,16 +122,14 @@ def reconcile(
     from flows.ledger import open_ledger
     from flows.progress import report, shown_on
     from flows.reconcile import reconcile_files
-    from flows.show_reconcile import show_reconciliation, write_reconciliation
+    from flows.show_reconcile import reconciliation_json, show_reconciliation, write_reconciliation
 
     with shown_on(Console(stderr=True), total=1, key="reconcile"):
         report("setting what was said against what happened")
         found = reconcile_files(open_ledger(), scenario, actuals, billing, goodput)
     folder = write_reconciliation(found, out)
     if as_json:
-        from flows.reconcile import document
-
-        sys.stdout.write(json.dumps(document(found), indent=2) + "\n")
+        sys.stdout.write(reconciliation_json(found))
     else:
         console = terminal()
         show_reconciliation(console, found)

@@ -32,6 +32,10 @@ PRESSURE = 0.01
 """Share of iterations with an over-full KV cache above which an engine would preempt so much that the lane's times no
 longer hold: such a rate counts as past the knee."""
 CONFIDENCE = 0.9
+TARGET_BAND = 0.03
+"""Half-width of the band at which the search for a single configuration's knee stops."""
+MORE_SEEDS, MOST_SEEDS = 8, 24
+"""Seeds that are added at a time while the band is wider than asked, and all there may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,11 @@ class Knees:
     geometric mean and band its relative half-width at 90 % confidence (nan with one seed).
 
     binding is the limit that breaks first above it. The other figures are at operating_rps: seconds at the SLO's
-    percentiles (the worst class's of a mix), mean running requests, share of KV in use, share of iterations with an
-    over-full cache.
+    percentiles (the worst class's of a mix; infinite where no limit is stated), mean running requests, share of KV in
+    use, share of iterations with an over-full cache.
+
+    Where a seed breaks at every rate, knee_rps is 0, broken_rps the lowest rate that it broke at, binding the limit
+    that it broke there, and times and cache are that seed's at that rate. broken_rps is nan elsewhere.
     """
 
     knee_rps: FloatArray
@@ -49,8 +56,10 @@ class Knees:
     by_seed_rps: FloatArray
     binding: tuple[str, ...]
     operating_rps: FloatArray
+    broken_rps: FloatArray
     ttft_s: FloatArray
     tpot_s: FloatArray
+    e2e_s: FloatArray
     running: FloatArray
     kv_share: FloatArray
     kv_pressure: FloatArray
@@ -104,8 +113,11 @@ class _Items:
         rows += [outcome.kv_pressure > PRESSURE, ~keeps_up(outcome, asked)]
         return np.stack(rows).reshape(len(rows), *rate.shape)
 
-    def search(self, guess: FloatArray, first: FloatArray, resolution: float) -> tuple[FloatArray, IntArray]:
-        """The knee of every item and the limit that breaks above it; `first` are rates as multiples of the guess."""
+    def search(
+        self, guess: FloatArray, first: FloatArray, resolution: float
+    ) -> tuple[FloatArray, FloatArray, IntArray]:
+        """The knee of every item, the lowest rate that breaks and the limit that breaks there; `first` are rates as
+        multiples of the guess."""
         low, high = np.zeros(len(guess)), np.full(len(guess), np.inf)
         breaks = np.zeros(len(guess), dtype=np.int64)
         grid = guess[:, None] * first[None, :]
@@ -114,7 +126,7 @@ class _Items:
             if ((high <= low * (1.0 + resolution)) | ((low == 0) & (high < guess * NOTHING))).all():
                 break
             grid = _inside(low, high, guess, grid.shape[1])
-        return low, breaks
+        return low, high, breaks
 
 
 def find_knees(
@@ -129,53 +141,82 @@ def find_knees(
     cv: float = 1.0,
     resolution: float = 0.035,
     near: bool = False,
+    target_band: float | None = None,
 ) -> Knees:
     """Knees of every lane; mixes and guess_rps have one entry per lane of `cost`. A good guess saves rounds; one that
     is 300 times too high finds nothing. near: the guess is a simulated knee already.
 
     The simulated knee of a seed lies within `resolution` above what is returned. The knee of one seed moves by about
     6 % (one standard deviation) at 1,000 requests and p95, and by less with more.
+
+    target_band: seeds beyond `seeds` are added, the same for all lanes, while the band of any is wider than this, up to
+    MOST_SEEDS. Having stopped at a narrow band makes it a little too narrow on average: it is an estimate itself.
     """
-    drawn = draw(mixes, requests, seeds, seed, cv)
     lanes = np.arange(len(mixes))
-
-    def items(lane: IntArray, seed: IntArray) -> _Items:
-        return _Items(cost, limits, drawn, tuple(mixes), lane, seed)
-
     guess = np.asarray(guess_rps, dtype=np.float64)
-    crowd = int(len(lanes) > MANY)
-    low, breaks = items(lanes, np.zeros_like(lanes)).search(guess, (NEAR if near else WIDE)[crowd], resolution)
-    by_seed = low[:, None]
-    if seeds > 1:
-        others = items(np.repeat(lanes, seeds - 1), np.tile(np.arange(1, seeds), len(lanes)))
-        around = np.repeat(np.where(low > 0, low, guess), seeds - 1)
-        crowd = int(len(around) > MANY)
-        more, _ = others.search(around, NEAR[crowd], resolution)
-        by_seed = np.concatenate([by_seed, more.reshape(len(lanes), seeds - 1)], axis=1)
-    holds: BoolArray = np.asarray((by_seed > 0).all(axis=1))
-    logs = np.log(np.where(holds[:, None], by_seed, 1.0))
-    knee = np.where(holds, np.exp(logs.mean(axis=1)), 0.0)
-    band = np.full(len(mixes), np.nan)
-    if seeds > 1:
-        reach = stats.t.ppf(0.5 + CONFIDENCE / 2, seeds - 1)
-        band = np.where(holds, np.expm1(reach * logs.std(axis=1, ddof=1) / np.sqrt(seeds)), np.nan)
-    rate = np.where(knee > 0, operating * knee, guess_rps)
-    every = items(np.repeat(lanes, seeds), np.tile(np.arange(seeds), len(lanes)))
+    drawn = draw(mixes, requests, seeds, seed, cv)
+    first = _Items(cost, limits, drawn, tuple(mixes), lanes, np.zeros_like(lanes))
+    low, top, limit = first.search(guess, (NEAR if near else WIDE)[int(len(lanes) > MANY)], resolution)
+    around = np.where(low > 0, low, guess)
+    by_seed, high, breaks = low[:, None], top[:, None], limit[:, None]
+    knee, band = _mean_and_band(by_seed)
+    while (known := by_seed.shape[1]) < seeds:
+        more = seeds - known
+        if seeds > len(drawn.unit_s):
+            # Streams are (seed, index): more of them leave the first as they were.
+            drawn = draw(mixes, requests, seeds, seed, cv)
+        others = _Items(
+            cost, limits, drawn, tuple(mixes), np.repeat(lanes, more), np.tile(np.arange(known, seeds), len(lanes))
+        )
+        crowd = int(len(lanes) * more > MANY)
+        low, top, limit = others.search(np.repeat(around, more), NEAR[crowd], resolution)
+        shape = (len(lanes), more)
+        by_seed = np.concatenate([by_seed, low.reshape(shape)], axis=1)
+        high = np.concatenate([high, top.reshape(shape)], axis=1)
+        breaks = np.concatenate([breaks, limit.reshape(shape)], axis=1)
+        knee, band = _mean_and_band(by_seed)
+        if target_band is not None and bool(np.any(band > target_band)):
+            seeds = min(seeds + MORE_SEEDS, MOST_SEEDS)
+    # Of a lane that holds at no rate, the first seed that does not tells why.
+    telling = np.where(knee > 0, 0, np.argmin(by_seed, axis=1))
+    rate = np.where(knee > 0, operating * knee, high[lanes, telling])
+    every = _Items(cost, limits, drawn, tuple(mixes), np.repeat(lanes, seeds), np.tile(np.arange(seeds), len(lanes)))
     outcome, asked, which = every.at(np.repeat(rate, seeds)[:, None])
-    ttft, tpot = _worst_class(every, outcome, asked, which)
+    ttft, tpot, e2e = _worst_class(every, outcome, asked, which)
+
+    def shown(values: FloatArray) -> FloatArray:
+        return np.where(knee > 0, across(values, seeds), values.reshape(-1, seeds)[lanes, telling])
+
     return Knees(
         knee_rps=knee,
         band=band,
         by_seed_rps=by_seed,
-        binding=tuple(_limit_names(mix, mixes)[limit] for mix, limit in zip(mixes, breaks, strict=True)),
+        binding=tuple(
+            _limit_names(mix, mixes)[limit] for mix, limit in zip(mixes, breaks[lanes, telling], strict=True)
+        ),
         operating_rps=operating * knee,
-        ttft_s=across(ttft, seeds),
-        tpot_s=across(tpot, seeds),
-        running=across(outcome.mean_running, seeds),
-        kv_share=across(outcome.mean_kv_tokens, seeds) / np.maximum(limits.kv_tokens, 1.0),
-        kv_pressure=across(outcome.kv_pressure, seeds),
-        output_tokens_per_s=across(asked.output_tokens.sum(axis=1) / outcome.makespan_s, seeds),
+        broken_rps=np.where(knee > 0, np.nan, rate),
+        ttft_s=shown(ttft),
+        tpot_s=shown(tpot),
+        e2e_s=shown(e2e),
+        running=shown(outcome.mean_running),
+        kv_share=shown(outcome.mean_kv_tokens) / np.maximum(limits.kv_tokens, 1.0),
+        kv_pressure=shown(outcome.kv_pressure),
+        output_tokens_per_s=shown(asked.output_tokens.sum(axis=1) / outcome.makespan_s),
     )
+
+
+def _mean_and_band(by_seed: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Geometric mean over seeds and relative half-width of its confidence band, [lanes] each, of knees [lanes, seeds]:
+    0 and nan where a seed found none, nan of a single seed."""
+    holds: BoolArray = np.asarray((by_seed > 0).all(axis=1))
+    logs = np.log(np.where(holds[:, None], by_seed, 1.0))
+    seeds = by_seed.shape[1]
+    band = np.full(len(by_seed), np.nan)
+    if seeds > 1:
+        reach = stats.t.ppf(0.5 + CONFIDENCE / 2, seeds - 1)
+        band = np.where(holds, np.expm1(reach * logs.std(axis=1, ddof=1) / np.sqrt(seeds)), np.nan)
+    return np.where(holds, np.exp(logs.mean(axis=1)), 0.0), band
 
 
 def _limit_names(mix: Mix, mixes: Sequence[Mix]) -> tuple[str, ...]:
@@ -213,14 +254,17 @@ def _inside(low: FloatArray, high: FloatArray, guess: FloatArray, many: int) -> 
     return bottom[:, None] * (top / bottom)[:, None] ** share[None, :]
 
 
-def _worst_class(items: _Items, outcome: Outcome, asked: Requests, which: IntArray) -> tuple[FloatArray, FloatArray]:
-    """TTFT and TPOT at their percentiles, each of the class that is closest to its limit, [items]."""
+def _worst_class(
+    items: _Items, outcome: Outcome, asked: Requests, which: IntArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """TTFT, TPOT and end-to-end time at their percentiles, each of the class that is closest to its limit, [items];
+    infinite where no class has the limit."""
     seen = times(outcome.first_token_s, outcome.end_s, asked)
-    worst, share = np.zeros((2, len(which))), np.full((2, len(which)), -1.0)
+    worst, share = np.full((3, len(which)), np.inf), np.full((3, len(which)), -1.0)
     for number in range(items.classes):
         mine = of_class(seen.ttft_s, which, number)
-        both = slice(0, 2)
-        values, limits = (side[both] for side in reached(seen, mine, outcome.finished, items.slo(number)))
-        nearer = values / limits > share
-        worst, share = np.where(nearer, values, worst), np.where(nearer, values / limits, share)
-    return worst[0], worst[1]
+        values, limits = reached(seen, mine, outcome.finished, items.slo(number))
+        of_limit = np.where(np.isfinite(limits), values / np.where(np.isfinite(limits), limits, 1.0), -1.0)
+        nearer = of_limit > share
+        worst, share = np.where(nearer, values, worst), np.where(nearer, of_limit, share)
+    return worst[0], worst[1], worst[2]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from configs.errors import InputError
+from data.catalog import load_gpus
 from data.records import SloTarget
-from flows.show_size import show_size, size_json
+from flows.show_size import band_in_words, show_size, size_json
 from flows.size import Answer, Question, examine, read_speculation
+from models.excuses import hardware
 
 SLO = SloTarget(2.0, 0.06, 95.0)
 
@@ -44,6 +47,55 @@ def test_what_does_not_load_says_what_it_needs() -> None:
     assert not answer.memory.loads
     assert answer.capacity.excuse is not None
     assert answer.capacity.excuse.limit == "memory"
+
+
+def adapted(adapters: int) -> Answer:
+    return examine(Question("Llama-3.1-8B", "H100-SXM", "bf16", 1, "vllm", 500, 100, SLO, adapters=adapters))
+
+
+def test_more_adapters_than_fit_serve_nothing() -> None:
+    """900 of 71 MB (16 x 2 B of every projection's K + N) leave nothing of 80 GB."""
+    answer = adapted(900)
+    assert answer.memory.kv_pool_bytes < 0
+    assert answer.capacity.excuse is not None
+    assert (answer.capacity.excuse.limit, answer.capacity.knee_rps) == ("memory", 0.0)
+    assert "nothing" in screen(answer)
+
+
+@pytest.mark.slow
+def test_adapters_take_memory_from_what_is_served() -> None:
+    none, some = ask(), adapted(300)
+    taken = none.memory.kv_pool_bytes - some.memory.kv_pool_bytes
+    assert taken == pytest.approx(300 * 71.3e6, rel=0.01)
+    lost = none.capacity.kv_capacity_tokens - some.capacity.kv_capacity_tokens
+    assert lost * 131_072 == pytest.approx(taken, rel=0.02)
+    assert "memory counts" in screen(some)
+
+
+def test_a_rate_without_speculation_says_so() -> None:
+    answer = examine(
+        Question("Llama-3.1-8B", "H100-SXM", "bf16", 1, "vllm", 500, 100, SLO, speculation=read_speculation("3:0.7"))
+    )
+    assert answer.capacity.knee_rps == ask().capacity.knee_rps
+    assert "without speculation" in screen(answer)
+    assert "without speculation" in json.loads(size_json(answer))["notes"][0]
+    assert "speculation" not in screen(ask())
+
+
+def test_what_is_not_known_is_null() -> None:
+    def refuse(constant: str) -> float:
+        raise AssertionError(constant)
+
+    answer = examine(Question("Llama-3.1-70B", "L4", "bf16", 1, "vllm", 500, 100, SLO))
+    read = json.loads(size_json(answer), parse_constant=refuse)
+    assert read["capacity"]["knee_band"] is None
+
+
+def test_the_band_is_told_with_whether_it_is_as_narrow_as_asked() -> None:
+    answer = ask()
+    assert answer.capacity.knee_band <= answer.knee_band_target == 0.03
+    assert f"{answer.capacity.knee_band * 100:.1f} % (at most 3 % asked: met)" in screen(answer)
+    assert band_in_words(0.05, 0.03) == "± 5.0 % (at most 3 % asked: not met with 24 seeds)"
 
 
 def screen(answer: Answer, width: int = 120) -> str:
@@ -82,6 +134,18 @@ def test_the_screen_says_what_would_load() -> None:
     cannot = ask("A100-80GB-SXM", precision="fp8")
     assert "cannot compute in fp8" in screen(cannot)
     assert "Memory of one GPU" not in screen(cannot)
+
+
+def test_an_fp8_cache_needs_kernels_that_read_it() -> None:
+    refused = examine(Question("Llama-3.2-1B", "T4", "bf16", 1, "vllm", 500, 100, SLO, kv_precision="fp8"))
+    assert refused.capacity.excuse is not None
+    assert refused.capacity.excuse.limit == "KV precision"
+    assert not refused.memory.loads
+    assert "cannot read an fp8 KV cache" in screen(refused)
+    fp8 = replace(refused.memory.configuration, kv_precision="fp8")
+    without = [name for name, gpu in load_gpus().items() if hardware(replace(fp8, gpu=name), gpu) is not None]
+    assert sorted(without) == ["T4", "V100-SXM2-32GB"], "others dequantise while they read: no fp8 cores needed"
+    assert hardware(replace(fp8, kv_precision="bf16"), load_gpus()["T4"]) is None
 
 
 def test_two_gpus_serve_more_than_one() -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from configs.errors import InputError
+from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
+from data.records import Configuration
 from flows.sweep import Grid, as_json, run, show
-from models.front import FrontPoint, Sweep
+from models.front import FrontPoint, Sweep, sweep
+from models.sweep import SweepPolicy
 
 GRID = Grid(
     ["Llama-3.1-8B"], ["L4", "H100-SXM", "A100-80GB-SXM"], ["bf16", "fp8"], [1, 2], [1], "vllm", "bf16", [1000], [200],
@@ -46,9 +50,30 @@ def test_limits_hold_and_every_configuration_is_accounted_for(found: Sweep) -> N
     assert not excused & {p.configuration for p in found.front}
 
 
-def test_chunks_do_not_change_the_front(found: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.front.CHUNK_ROWS", 3)
-    assert run(GRID).front == pytest.approx(found.front)
+@pytest.mark.parametrize(("limit", "most"), [("CHUNK_ROWS", 3), ("CHUNK_POINTS", 5), ("CHUNK_POINTS", 50)])
+def test_chunks_do_not_change_the_front(found: Sweep, monkeypatch: pytest.MonkeyPatch, limit: str, most: int) -> None:
+    """Fewer rows at a time, then the 12 batches of a row in parts of 5: the same front, counts and reasons."""
+    monkeypatch.setattr(f"models.front.{limit}", most)
+    parts = run(GRID)
+    assert [(p.configuration, p.batch) for p in parts.front] == [(p.configuration, p.batch) for p in found.front]
+    for mine, whole in zip(parts.front, found.front, strict=True):
+        assert (*objectives(mine), mine.ttft_s) == pytest.approx((*objectives(whole), whole.ttft_s))
+    assert (parts.points, parts.within_limits) == (found.points, found.within_limits)
+    assert [(one.configuration, one.excuse.limit) for one in parts.excused] == [
+        (one.configuration, one.excuse.limit) for one in found.excused
+    ]
+
+
+def test_more_stages_than_layers_are_excused() -> None:
+    small = replace(load_llms()["Llama-3.1-8B"], name="tiny", layers=2)
+    gpus, engine = load_gpus(), find_engine("vllm")
+    ones = [Configuration("tiny", "H100-SXM", "bf16", "bf16", 1, "vllm", pipeline_parallel=pp) for pp in (2, 4)]
+    policy = SweepPolicy(engine, 0.9, 0.02, 8192, 2.0, 0.05)
+    axes = (np.array([1.0]), np.array([100.0]), np.array([10.0]))
+    found = sweep(ones, {"tiny": small}, gpus, {"H100-SXM": 2.0}, load_coefficients(), policy, *axes)
+    assert [point.configuration for point in found.front] == ones[:1]
+    (excused,) = found.excused
+    assert (excused.excuse.limit, excused.excuse.needed, excused.excuse.available) == ("pipeline parallelism", 4, 2)
 
 
 def test_prices_are_the_catalogs_or_the_users(found: Sweep) -> None:

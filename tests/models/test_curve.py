@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cache
 
 import numpy as np
@@ -12,7 +13,7 @@ from data.records import Configuration, LengthSample, SloTarget, StepCost
 from models.curve import CROWDED, LOADS, Asked, service_curve
 from models.pool_gain import dealt_gains, routed_goodput
 from models.simulator.engine import Limits
-from models.simulator.knee import find_knees
+from models.simulator.knee import Knees, find_knees
 from models.simulator.load import ClassLoad, draw
 
 pytestmark = pytest.mark.slow
@@ -116,3 +117,24 @@ def test_a_dealt_pool_gains_what_a_whole_pool_simulated_apart_gains() -> None:
     assert held["random"] == pytest.approx(knee, rel=0.12)
     assert held["random"] <= held["round_robin"] <= held["shortest_queue"] * 1.04
     assert all(one.gain > 0.95 for one in gains), "no pool loses more than a seed's noise"
+
+
+def test_random_routing_thins_bursts_and_leaves_poisson_alone() -> None:
+    """Every fourth arrival by chance, of gaps that vary by 3: what is simulated varies as thinning leaves it."""
+    asked: list[float] = []
+
+    def knees_at(cv: float) -> Knees:
+        asked.append(cv)
+        figures = dict.fromkeys((one.name for one in fields(Knees)), np.array([1.0]))
+        return Knees(**figures | {"by_seed_rps": np.full((1, 3), 10.0 / (1.0 + cv)), "binding": ("ttft",)})  # type: ignore[arg-type]
+
+    assert {one.routing for one in dealt_gains(knees_at, knees_at(1.0), 1.0)} == {"any", "round robin"}
+    asked.clear()
+    gains = {(one.routing, one.replicas): one.gain for one in dealt_gains(knees_at, knees_at(3.0), 3.0)}
+    rng = np.random.default_rng(8)
+    times = np.cumsum(rng.gamma(1 / 9, 9.0, 400_000))
+    gaps = np.diff(times[rng.random(len(times)) < 0.25])
+    thinned = float(gaps.std() / gaps.mean())
+    assert min(abs(cv - thinned) for cv in asked) < 0.03 * thinned
+    assert gains["random", 4] == pytest.approx((1.0 + 3.0) / (1.0 + np.sqrt(3.0)))
+    assert gains["round robin", 4] == pytest.approx((1.0 + 3.0) / (1.0 + 1.5))

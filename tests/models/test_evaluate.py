@@ -91,6 +91,14 @@ def test_an_impossible_slo_excuses_everything() -> None:
     assert table(SloTarget(1e-4, 1e-5, 99.0)).feasible() == ()
 
 
+def test_the_excuse_names_the_limit_that_binds() -> None:
+    """TTFT and TPOT hold, the time to the end does not: 150 tokens of 10 ms or more never end in a second."""
+    excused = [row for row in table(SloTarget(60.0, 1.0, 95.0, e2e_s=0.2)).rows if row.excuse is not None]
+    ended = [row.excuse for row in excused if row.excuse is not None and row.excuse.limit == "end to end"]
+    assert len(ended) > 20
+    assert all(one.available == 0.2 < one.needed < 60.0 for one in ended)
+
+
 def test_goodput_stays_under_the_memory_roofline(default: CapacityTable) -> None:
     """No configuration emits tokens faster than its weights could be read once a step for its whole batch."""
     for row in default.feasible():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +15,8 @@ from benchmarks.sweep_numpy import evaluate_grid_numpy
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
 from data.records import Configuration
 from models.rows import Rows, build_rows
+from models.size import size
+from models.step_time import step_time_s
 from models.sweep import LIMITS, Budget, LoadGrid, SweepPolicy, evaluate_grid, pareto_front, stream
 
 ENGINE = find_engine("vllm")
@@ -63,6 +68,67 @@ def test_limits_say_which_and_by_how_much() -> None:
     # Row 12 is 70 B in bf16 on one H100: 141 GB of weights and 3 GB of the rest, with the tenth that vLLM leaves free.
     assert LIMITS[found.limit[12, 0, 0, 0]] == "memory"
     assert found.overrun[12, 0, 0, 0] == pytest.approx((141.1 + 3.0) / 85.5 + 0.12, rel=0.02)
+
+
+def test_what_memory_needs_is_what_size_says() -> None:
+    one = Configuration("Llama-3.1-70B", "H100-SXM", "bf16", "bf16", 1, "vllm")
+    found = jax.device_get(evaluate_grid(*grid(), LOADS, policy=POLICY))
+    said = size(one, load_llms(), load_gpus(), ENGINE, load_coefficients(), 1000.0, POLICY.headroom)
+    assert found.overrun[12, 0, 0, 0] == pytest.approx(1.0 - said.kv_pool_bytes / said.total_bytes, rel=1e-5)
+
+
+def test_a_long_prompt_waits_for_a_step_with_every_chunk() -> None:
+    """Against the iterations of 20,000 tokens in three even chunks, each beside the decodes of the others."""
+    rows, cost = grid()
+    found = jax.device_get(evaluate_grid(rows, cost, LOADS, policy=POLICY))
+    chunk, output = 20_000.0 / 3.0, 800.0
+
+    def full(value: float) -> jax.Array:
+        return jnp.full(rows.hidden.shape, value, dtype=jnp.float32)
+
+    for place, batch in enumerate((1.0, 8.0, 64.0)):
+        kv = full(batch * (20_000.0 + output / 2.0))
+        iterations = sum(
+            np.asarray(step_time_s(rows, full(batch), kv, full(chunk), full(chunk * (i + 0.5) * chunk), full(20_000.0)))
+            for i in range(3)
+        )
+        alone = np.asarray(rows.pipeline_parallel) == 1
+        np.testing.assert_allclose(found.ttft_s[alone, place, 2, 1], iterations[alone], rtol=0.02)
+
+
+BIG = """
+import resource
+import numpy as np
+from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
+from data.records import Configuration
+from models.front import sweep
+from models.sweep import SweepPolicy
+
+gpus = load_gpus()
+ones = [
+    Configuration("Llama-3.1-8B", gpu, precision, "bf16", 1, "vllm")
+    for gpu in sorted(gpus) for precision in ("bf16", "int4")
+][:64]
+policy = SweepPolicy(find_engine("vllm"), 0.9, 0.02, 8192, 1e-6, 1e-6)
+
+def peak_mib(batches):
+    axes = np.geomspace(1, 256, batches), np.geomspace(100, 1000, 8), np.geomspace(50, 500, 8)
+    found = sweep(ones, load_llms(), gpus, dict.fromkeys(gpus, 2.0), load_coefficients(), policy, *axes)
+    assert found.points == len(ones) * batches * 64
+    assert (found.front, len(found.excused)) == ((), len(ones))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+small = peak_mib(8)
+print(peak_mib(8192) - small)
+"""
+
+
+@pytest.mark.slow
+def test_a_grid_of_any_size_takes_bounded_memory() -> None:
+    """34 million points, none within its limits so that no front is searched: all rows at once would hold 1 GB on the
+    device and as much on the host."""
+    done = subprocess.run([sys.executable, "-c", BIG], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 600.0
 
 
 def test_energy_and_cost_follow_from_the_rate() -> None:

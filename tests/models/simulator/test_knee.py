@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.optimize import brentq
 
 from data.records import LengthSample, SloTarget, StepCost
 from models.simulator.engine import Limits
-from models.simulator.knee import Knees, find_knees
+from models.simulator.knee import MOST_SEEDS, Knees, find_knees
 from models.simulator.load import ClassLoad, Mix, arrivals, draw
 
 D_S = 0.1
@@ -66,6 +67,40 @@ def test_more_seeds_and_requests_narrow_the_band() -> None:
         return float(knees.band[0])
 
     assert band(4000, 8) < band(300, 4)
+
+
+@pytest.mark.slow
+def test_seeds_are_added_until_the_band_is_narrow() -> None:
+    def knees(target: float | None) -> Knees:
+        asked = [one_at_a_time(4.5 * D_S)]
+        return find_knees(
+            constant_cost(), asked, limits(), np.array([6.0]), 0.85, 1000, 4, seed=4, resolution=0.01,
+            target_band=target,
+        )  # fmt: skip
+
+    fixed, narrow, never = knees(None), knees(0.05), knees(1e-6)
+    assert fixed.by_seed_rps.shape == (1, 4)
+    assert fixed.band[0] > 0.05 >= narrow.band[0]
+    assert 4 < narrow.by_seed_rps.shape[1] <= MOST_SEEDS
+    np.testing.assert_allclose(narrow.by_seed_rps[:, :4], fixed.by_seed_rps)  # the first seeds stay what they were
+    assert never.by_seed_rps.shape == (1, MOST_SEEDS)
+    assert never.band[0] > 1e-6
+    logs = np.log(narrow.by_seed_rps[0])
+    half = stats.t.interval(0.9, len(logs) - 1, logs.mean(), stats.sem(logs))
+    assert (narrow.knee_rps[0], narrow.band[0]) == pytest.approx(
+        (np.exp(logs.mean()), np.exp(half[1] - logs.mean()) - 1)
+    )
+
+
+def test_a_lane_that_holds_at_no_rate_tells_the_limit_that_it_breaks() -> None:
+    """A prompt alone takes D_S to its first token and 10 D_S to the end: a limit of 3 D_S on the end breaks at every
+    rate, and the time told is that of a replica nearly idle."""
+    ends = (ClassLoad("a", 1.0, sample(BUDGET, 10), SloTarget(1e3, 1e3, 95.0, e2e_s=3 * D_S)),)
+    knees = find_knees(constant_cost(), [ends], limits(), np.array([0.5]), 0.85, requests=400, seeds=3)
+    assert (knees.knee_rps[0], knees.binding) == (0.0, ("e2e",))
+    assert 0.0 < knees.broken_rps[0] < 0.5 / 250
+    assert knees.e2e_s[0] == pytest.approx(10 * D_S, rel=0.2)
+    assert knees.ttft_s[0] < 3 * D_S
 
 
 @pytest.mark.parametrize("guess", [0.2, 90.0])

@@ -60,7 +60,7 @@ def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatAr
     ttft, tpot = np.full(len(runs), np.nan), np.full(len(runs), np.nan)
     groups: dict[tuple[str, int], list[int]] = {}
     for i, run in enumerate(runs):
-        bucket = 1 << int(max(run.concurrency, 1) - 1).bit_length()
+        bucket = 1 << (max(round(run.concurrency), 1) - 1).bit_length()
         groups.setdefault((run.configuration.engine, bucket), []).append(i)
     for (name, bucket), index in groups.items():
         engine, mine = find_engine(name), [runs[i] for i in index]
@@ -73,7 +73,7 @@ def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatAr
         pool = memory(rows, engine, engine.gpu_memory_utilization, 0.0, budget, seqs).pool
         held = jnp.asarray(np.array(context, dtype=np.float32))[:, None]
         fits = np.asarray(kv_capacity_tokens(rows, pool, held, engine.kv_block_tokens), dtype=np.float64)[:, 0]
-        clients = np.array([max(int(run.concurrency), 1) for run in mine])
+        clients = np.array([max(round(run.concurrency), 1) for run in mine])
         count = waves * bucket
         shape = (len(mine), count)
         stated = np.array([[run.input_tokens for run in mine], [run.output_tokens for run in mine]])[:, :, None]
@@ -93,12 +93,15 @@ def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatAr
             tpot[i] = float(((end - first) / np.maximum(outputs[lane][:n] - 1, 1)).mean())
             if scheduled_ahead(mine[lane]) and clients[lane] <= seqs:
                 ttft[i] += float(joins_late(np.zeros((1, n)), began, int(clients[lane])).mean()) * tpot[i]
+            if mine[lane].configuration.pipeline_parallel > 1:
+                # An iteration is a stage's time, as throughput has it: a first token takes all stages'.
+                ttft[i] = np.nan
     return ttft, tpot
 
 
 def errors(measured: FloatArray, ours: FloatArray) -> dict[str, float]:
     """n, MAPE, median absolute and bias, in percent."""
-    seen = ~np.isnan(measured) & ~np.isnan(ours)
+    seen = np.isfinite(measured) & (measured > 0.0) & np.isfinite(ours)
     e = 100.0 * (ours[seen] / measured[seen] - 1.0)
     if not len(e):
         return {"n": 0}
@@ -112,7 +115,8 @@ def errors(measured: FloatArray, ours: FloatArray) -> dict[str, float]:
 
 def calibrated(runs: list[Run], ttft_s: FloatArray, points: int, draws: int = 5) -> dict[str, dict[str, float]]:
     """Errors of the TTFT of runs at up to 16 clients, `points` others of whose configuration were seen."""
-    few = [i for i, run in enumerate(runs) if run.concurrency <= FEW_CLIENTS and run.ttft_s > 0]
+    known = np.isfinite(ttft_s) & np.array([run.ttft_s > 0.0 for run in runs])
+    few = [i for i, run in enumerate(runs) if run.concurrency <= FEW_CLIENTS and known[i]]
     mine = [runs[i] for i in few]
     measured = np.array([run.ttft_s for run in mine])
     seen = [first_token(mine, ttft_s[few], points, seed) for seed in range(draws)]
@@ -138,6 +142,7 @@ def report(path: Path, waves: int, shortest: float, points: int = 0) -> dict[str
         "runs": len(runs),
         "left_out": left_out | {"attention data parallelism": len(everything) - len(runs)},
         "more_clients_than_slots": sum(queues(run) for run in runs),
+        "pipelines_without_ttft": sum(run.configuration.pipeline_parallel > 1 for run in runs),
         "waves": waves,
         "shortest": shortest,
     }

@@ -35,19 +35,23 @@ ALSO = {
     "kv_precision": ("kvcache_quant_mode", "kv_cache_dtype", "kv_dtype"),
 }
 """Other names of columns, in order of preference."""
-NAMED_PRECISION = re.compile(r"[-_](nvfp4|mxfp4|fp4|fp8|int4|int8|awq|gptq|w\da\d+|bf16)\b")
+NAMED_PRECISION = re.compile(r"[-_.](nvfp4|mxfp4|fp4|fp8|int4|int8|4bit|8bit|awq|gptq|w\da\d+|bf16)(?![a-z0-9])")
+NATIVE_INT4 = re.compile(r"kimi-k2(-thinking|\.[5-9])")
+"""Published in int4 where the first of their catalog entry are not (model cards)."""
 NODE_GPUS = 8
 MISSING = ("", "none", "nan", "null", "na", "n/a", "-")
 NAMED_RANKS = re.compile(r"_tp(?P<tp>\d+)(?:_0)?_ep(?P<ep>\d+)(?:_|$)")
 PRECISIONS = (
     ("fp4", ("fp4",)),
-    ("int4", ("int4", "w4a", "awq", "gptq")),
+    ("int4", ("int4", "w4a", "awq", "4bit")),
     ("fp8_block", ("fp8_block", "block_fp8", "fp8_wo_block", "blockwise")),
     ("fp8", ("fp8", "e4m3")),
-    ("int8", ("int8", "w8a8", "w8a16", "sq")),
+    ("int8", ("int8", "w8a8", "w8a16", "8bit", "smoothquant", "sq")),
+    ("int4", ("gptq",)),
     ("bf16", ("bf16", "bfloat16", "fp16", "float16", "half")),
 )
 """What files call precisions: the first row of which a part is in the name, `w4a8_mxfp4_mxfp8` being fp4."""
+BITS = {"bf16": 16, "fp8": 8, "fp8_block": 8, "int8": 8, "int4": 4, "fp4": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +135,15 @@ def _precision(row: dict[str, str], llm: Llm) -> str | None:
     stated = [name for name in ("gemm_quant_mode", "precision") if (row.get(name) or "").strip().lower() not in MISSING]
     named = _named(row, stated[0]) if stated else None
     if not stated:
-        ending = NAMED_PRECISION.search(row["model_path"].lower())
-        named = _named({"": ending[0]}, "") if ending else llm.native_precision.replace("mxfp4", "fp4")
-    # gpt-oss and NVFP4 mixtures quantise their experts whatever the attention's GEMMs use.
-    if llm.experts and _named(row, "moe_quant_mode") == "fp4":
-        return "fp4"
+        endings = "_".join(NAMED_PRECISION.findall(row["model_path"].lower()))
+        native = "int4" if NATIVE_INT4.search(row["model_path"].lower()) else llm.native_precision
+        named = _named({"": endings}, "") if endings else native.replace("mxfp4", "fp4")
+    # Mixtures quantise their experts, nearly all of their bytes, whatever the attention's GEMMs use.
+    experts = _named(row, "moe_quant_mode") if llm.experts else None
+    if llm.native_precision == "mxfp4" and not experts and "bf16" not in row["model_path"].lower():
+        experts = "fp4"
+    if experts and named and BITS[experts] < BITS[named]:
+        return experts
     # Block-scaled checkpoints (DeepSeek's; Qwen's own fp8 ones, but those that say they are static) have block-scaled
     # GEMMs whatever the file calls them.
     path = row["model_path"].strip().lower()
@@ -172,7 +180,9 @@ def _ranks(row: dict[str, str]) -> tuple[int, int, int]:
         else:
             tensor = int(named["tp"])
     elif tensor > NODE_GPUS and experts > 1 and tensor % experts == 0:
-        tensor //= experts
+        # Undone only where the ranks then serve both attention and experts.
+        group, rest = _count(row, "moe_tp_size", 1) * experts, tensor // experts
+        tensor = rest if rest * max(data, 1) == group or (not data and group % rest == 0) else tensor
     if not data:
         group = _count(row, "moe_tp_size", 1) * experts
         data = group // tensor if group % tensor == 0 else 1
@@ -205,6 +215,7 @@ def _run(row: dict[str, str]) -> Run | str:
         tensor, experts, data = _ranks(row)
     except ValueError as error:
         return str(error)
+    ttft_ms = _number(row, "silicon_ttft_ms")
     return Run(
         configuration=Configuration(
             llm=llm.name,
@@ -224,6 +235,6 @@ def _run(row: dict[str, str]) -> Run | str:
         input_tokens=needed["isl"],
         output_tokens=needed["osl"],
         tpot_s=needed["silicon_tpot_ms"] * 1e-3,
-        ttft_s=_number(row, "silicon_ttft_ms") * 1e-3,
+        ttft_s=ttft_ms * 1e-3 if math.isfinite(ttft_ms) and ttft_ms > 0.0 else math.nan,
         version=(row.get("backend_version") or "").strip(),
     )

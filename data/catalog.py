@@ -252,6 +252,6 @@ def driver_name(gpu: str, path: Path = FOLDER / "gpus.yaml") -> str | None:
 
 def find_engine(name: str) -> Engine:
     """The engine of that name, however it is spelt (`TensorRT-LLM`, `vLLM`), or InputError with the closest names."""
-    plain = re.sub(r"[\s_-]|v?\d[\d.]*$", "", name.lower()).replace("tensorrt", "trt")
-    plain = "trtllm" if plain == "trt" else plain
+    plain = re.sub(r"[\s_-]|v?\d[\d.]*$|dynamo|pytorch", "", name.lower()).replace("tensorrt", "trt")
+    plain = {"trt": "trtllm", "sgl": "sglang"}.get(plain, plain)
     return _find(load_engines(), name, "engine", {name: plain} if plain in load_engines() else {})

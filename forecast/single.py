@@ -12,7 +12,7 @@ from data.units import HOURS_PER_WEEK
 from forecast.backtest import NOTHING, Scored, scored
 from forecast.calendar import as_sundays, without_holidays
 from forecast.calibrate import Evidence, examine, independent
-from forecast.clean import filled
+from forecast.clean import filled, launched
 from forecast.cold import from_shape
 from forecast.empirical import empirical_bank, flat_level
 from forecast.fallback import last_week_share, mixed, with_last_week
@@ -71,11 +71,14 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
     """
     rng = np.random.default_rng(seed)
     future, country = task.future, task.country
+    observed, before = launched(observed)
     clean = without_holidays(observed, country)
     complete, _ = filled(clean)
     history, shift = settled(complete)
     point, method, degraded = combined(history, future)
     notes = list(degraded)
+    if before:
+        notes.append(f"launched {observed.index[0]:%Y-%m-%d %H:00}: the {before} h of zeros before are not history")
     missing = float(observed.isna().mean())
     if missing > MUCH_MISSING:
         notes.append(f"{missing:.0%} of the hours are unobserved: filled with the means of their hours of the week")

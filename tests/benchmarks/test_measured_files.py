@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,13 @@ def test_nonsense_is_named_and_nothing_is_lost(tmp_path_factory: pytest.TempPath
         ({"precision": "fp8", "gemm_quant_mode": "nan"}, "fp8", "bf16"),
         ({"precision": "w4afp8"}, "int4", "bf16"),
         ({"precision": "w4a8_mxfp4_mxfp8", "model_path": "gpt-oss-20b"}, "fp4", "bf16"),
+        ({"gemm_quant_mode": "bfloat16", "model_path": "openai/gpt-oss-20b"}, "fp4", "bf16"),
+        ({"gemm_quant_mode": "fp8_block", "moe_quant_mode": "w4afp8", "model_path": "DeepSeek-V3"}, "int4", "bf16"),
+        ({"gemm_quant_mode": "bfloat16", "moe_quant_mode": "int4_wo", "model_path": "Kimi-K2"}, "int4", "bf16"),
+        ({"precision": "", "model_path": "moonshotai/Kimi-K2-Thinking"}, "int4", "bf16"),
+        ({"precision": "", "model_path": "deepseek-ai/DeepSeek-V3.1"}, "fp8_block", "bf16"),
+        ({"precision": "", "model_path": "RedHatAI/Qwen3-32B-quantized.w4a16"}, "int4", "bf16"),
+        ({"precision": "", "model_path": "Qwen/Qwen2.5-72B-Instruct-GPTQ-Int8"}, "int8", "bf16"),
     ],
 )
 def test_precisions_are_what_the_file_or_the_checkpoint_says(
@@ -134,3 +142,15 @@ def test_hardware_and_llms_of_every_kind_are_scored(tmp_path: Path, capsys: pyte
     # Measured is 12 ms in every row: predictions of 0.5 ms to 0.4 s keep the error of every group below 33 times.
     assert all(one["mape_percent"] < 3300 for one in found["tpot"]["by_gpu_and_llm"].values())
     assert all(one["bias_percent"] > -96 for one in found["tpot"]["by_gpu_and_llm"].values())
+
+
+def test_ranks_that_serve_attention_and_experts_together_stay_as_stated(tmp_path: Path) -> None:
+    one = {"model_path": "deepseek-ai/DeepSeek-V3", "tp_size": "16", "moe_ep_size": "16", "attention_dp_size": "1"}
+    found = run_of(tmp_path, **one)
+    ranks = found.configuration
+    assert (ranks.tensor_parallel, ranks.expert_parallel, found.attention_data_parallel) == (16, 16, 1)
+
+
+@pytest.mark.parametrize("ttft", ["0", "inf", "-3", "soon"])
+def test_a_ttft_that_is_none_is_not_scored(tmp_path: Path, ttft: str) -> None:
+    assert math.isnan(run_of(tmp_path, silicon_ttft_ms=ttft).ttft_s)

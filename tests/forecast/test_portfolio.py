@@ -156,6 +156,17 @@ def test_gaps_are_not_zeros() -> None:
     assert gap == pytest.approx(whole, rel=0.06)
 
 
+def test_zeros_before_a_launch_are_not_history() -> None:
+    later = np.concatenate([np.zeros(30 * 24), seasonal(3)])
+    told, whole = (forecast(history(chat=values), POLICY, 1) for values in (later, seasonal(3)))
+    assert any("launched 2026-09-02" in note for note in told.series[0].degradations)
+    ours, theirs = (float(one.series[0].monthly_total[:, 2].sum()) for one in (told, whole))
+    assert ours == pytest.approx(theirs, rel=0.1)
+    rare = np.where(np.random.default_rng(0).random(4 * 168) < 0.05, 10.0, 0.0)
+    rare[:200] = 0.0
+    assert not any("launched" in note for note in forecast(history(rare=rare), POLICY, 1).series[0].degradations)
+
+
 def test_no_observed_hour_at_all_is_refused() -> None:
     with pytest.raises(InputError, match="an observed hour"):
         forecast(history(a=np.full(60, np.nan)), POLICY, 1)

@@ -17,7 +17,9 @@ ALSO = {"series_id": "unique_id", "ts": "ds"}
 UNOBSERVED = ("", "nan", "na", "n/a", "null", "none", "<na>", "-")
 NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?")
 UNITS = ((1e17, "ns"), (1e14, "us"), (1e11, "ms"), (1e8, "s"))
-"""Least magnitude of Unix time in each unit: seconds since 1973, the others since 1973 or 1970."""
+"""Least magnitude of Unix time in each unit: that of 1973."""
+LARGEST = 1e18
+"""No service has more an hour; the paths of a forecast are of single precision, which squares up to 1e19."""
 LONGEST_YEARS = 100
 ON_GRID = 0.99
 PRESENT = 0.5
@@ -125,8 +127,8 @@ def _values(path: Path, given: pd.Series) -> np.ndarray:
     if odd.any() and np.isnan(found).all():
         raise InputError(f"{path}, y", "numbers such as 1234.5", repr(_first(given, odd)), "Write plain numbers.")
     _tell(int(odd.sum()), f"values that are no numbers count as unobserved (first: {_first(given, odd)!r})")
-    endless = np.isinf(found)
-    _tell(int(endless.sum()), "infinite values count as unobserved")
+    endless = np.abs(found) > LARGEST
+    _tell(int(endless.sum()), f"values that are infinite or beyond {LARGEST:.0e} count as unobserved")
     return np.where(endless, np.nan, found)
 
 

@@ -3,11 +3,15 @@
     python -m benchmarks.forecast --series FILE [--train-weeks 12] [--horizon-weeks 4] [--origins 6]
                                   [--holidays COUNTRY] [--no-peers] [--json]
 
-FILE: a long frame `series_id, ts, y` (CSV or Parquet), hourly, or a CSV of `day, hour` and a series a column. Every
-series is forecast from several past origins with nothing known after them; calibration is pooled over the series of the
-file at the same origin. Prints WAPE, MASE, bias, pinball loss at 0.95, three-level coverage (hour, largest hour of the
-horizon, total of the horizon) and CPU seconds, by series and pooled. statsforecast (MSTL with AutoARIMA) and Prophet
-are scored in the same run where they are installed.
+FILE: a long frame `series_id, ts, y` (or `unique_id, ds, y`; CSV or Parquet), hourly or finer, or a CSV of `day, hour`
+and a series a column. Ids are text; ts is ISO 8601 or Unix time, UTC where it names no offset. An hour of a finer
+series that lacks a part is unobserved, rows that repeat an instant count once, and what cannot be used is told on
+stderr.
+
+Every series is forecast from several past origins with nothing known after them; calibration is pooled over the series
+of the file at the same origin. Prints WAPE, MASE, bias, pinball loss at 0.95, three-level coverage (hour, largest hour
+of the horizon, total of the horizon) and CPU seconds, by series and pooled. statsforecast (MSTL with AutoARIMA) and
+Prophet are scored in the same run where they are installed.
 --holidays: every method but the seasonal naive treats that country's public holidays as Sundays (Prophet: as its own
 holiday effects).
 
@@ -21,14 +25,17 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import holidays
 import numpy as np
 import pandas as pd
 
 from benchmarks.forecast_peers import prophet_peer, statsforecast_peer
+from benchmarks.scores import strict
+from benchmarks.series_file import read_series
 from configs.errors import InputError
 from forecast.accuracy import bias, covered, mase, pinball, wape
 from forecast.calendar import as_sundays, without_holidays
@@ -43,7 +50,8 @@ LEVELS = (0.8, 0.95)
 NORMAL = {0.8: 1.2816, 0.9: 1.6449, 0.95: 1.9600}
 PATHS = 500
 WINDOWS = 5
-FIRST_DAY = pd.Timestamp("2026-09-30", tz="UTC")
+ZERO = 1e-12
+"""Losses up to this are none."""
 
 Scored = dict[str, Any]
 Found = dict[str, np.ndarray]
@@ -53,26 +61,6 @@ def cpu_seconds() -> float:
     """CPU time of this process and of those it has started and awaited (Prophet fits in one)."""
     spent = os.times()
     return spent.user + spent.system + spent.children_user + spent.children_system
-
-
-def read_series(path: Path) -> dict[str, pd.Series]:
-    """Series by id on complete hourly grids; InputError where a column is missing or unusable."""
-    frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    if {"day", "hour"} <= set(frame.columns) and "ts" not in frame:
-        # BurstGPT's days have no dates: day 0 is a Wednesday by convention.
-        frame["ts"] = FIRST_DAY + pd.to_timedelta(frame["day"] * 24 + frame["hour"], unit="h")
-        frame = frame.drop(columns=["day", "hour"]).melt("ts", var_name="series_id", value_name="y")
-    missing = {"series_id", "ts", "y"} - set(frame.columns)
-    if missing:
-        raise InputError(str(path), "columns series_id, ts, y", f"no {', '.join(sorted(missing))}", "Rename them.")
-    # Finer steps are summed to hours.
-    frame["ts"] = pd.to_datetime(frame["ts"], utc=True).dt.floor("h")
-    frame["y"] = pd.to_numeric(frame["y"], errors="coerce").astype(float)
-    below = frame["y"] < 0.0
-    for name, count in frame["series_id"][below].value_counts().items():
-        print(f"{name}: {count:,} values below zero count as zero: volumes are never negative", file=sys.stderr)
-    frame.loc[below, "y"] = 0.0
-    return {str(name): one.groupby("ts")["y"].sum(min_count=1).asfreq("h") for name, one in frame.groupby("series_id")}
 
 
 def portfolio(
@@ -191,15 +179,35 @@ def pooled(rows: list[Scored]) -> Scored:
 
 
 def ratios(by_series: dict[str, dict[str, Scored]], against: str) -> Scored:
-    """The portfolio over another method, series by series: mean and worst WAPE ratio, mean pinball ratio."""
-    own, other = by_series["portfolio"], by_series[against]
-    errors = [own[name]["wape"] / max(other[name]["wape"], 1e-12) for name in own if name in other]
-    losses = [own[name]["pinball95"] / max(other[name]["pinball95"], 1e-12) for name in own if name in other]
+    """The portfolio over another method, series by series: mean and worst WAPE ratio, mean pinball ratio.
+
+    A series of which both lose nothing (zeros forecast as zeros) is left out of a ratio, being neither's gain: `series`
+    says how many are in WAPE's. NaN where all are left out.
+    """
+    both = [
+        (one, by_series[against][name]) for name, one in by_series["portfolio"].items() if name in by_series[against]
+    ]
+
+    def over(key: str) -> np.ndarray:
+        found = [own[key] / max(other[key], ZERO) for own, other in both if max(own[key], other[key]) > ZERO]
+        return np.array(found or [np.nan])
+
     return {
-        "wape_mean": float(np.mean(errors)),
-        "wape_worst": float(np.max(errors)),
-        "pinball95_mean": float(np.mean(losses)),
+        "series": sum(max(own["wape"], other["wape"]) > ZERO for own, other in both),
+        "wape_mean": float(over("wape").mean()),
+        "wape_worst": float(over("wape").max()),
+        "pinball95_mean": float(over("pinball95").mean()),
     }
+
+
+def scale_history(train: pd.Series) -> np.ndarray:
+    """What MASE takes the naive error of: the hours as observed, since filled ones repeat the week before and err less.
+    The filled ones where no observed hour has one a season before it."""
+    raw = train.to_numpy(dtype=np.float64)
+    season = 168 if len(raw) > 168 else 24
+    if np.isnan(raw[season:] - raw[:-season]).all():
+        return np.asarray(filled(train)[0].to_numpy())
+    return raw
 
 
 def cuts_of(values: pd.Series, train_weeks: int, hours: int, origins: int) -> list[int]:
@@ -250,7 +258,7 @@ def run(
         futures = [pd.DatetimeIndex(actual.index) for actual in actuals]
         own = portfolio(trains, futures, country, i)
         for name, train, actual, future, (found, cpu) in zip(names, trains, actuals, futures, own, strict=True):
-            truth, past = actual.to_numpy(), filled(train)[0].to_numpy()
+            truth, past = actual.to_numpy(), scale_history(train)
             rows["portfolio"].setdefault(name, []).append(score_window("paths", found, truth, past) | {"cpu_s": cpu})
             for method, (kind, call) in singles.items():
                 begun = cpu_seconds()
@@ -274,21 +282,58 @@ def run(
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def whole(least: int) -> Callable[[str], int]:
+    """An argument's type: a whole number from `least` on."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
+        return number
+
+    return read
+
+
+def country_of(text: str | None) -> str | None:
+    """A country's code, or that of a part of one, as the holidays library spells it. InputError where it knows none."""
+    if text is None:
+        return None
+    known = holidays.list_supported_countries(include_aliases=True)
+    name, _, part = text.strip().upper().partition("-")
+    parts = {each.upper(): each for each in known.get(name, ())}
+    if name not in known or (part and part not in parts):
+        raise InputError("--holidays", "an ISO 3166 code such as US, DE or AU-VIC", repr(text), "Correct it.")
+    return f"{name}-{parts[part]}" if part else name
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.forecast",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--series", type=Path, required=True)
-    parser.add_argument("--train-weeks", type=int, default=12)
-    parser.add_argument("--horizon-weeks", type=int, default=4)
-    parser.add_argument("--origins", type=int, default=6)
+    parser.add_argument("--train-weeks", type=whole(2), default=12)
+    parser.add_argument("--horizon-weeks", type=whole(1), default=4)
+    parser.add_argument("--origins", type=whole(1), default=6)
     parser.add_argument("--holidays")
     parser.add_argument("--no-peers", action="store_true", help="leave out statsforecast and Prophet")
     parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    series = read_series(args.series)
-    found = run(series, args.train_weeks, args.horizon_weeks, args.origins, args.holidays, not args.no_peers)
+    args = parser.parse_args(arguments)
+    try:
+        country = country_of(args.holidays)
+        series = read_series(args.series)
+        found = run(series, args.train_weeks, args.horizon_weeks, args.origins, country, not args.no_peers)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
     if args.json:
-        print(json.dumps(found))
-        return
+        print(json.dumps(strict(found), allow_nan=False))
+        return 0
     for name, why in found["skipped"].items():
         print(f"skipped {name}: {why}")
     for name, why in found["failed"].items():
@@ -306,10 +351,10 @@ def main() -> None:
     for method, row in found["portfolio_over"].items():
         print(
             f"portfolio over {method}: WAPE x {row['wape_mean']:.2f} (worst series {row['wape_worst']:.2f}), "
-            f"pinball95 x "
-            f"{row['pinball95_mean']:.2f}"
+            f"pinball95 x {row['pinball95_mean']:.2f}"
         )
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

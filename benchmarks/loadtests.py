@@ -4,18 +4,26 @@
         [--engine vllm] [--replicas N] [--cached-tokens N] [--max-num-seqs N]
         [--no-overlap] [--json]
 
-Files of guidellm, aiperf, inference-perf and vllm bench serve. Implausible points are named and not scored. Errors are
-mean absolute relative errors over points of the median (the mean where the tool reports no median), and of p99.
+Files of guidellm, aiperf, inference-perf and vllm bench serve. Implausible points are named and not scored; so are, on
+stderr, damaged files of a folder and load tests that cannot be modelled, where others are left. Errors are mean
+absolute relative errors over points of the median (the mean where the tool reports no median), and of p99. Precisions
+are known by the spellings of measured runs, too (nvfp4, fp8_block).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data.loadtests.read import read_load_tests
+from benchmarks.measured_runs import PRECISIONS
+from benchmarks.scores import strict
+from configs.errors import InputError
+from data.loadtests.read import UnknownFormatError, read_file, read_load_tests
+from data.loadtests.records import LoadTest
 from flows.loadtest import Answer, Question, examine
 
 
@@ -45,8 +53,71 @@ def score(answer: Answer) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def read(paths: Sequence[Path]) -> tuple[LoadTest, ...]:
+    """Load tests of files and folders; a damaged file of a folder is named on stderr, and the others are read.
+
+    Raises InputError for a file that is named itself and cannot be read, and where no other is left.
+    """
+    try:
+        return read_load_tests(paths)
+    except InputError:
+        sound = [each for path in paths for each in (_sound(path) if path.is_dir() else [path])]
+        if not sound:
+            raise
+    return read_load_tests(sound)
+
+
+def _sound(folder: Path) -> list[Path]:
+    """The folder's files that hold load tests."""
+    found = []
+    for each in sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".jsonl", ".csv")):
+        try:
+            read_file(each)
+        except UnknownFormatError:
+            continue
+        except InputError as error:
+            print(f"left out: {error}", file=sys.stderr)
+        else:
+            found.append(each)
+    return found
+
+
+def scores(tests: Sequence[LoadTest], question: Question) -> list[dict[str, Any]]:
+    """Every test's score; one that cannot be modelled is named on stderr.
+
+    Raises InputError where that is so of all, as where a name on the command line is not known.
+    """
+    found, refused = [], []
+    for test in tests:
+        try:
+            found += [score(answer) for answer in examine([test], question)]
+        except InputError as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    for error in refused:
+        print(f"left out: {error}", file=sys.stderr)
+    return found
+
+
+def precision_of(text: str) -> str:
+    """The catalog's name of a weight precision; a text that names none as it is, for the command to refuse."""
+    name = text.strip().lower().replace("-", "_")
+    known = next((known for known, parts in PRECISIONS if any(part in name for part in parts)), text)
+    if known != "fp8_block":
+        return known
+    # Plans and load tests know fp8 alone; only the step-time kernel has coefficients for GEMMs scaled by the block.
+    print(f"{text}: scored with the coefficients of fp8 scaled by the tensor", file=sys.stderr)
+    return "fp8"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.loadtests",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--files", type=Path, nargs="+", required=True)
     parser.add_argument("--gpu", required=True)
     parser.add_argument("--llm")
@@ -59,15 +130,19 @@ def main() -> None:
     parser.add_argument("--max-num-seqs", type=int, default=0)
     parser.add_argument("--overlap", action=argparse.BooleanOptionalAction)
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     question = Question(
-        given.llm, given.gpu, given.precision, given.kv_precision, given.tp, given.engine,
+        given.llm, given.gpu, precision_of(given.precision), precision_of(given.kv_precision), given.tp, given.engine,
         given.replicas, given.cached_tokens, given.max_num_seqs, given.overlap,
     )  # fmt: skip
-    found = [score(answer) for answer in examine(read_load_tests(given.files), question)]
+    try:
+        found = scores(read(given.files), question)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
     if given.json:
-        print(json.dumps(found))
-        return
+        print(json.dumps(strict(found), allow_nan=False))
+        return 0
     for one in found:
         for key, value in one.items():
             if key == "error_percent":
@@ -75,7 +150,8 @@ def main() -> None:
                     print(stage, " ".join(f"{k} {v}" for k, v in errors.items()))
             else:
                 print(f"{key}: {value}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,4 +1,4 @@
-"""The forecast benchmark reads what it says it reads, and bears gaps; generated series are what they are called."""
+"""The forecast benchmark bears gaps and scores nobody for nothing; generated series are what they are called."""
 
 from __future__ import annotations
 
@@ -9,21 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.forecast import cuts_of, read_series, run
+from benchmarks.forecast import country_of, cuts_of, main, ratios, run, scale_history
 from benchmarks.forecast_bundled import SERIES, read_bundled
 from benchmarks.forecast_series import FAMILIES, generate
 from configs.errors import InputError
-
-
-def test_finer_steps_are_summed_and_columns_become_series(tmp_path: Path) -> None:
-    ts = pd.date_range("2026-01-01", periods=8, freq="30min")
-    pd.DataFrame({"series_id": 7, "ts": ts, "y": np.arange(8.0)}).to_csv(tmp_path / "fine.csv", index=False)
-    assert read_series(tmp_path / "fine.csv")["7"].tolist() == [1.0, 5.0, 9.0, 13.0]
-    pd.DataFrame({"day": [0, 0, 1], "hour": [0, 1, 0], "a": [1, 2, 3], "b": 0}).to_csv(tmp_path / "d.csv", index=False)
-    found = read_series(tmp_path / "d.csv")
-    assert sorted(found) == ["a", "b"]
-    assert found["a"].dropna().tolist() == [1.0, 2.0, 3.0]
-    assert len(found["a"]) == 25
 
 
 def test_origins_have_the_training_asked_for_and_something_to_score() -> None:
@@ -44,6 +33,68 @@ def test_a_run_over_gaps_is_scored_in_full() -> None:
     assert found["by_series"]["portfolio"]["whole"]["wape"] < found["by_series"]["seasonal naive"]["whole"]["wape"]
 
 
+def test_two_that_lose_nothing_are_compared_by_neither() -> None:
+    """0/0 is no gain: with a portfolio half as good on the other series, the mean is a half and not a quarter."""
+
+    def lost(wape: float, pinball: float) -> dict[str, float]:
+        return {"wape": wape, "pinball95": pinball}
+
+    own = {"still": lost(0.0, 0.0), "busy": lost(0.1, 0.2)}
+    other = {"still": lost(0.0, 1e-14), "busy": lost(0.2, 0.4)}
+    found = ratios({"portfolio": own, "naive": other}, "naive")
+    assert found == {"series": 1, "wape_mean": 0.5, "wape_worst": 0.5, "pinball95_mean": 0.5}
+    none = ratios({"portfolio": {"still": lost(0.0, 0.0)}, "naive": {"still": lost(0.0, 0.0)}}, "naive")
+    assert none["series"] == 0
+    assert np.isnan(none["wape_mean"])
+
+
+def test_mase_is_scaled_by_observed_hours_alone() -> None:
+    """Weeks of 1, 2, none, 4: one observed pair a week apart errs by 1; a gap filled with the week before adds 0."""
+    ts = pd.date_range("2026-01-05", periods=4 * 168, freq="h", tz="UTC")
+    torn = pd.Series(np.repeat([1.0, 2.0, np.nan, 4.0], 168), index=ts)
+    raw = scale_history(torn)
+    assert np.nanmean(np.abs(raw[168:] - raw[:-168])) == 1.0
+    apart = torn.copy()
+    apart.iloc[:168] = np.nan
+    assert not np.isnan(scale_history(apart)).any()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["--train-weeks 1", "--train-weeks few", "--horizon-weeks 0", "--origins 0", "--origins -2"],
+)
+def test_counts_of_none_are_refused(capsys: pytest.CaptureFixture[str], wrong: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--series", "absent.csv", *wrong.split()])
+    assert ended.value.code == 2
+    assert "at least" in capsys.readouterr().err
+
+
+def test_countries_are_known_in_either_case() -> None:
+    assert [country_of(each) for each in ("us", "AU-vic", None)] == ["US", "AU-VIC", None]
+    for unknown in ("xx", "us-nowhere", "utils", ""):
+        with pytest.raises(InputError, match="--holidays"):
+            country_of(unknown)
+
+
+def test_the_command_refuses_in_a_line_and_its_json_has_no_nan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent, nameless, still = (tmp_path / name for name in ("absent.csv", "nameless.csv", "still.csv"))
+    nameless.write_text("a,b\n1,2\n", encoding="utf-8")
+    ts = pd.date_range("2026-01-05", periods=5 * 168, freq="h")
+    pd.DataFrame({"series_id": "still", "ts": ts, "y": 0.0}).to_csv(still, index=False)
+    for arguments in ([absent], [tmp_path], [nameless], [still, "--holidays", "xx"]):
+        assert main(["--series", *map(str, arguments), "--no-peers"]) == 2
+        said = capsys.readouterr()
+        assert (said.out, said.err.count("\n")) == ("", 1)
+        assert "expected" in said.err
+    asked = ["--series", str(still), "--train-weeks", "3", "--horizon-weeks", "1", "--origins", "1", "--no-peers"]
+    assert main([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
+    assert found["portfolio_over"]["seasonal naive"]["wape_mean"] is None
+
+
 def test_generated_series_repeat_and_keep_their_calendar() -> None:
     for family in FAMILIES:
         assert generate(family, 3).equals(generate(family, 3))
@@ -51,13 +102,6 @@ def test_generated_series_repeat_and_keep_their_calendar() -> None:
     closed = np.asarray(calls.index.day_of_week == 6) | np.asarray(calls.index.hour < 8)
     assert calls[closed].sum() == 0.0
     assert calls.sum() > 0.0
-
-
-def test_what_is_below_zero_counts_as_zero_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ts = pd.date_range("2026-01-01", periods=4, freq="h")
-    pd.DataFrame({"series_id": "wind", "ts": ts, "y": [1.0, -0.5, -2.0, 3.0]}).to_csv(tmp_path / "net.csv", index=False)
-    assert read_series(tmp_path / "net.csv")["wind"].tolist() == [1.0, 0.0, 0.0, 3.0]
-    assert "wind: 2 values below zero" in capsys.readouterr().err
 
 
 def test_bundled_series_are_read_by_the_local_clock_an_hour_once(tmp_path: Path) -> None:

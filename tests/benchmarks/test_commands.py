@@ -138,7 +138,8 @@ def test_a_vllm_log_of_one_token_answers_has_no_tpot_to_err_from(
         ("meta.json", '{"model": "Llama-3.1-8B"}', "engine_kwargs"),
         ("requests.jsonl", None, "requests.jsonl"),
         ("requests.jsonl", "\n", "no requests"),
-        ("requests.jsonl", '{"input_toks": 3}\n', "line 1"),
+        ("requests.jsonl", '{"input_toks": 3}\n', "no output_toks"),
+        ("requests.jsonl", '{"input_toks": 3}\n{"in', "line 2"),
         ("op_tables/dense.csv", None, "dense.csv"),
     ],
 )

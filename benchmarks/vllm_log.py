@@ -109,8 +109,11 @@ def weight_precision(meta: dict[str, Any], llm: Llm) -> str:
     """The weights' precision: the engine's quantization, else a dtype below 16 bits (16-bit ones are what it computes
     in, whatever the checkpoint holds), else what the LLM's name ends in, else the published one."""
     engine = _part(meta, "engine_kwargs")
-    ending = NAMED_PRECISION.search(str(meta["model"]).lower())
-    for said in (engine.get("quantization"), engine.get("dtype"), ending and ending[0]):
+    endings = "_".join(NAMED_PRECISION.findall(str(meta["model"]).lower()))
+    method = str(engine.get("quantization") or "")
+    # GPTQ is of 4 bits or of 8, as the checkpoint's name says.
+    method += f"_{endings}" if "gptq" in method.lower() else ""
+    for said in (method, engine.get("dtype"), endings):
         text = str(said or "").lower().replace("-", "_")
         named = next((precision for precision, parts in PRECISIONS if any(part in text for part in parts)), None)
         if named and (named != "bf16" or said is not engine.get("dtype")):

@@ -99,6 +99,7 @@ def test_folders_that_name_no_gpu_are_refused_with_those_that_are(folder: str) -
         ("meta-llama/Llama-3.1-8B", {"quantization": "fp8", "dtype": "bfloat16"}, "fp8"),
         ("meta-llama/Llama-3.1-8B", {"quantization": "awq_marlin"}, "int4"),
         ("RedHatAI/Llama-3.1-8B-Instruct-FP8", {"dtype": "bfloat16", "quantization": None}, "fp8"),
+        ("x/Llama-3.1-8B-Instruct-GPTQ-Int8", {"quantization": "gptq_marlin"}, "int8"),
         ("x/Llama-3.1-8B-Instruct-AWQ", {"quantization": "compressed-tensors", "dtype": "auto"}, "int4"),
     ],
 )

@@ -37,14 +37,14 @@ def object_of(text: str, where: str, keys: Sequence[str]) -> dict[str, Any]:
 def table_of(path: Path, what: str, columns: Sequence[str]) -> pd.DataFrame:
     """A CSV file with these columns and a row at least. Raises InputError for anything else."""
     try:
-        found = pd.read_csv(path)
+        found = pd.read_csv(path, skipinitialspace=True).rename(columns=str.strip)
     except OSError as error:
         raise InputError(str(path), what, error.strerror or type(error).__name__, "Check the path.") from None
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(str(path), what, str(error), "Save it as CSV in UTF-8.") from None
     require(dict.fromkeys(found.columns), columns, str(path))
     if found.empty:
-        raise InputError(str(path), what, "no rows", "Give a file with requests.")
+        raise InputError(str(path), what, "no rows", "Give a file with rows.")
     return found
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
+from benchmarks.inputs import table_of
 from configs.errors import InputError
 from data.catalog import find_engine, load_coefficients
 from data.records import Gpu, Llm, StepCost
@@ -171,11 +172,4 @@ def _table(folder: Path, name: str, *columns: str) -> pd.DataFrame:
     path = folder / "op_tables" / name
     if not path.is_file():
         raise InputError(str(path), "an operator table", "no such file", "Profile the operators of this LLM, too.")
-    table = pd.read_csv(path)
-    missing = [column for column in (*columns, "time_us") if column not in table]
-    if missing:
-        raise InputError(
-            str(path), f"the columns {', '.join((*columns, 'time_us'))}", f"no {', '.join(missing)}",
-            "Give the profiler's own table.",
-        )  # fmt: skip
-    return table
+    return table_of(path, "the profiler's own table", (*columns, "time_us"))

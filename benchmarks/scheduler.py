@@ -5,13 +5,15 @@
 FILE formats: requests as CSV (optionally gzip) with columns case, qps, arrival, request_num_prefill_tokens,
 request_num_decode_tokens, ttft, tpot, e2e (seconds); cost as JSON with tokens, linear_s, decode_s [d0, d1, d2],
 prefill_s [p0, p1, p2], decode_overhead, kv_blocks, block_size, max_num_seqs, chunk_tokens (Vidur's A100 predictor).
-Prints percentiles beside ours and relative errors by rate.
+Prints percentiles beside ours and relative errors by rate. Requests without an arrival or a length are left out and
+counted; a time that is missing is left out of its own percentiles alone. Times count from a rate's first arrival.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -24,8 +26,8 @@ import pandas as pd
 from benchmarks.inputs import object_of, table_of, text_of
 from benchmarks.scores import off, strict
 from configs.errors import InputError
-from data.records import StepCost
-from models.simulator.engine import Limits, Requests, simulate
+from data.records import FloatArray, StepCost
+from models.simulator.engine import Limits, Outcome, Requests, simulate
 from models.simulator.kernel import CONTEXT_TOKENS
 
 COLUMNS = (
@@ -43,66 +45,125 @@ def step_cost(raw: dict[str, Any], lanes: int) -> StepCost:
     def each(value: float) -> np.ndarray:
         return np.full(lanes, float(value))
 
-    tokens = np.asarray(raw["tokens"], dtype=float)
-    linear = np.asarray(raw["linear_s"], dtype=float)
+    tokens, linear = _numbers(raw, "tokens"), _numbers(raw, "linear_s")
+    if len(tokens) != len(linear) or not len(tokens) or len(set(tokens)) != len(tokens):
+        raise InputError(
+            "tokens, linear_s", "a time for each number of tokens", f"{len(tokens)} ({len(set(tokens))} different) "
+            f"and {len(linear)}", "Give one time for each.",
+        )  # fmt: skip
+    order = np.argsort(tokens)
+    tokens, linear = tokens[order], linear[order]
     if tokens[0] > 0:
         tokens, linear = np.concatenate([[0.0], tokens]), np.concatenate([linear[:1], linear])
-    over = 1.0 + float(raw.get("decode_overhead", 0.0))
-    (d0, d1, d2) = (over * value for value in raw["decode_s"])
+    over = 1.0 + _number(raw, "decode_overhead", 0.0)
+    (d0, d1, d2) = (over * value for value in _numbers(raw, "decode_s", 3))
     d1 += d2 * CONTEXT_TOKENS / 2
-    p0, p1, p2 = ((1.0 + float(raw.get("prefill_overhead", 0.0))) * value for value in raw["prefill_s"])
+    p0, p1, p2 = ((1.0 + _number(raw, "prefill_overhead", 0.0)) * value for value in _numbers(raw, "prefill_s", 3))
     return StepCost(
         tokens, np.tile(linear, (lanes, 1)), each(d0), each(d1), each(d2), each(p0), each(p1),
         each(p2),
     )  # fmt: skip
 
 
+def _numbers(raw: dict[str, Any], key: str, count: int | None = None) -> FloatArray:
+    """A list of finite numbers, as many as count says. Raises InputError for anything else."""
+    try:
+        found = np.asarray(raw[key], dtype=float)
+    except (TypeError, ValueError):
+        found = np.array([np.nan])
+    if found.ndim != 1 or not np.isfinite(found).all() or (count is not None and len(found) != count):
+        what = f"{count} finite numbers" if count else "a list of finite numbers"
+        raise InputError(key, what, str(raw[key])[:80], "Correct the file of step costs.")
+    return found
+
+
+def _number(raw: dict[str, Any], key: str, default: float) -> float:
+    """A finite number of at least 0, the default where it is missing or null. Raises InputError for anything else."""
+    value = default if raw.get(key) is None else raw[key]
+    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise InputError(key, "a number of at least 0", str(raw.get(key)), "Correct the file of step costs.")
+    return float(value)
+
+
 def score(requests: pd.DataFrame, raw: dict[str, Any]) -> dict[str, Any]:
     """Every (case, rate) as a lane; relative errors of percentiles and of achieved throughput.
 
-    Lanes are as long as the shortest of them; `left_out` says how many requests came later.
+    `left_out` counts requests without an arrival or a length. Raises InputError where no request has them, and for
+    costs that are wrong.
     """
-    groups = list(requests.groupby(["case", "qps"]))
-    count = min(len(one) for _, one in groups)
+    known = requests.copy()
+    numbers = list(COLUMNS[1:])
+    known[numbers] = known[numbers].apply(pd.to_numeric, errors="coerce").replace([np.inf, -np.inf], np.nan)
+    lengths = known[["request_num_prefill_tokens", "request_num_decode_tokens"]]
+    known["usable"] = known["arrival"].notna() & (lengths >= 1).all(axis=1)
+    groups = [
+        (key, one[one["usable"]].sort_values("arrival"), int((~one["usable"]).sum()))
+        for key, one in known.groupby(["case", "qps"], dropna=False)
+    ]
+    left_out = sum(lost for _, _, lost in groups)
+    groups = [group for group in groups if len(group[1])]
+    if not groups:
+        raise InputError("requests", "an arrival and lengths of at least 1", f"none in {left_out} rows", "Add them.")
+    rows: dict[int, dict[str, Any]] = {}
+    begun = time.perf_counter()
+    # Lanes of one call are equally long: every length is simulated apart, so that none is cut short.
+    for count in sorted({len(one) for _, one, _ in groups}):
+        index = [i for i, (_, one, _) in enumerate(groups) if len(one) == count]
+        drawn, got = _simulated([groups[i][1] for i in index], raw)
+        for lane, i in enumerate(index):
+            (case, qps), one, lost = groups[i]
+            rows[i] = {"case": "" if pd.isna(case) else case, "qps": float(qps), "requests": count, "left_out": lost}
+            rows[i] |= _row(one, drawn, got, lane)
+    return {
+        "requests": sum(len(one) for _, one, _ in groups),
+        "left_out": left_out,
+        "simulated_s": time.perf_counter() - begun,
+        "rates": [rows[i] for i in range(len(groups))],
+    }
+
+
+def _simulated(groups: Sequence[pd.DataFrame], raw: dict[str, Any]) -> tuple[Requests, Outcome]:
+    """Groups of one length, as lanes from their first arrival on."""
 
     def table(column: str, dtype: type) -> np.ndarray:
-        return np.stack([one.sort_values("arrival")[column].to_numpy()[:count].astype(dtype) for _, one in groups])
+        return np.stack([one[column].to_numpy().astype(dtype) for one in groups])
 
-    inputs = table("request_num_prefill_tokens", np.int64)
+    arrival, inputs = table("arrival", np.float64), table("request_num_prefill_tokens", np.int64)
     drawn = Requests(
-        table("arrival", np.float64), inputs, np.zeros_like(inputs), table("request_num_decode_tokens", np.int64)
+        arrival - arrival[:, :1], inputs, np.zeros_like(inputs), table("request_num_decode_tokens", np.int64)
     )
     lanes = len(groups)
-    block = int(raw.get("block_size", 16))
-    blocks = float(raw["kv_blocks"]) * (1.0 - float(raw.get("watermark", 0.01)))
+    block = int(_number(raw, "block_size", 16))
+    blocks = _number(raw, "kv_blocks", math.nan) * (1.0 - _number(raw, "watermark", 0.01))
     limits = Limits(
-        np.full(lanes, int(raw.get("max_num_seqs", 256))), np.full(lanes, int(raw.get("chunk_tokens", 512))),
+        np.full(lanes, int(_number(raw, "max_num_seqs", 256))), np.full(lanes, int(_number(raw, "chunk_tokens", 512))),
         np.full(lanes, blocks * block), np.full(lanes, block),
     )  # fmt: skip
-    begun = time.perf_counter()
-    got = simulate(step_cost(raw, lanes), drawn, limits, pad=True)
-    seconds = time.perf_counter() - begun
-    rows = []
-    for lane, ((case, qps), one) in enumerate(groups):
-        ordered = one.sort_values("arrival")
-        theirs = {"ttft": ordered["ttft"].to_numpy()[:count], "tpot": ordered["tpot"].to_numpy()[:count]}
-        out = drawn.output_tokens[lane]
-        ours = {
-            "ttft": got.first_token_s[lane] - drawn.arrival_s[lane],
-            "tpot": (got.end_s[lane] - got.first_token_s[lane]) / np.maximum(out - 1, 1),
-        }
-        row: dict[str, Any] = {"case": case, "qps": float(qps), "left_out": len(one) - count}
-        row["finished"] = bool(got.finished[lane])
-        for name in ("ttft", "tpot"):
-            for q in QUANTILES:
-                a, b = float(np.quantile(theirs[name], q)), float(np.quantile(ours[name], q))
-                row[f"{name}_p{q * 100:g}"] = {"theirs_s": a, "ours_s": b, "error": off(b, a)}
-        their_rate = count / float((ordered["arrival"] + ordered["e2e"]).to_numpy()[:count].max())
-        our_rate = count / float(got.end_s[lane].max())
-        row["throughput_rps"] = {"theirs": their_rate, "ours": our_rate, "error": off(our_rate, their_rate)}
-        rows.append(row)
-    used = int(lanes * count)
-    return {"requests": used, "left_out": len(requests) - used, "simulated_s": seconds, "rates": rows}
+    return drawn, simulate(step_cost(raw, lanes), drawn, limits, pad=True)
+
+
+def _row(one: pd.DataFrame, drawn: Requests, got: Outcome, lane: int) -> dict[str, Any]:
+    """The figures of one lane beside those of its requests, times that are missing left out of both."""
+    out = drawn.output_tokens[lane]
+    ours = {
+        "ttft": got.first_token_s[lane] - drawn.arrival_s[lane],
+        "tpot": (got.end_s[lane] - got.first_token_s[lane]) / np.maximum(out - 1, 1),
+    }
+    row: dict[str, Any] = {"finished": bool(got.finished[lane])}
+    for name in ("ttft", "tpot"):
+        theirs = one[name].to_numpy()
+        timed = np.isfinite(theirs)
+        row[f"without_{name}"] = int((~timed).sum())
+        for q in QUANTILES:
+            a, b = (float(np.quantile(v[timed], q)) if timed.any() else math.nan for v in (theirs, ours[name]))
+            row[f"{name}_p{q * 100:g}"] = {"theirs_s": a, "ours_s": b, "error": off(b, a)}
+    end = (one["arrival"] + one["e2e"]).to_numpy() - one["arrival"].min()
+    timed = np.isfinite(end)
+    row["without_e2e"] = int((~timed).sum())
+    last = [float(v[timed].max()) if timed.any() else 0.0 for v in (end, got.end_s[lane])]
+    rates = [int(timed.sum()) / seconds if seconds else math.nan for seconds in last]
+    row["throughput_rps"] = {"theirs": rates[0], "ours": rates[1], "error": off(rates[1], rates[0])}
+    return row
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,17 +179,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         requests = table_of(chosen.requests, "a CSV file of requests and their times", COLUMNS)
         raw = object_of(text_of(chosen.cost, "a JSON file of step costs"), str(chosen.cost), COST)
+        found = score(requests, raw)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    found = score(requests, raw)
     if chosen.json:
         print(json.dumps(strict(found), allow_nan=False))
         return 0
-    print(f"{found['requests']} requests scored, {found['left_out']} left out: every rate is cut to the shortest one's")
+    print(f"{found['requests']} requests scored, {found['left_out']} left out for want of an arrival or a length")
     for row in found["rates"]:
         errors = "  ".join(f"{k} {v['error']:+.1%}" for k, v in row.items() if isinstance(v, dict))
-        print(f"{row['case']} {row['qps']:g} req/s, {row['left_out']} left out: {errors}")
+        print(
+            f"{row['case']} {row['qps']:g} req/s, {row['left_out']} left out, without TTFT, TPOT, end: "
+            f"{row['without_ttft']}, {row['without_tpot']}, {row['without_e2e']}: {errors}"
+        )
     return 0
 
 

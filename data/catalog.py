@@ -171,7 +171,8 @@ def _find(known: Mapping[str, T], name: str, what: str, also: Mapping[str, str])
 def find_gpu(name: str) -> Gpu:
     """The GPU of that name, however a driver or a benchmark spells it, or InputError with the closest names."""
     also = gpu_aliases()
-    known = also.get(_spelt(name)) or _by_parts(name)
+    known = also.get(_spelt(name)) or {_key(each): gpu for each, gpu in also.items()}.get(_key(_spelt(name)))
+    known = known or _by_parts(name)
     return _find(load_gpus(), name, "GPU", {**also, name: known} if known else also)
 
 
@@ -199,7 +200,7 @@ def plain_name(name: str) -> str:
 
 
 def _key(plain: str) -> str:
-    """A plain name without separators: `llama3.1-70b`, `LLAMA3.1_70B` and `Llama-3.1-70B` are one."""
+    """A plain name without separators: `llama3.1-70b` and `llama-3.1-70b` are one, as are `h100sxm` and `h100-sxm`."""
     return re.sub(r"[\s_-]", "", plain)
 
 

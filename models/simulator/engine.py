@@ -101,13 +101,15 @@ def simulate(
     pad: a step costs what Vidur's predictor (Agrawal et al., MLSys 2024) makes of it: batches are padded to a multiple
     of GRID_TOKENS tokens, and its prompt chunks attend as one chunk, the root of their squares' sum long, behind the
     sum of their contexts, each padded to kernel.CONTEXT_TOKENS. Lanes that need more than most_iterations come back
-    unfinished with nan times.
+    unfinished with nan times. Raises ValueError for arrivals that are not finite.
 
     Lanes run together, at most LANES at a time and one group a core; those that end make room. Memory a lane is what
     its requests take and the log of one phase (4 bytes times kernel.PHASE). Cost grows linearly in lanes and in their
     steps: a granted chunk, or up to kernel.WINDOW iterations in which nobody comes or goes.
     """
     lanes = requests.arrival_s.shape[0]
+    if not np.isfinite(requests.arrival_s).all():
+        raise ValueError("arrival_s: expected finite seconds, came nan or infinity; leave such requests out")
     cores = max(len(jax.devices()), machine.cores() if jax.default_backend() == "cpu" else 1)
     # Long and short lanes are dealt out evenly, so that all cores end at about the same time.
     order = np.argsort(-_iterations(cost, requests, limits), kind="stable")

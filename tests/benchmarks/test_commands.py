@@ -138,7 +138,8 @@ def test_a_vllm_log_of_one_token_answers_has_no_tpot_to_err_from(
         ("meta.json", '{"model": "Llama-3.1-8B"}', "engine_kwargs"),
         ("requests.jsonl", None, "requests.jsonl"),
         ("requests.jsonl", "\n", "no requests"),
-        ("requests.jsonl", '{"input_toks": 3}\n', "line 1"),
+        ("requests.jsonl", '{"input_toks": 3}\n', "no output_toks"),
+        ("requests.jsonl", '{"input_toks": 3}\n{"in', "line 2"),
         ("op_tables/dense.csv", None, "dense.csv"),
     ],
 )
@@ -177,12 +178,12 @@ def test_a_scheduler_is_scored_and_what_it_leaves_out_is_told(
     path, cost = requests(tmp_path / "requests.csv", {1.0: 12, 2.0: 9}), tmp_path / "cost.json"
     cost.write_text(json.dumps(COST), encoding="utf-8")
     found = answer(scheduler.main, capsys, "--requests", str(path), "--cost", str(cost))
-    assert (found["requests"], found["left_out"]) == (18, 3)
-    assert [(row["qps"], row["left_out"], row["finished"]) for row in found["rates"]] == [
-        (1.0, 3, True),
-        (2.0, 0, True),
+    assert (found["requests"], found["left_out"]) == (21, 0)
+    assert [(row["qps"], row["requests"], row["left_out"], row["finished"]) for row in found["rates"]] == [
+        (1.0, 12, 0, True),
+        (2.0, 9, 0, True),
     ]
-    assert "3 left out" in words(scheduler.main, capsys, "--requests", str(path), "--cost", str(cost))
+    assert "0 left out" in words(scheduler.main, capsys, "--requests", str(path), "--cost", str(cost))
     # Alone in the engine a prompt of 100 tokens (104 padded) takes one step of 12 ms and attention of 0.1 ms.
     assert found["rates"][0]["ttft_p50"]["ours_s"] == pytest.approx(0.0122, rel=0.02)
 

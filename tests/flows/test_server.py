@@ -55,7 +55,7 @@ def server(tmp_path: Path, environment: dict[str, str]) -> Iterator[Server]:
             yield call
         finally:
             process.terminate()
-            process.wait(timeout=60)
+            process.wait(timeout=240)
 
 
 def prefect(*words: str) -> list[str]:
@@ -100,7 +100,7 @@ def a_worker_plans_a_what_if(server: Server, tmp_path: Path, environment: dict[s
             (one,) = wait_for(lambda: [r for r in runs_of(server, "what-if") if r["state_type"] in ENDED])
         finally:
             worker.terminate()
-            worker.wait(timeout=60)
+            worker.wait(timeout=240)
     assert one["state_type"] == "COMPLETED", (one["state"], (tmp_path / "worker.log").read_text())
     keys = {each["key"] for each in server("/artifacts/filter", {"limit": 200}).json()}
     assert {"small-cost", "small-purchases", "small-report", "small-changes"} <= {

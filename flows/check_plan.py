@@ -91,7 +91,7 @@ def replay_plan(
         for situation, replicas in situations(pool):
             add(pool, situation, replicas, pool.peak_rps, carried)
         guarded = _carried(capacity, problem, plan.routes, pool, [n for n, kept in problem.protected.items() if kept])
-        if held.zone_loss and sum(guarded.values()) > TOLERANCE_RPS:
+        if held.zone_loss and held.zones > 1 and sum(guarded.values()) > TOLERANCE_RPS:
             left = pool.replicas - math.ceil(pool.replicas / held.zones - 1e-9)
             add(pool, "zone lost", left, sum(guarded.values()), guarded)
     if held.region_loss:

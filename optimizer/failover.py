@@ -41,7 +41,8 @@ def _carried(
     """Share of each pool's operating rate that is used in a block, and requests/s by class; pools of one LLM."""
     demand = problem.demand
     at = demand.rps[:, demand.months.index(month), block, design_scenario(problem)]
-    rate = {(row.configuration, row.request_class): row.operating_rps for row in problem.capacities}
+    able = [row for row in problem.capacities if row.operating_rps > 0.0]
+    rate = {(row.configuration, row.request_class): row.operating_rps for row in able}
     keys = [k for k, key in enumerate(demand.series) if problem.protected[key.request_class] and at[k] > 0.0]
     routes = [
         (i, j)

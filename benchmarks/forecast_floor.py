@@ -14,7 +14,8 @@ import argparse
 import numpy as np
 import pandas as pd
 
-from benchmarks.forecast import band, cuts_of, naive
+from benchmarks.forecast import cuts_of, naive
+from benchmarks.forecast_scores import band
 from benchmarks.forecast_series import SERVICES, clock, service_parts, source
 from forecast.accuracy import pinball, wape
 

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.forecast import country_of, cuts_of, main, ratios, run, scale_history
+from benchmarks.forecast import country_of, cuts_of, main, run
 from benchmarks.forecast_bundled import SERIES, read_bundled
+from benchmarks.forecast_scores import ratios, scale_history
 from benchmarks.forecast_series import FAMILIES, generate
 from configs.errors import InputError
 

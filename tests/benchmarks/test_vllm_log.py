@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import vllm_log
+from benchmarks import vllm_log, vllm_meta
 from benchmarks.operator_tables import Shards
 from benchmarks.scheduler import step_cost
 from configs.errors import InputError
@@ -83,13 +83,13 @@ def test_a_log_without_a_served_request_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_folders_name_the_usual_gpu(folder: str, gpu: str) -> None:
-    assert vllm_log.find_device(Path(folder), {}).name == gpu
+    assert vllm_meta.find_device(Path(folder), {}).name == gpu
 
 
 @pytest.mark.parametrize("folder", ["H10_x", "RTX3080_x", "A_x", "TPU_x", "run1_x", "_x"])
 def test_folders_that_name_no_gpu_are_refused_with_those_that_are(folder: str) -> None:
     with pytest.raises(InputError, match="H100-SXM"):
-        vllm_log.find_device(Path(folder), {})
+        vllm_meta.find_device(Path(folder), {})
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,12 @@ def test_folders_that_name_no_gpu_are_refused_with_those_that_are(folder: str) -
 def test_weights_have_the_precision_that_the_engine_or_the_checkpoint_says(
     model: str, arguments: dict[str, Any], precision: str
 ) -> None:
-    assert vllm_log.weight_precision({"model": model, "engine_kwargs": arguments}, LLM) == precision
+    assert vllm_meta.weight_precision({"model": model, "engine_kwargs": arguments}, LLM) == precision
 
 
 def test_capacity_follows_weights_and_the_share_of_memory() -> None:
     def capacity(**arguments: Any) -> float:
-        return vllm_log.kv_tokens({"model": LLM.name, "engine_kwargs": arguments}, LLM, H100)[0]
+        return vllm_meta.kv_tokens({"model": LLM.name, "engine_kwargs": arguments}, LLM, H100)[0]
 
     per_token = 2 * 2 * 32 * 8 * 128
     assert (capacity(gpu_memory_utilization=0.9) - capacity(gpu_memory_utilization=0.5)) * per_token == pytest.approx(
@@ -122,8 +122,8 @@ def test_capacity_follows_weights_and_the_share_of_memory() -> None:
 
 def test_a_capacity_below_a_request_is_not_known() -> None:
     meta: dict[str, Any] = {"model": LLM.name, "engine_kwargs": {}, "kv_cache": {"num_kv_tokens": 1000}}
-    assert vllm_log.kv_tokens(meta, LLM, H100, 1000.0) == (1000.0, "as logged")
-    tokens, source = vllm_log.kv_tokens(meta, LLM, H100, 1001.0)
+    assert vllm_meta.kv_tokens(meta, LLM, H100, 1000.0) == (1000.0, "as logged")
+    tokens, source = vllm_meta.kv_tokens(meta, LLM, H100, 1001.0)
     assert math.isinf(tokens)
     assert "unlimited" in source
 
@@ -138,17 +138,17 @@ def test_a_run_of_unknown_capacity_is_simulated_without_a_limit(tmp_path: Path) 
 def test_nulls_in_the_cache_block_are_skipped() -> None:
     meta: dict[str, Any] = {"model": LLM.name, "engine_kwargs": {}}
     meta["kv_cache"] = {"num_kv_tokens": None, "num_tokens": 4000}
-    assert vllm_log.kv_tokens(meta, LLM, H100) == (4000.0, "as logged")
+    assert vllm_meta.kv_tokens(meta, LLM, H100) == (4000.0, "as logged")
     meta["kv_cache"] = {"num_kv_tokens": None, "num_gpu_blocks": 100, "block_size": None}
-    assert vllm_log.kv_tokens(meta, LLM, H100) == (1600.0, "as logged")
+    assert vllm_meta.kv_tokens(meta, LLM, H100) == (1600.0, "as logged")
     meta["kv_cache"]["block_size"] = 32
-    assert vllm_log.kv_tokens(meta, LLM, H100) == (3200.0, "as logged")
-    assert vllm_log.block_tokens(meta) == 32
+    assert vllm_meta.kv_tokens(meta, LLM, H100) == (3200.0, "as logged")
+    assert vllm_meta.block_tokens(meta) == 32
 
 
 def test_limits_come_from_the_engine_its_configuration_or_vllms_default() -> None:
     def limits(gpu: str, **meta: Any) -> tuple[int, int]:
-        found = vllm_log.batch_limits({"engine_kwargs": {}} | meta, find_gpu(gpu))
+        found = vllm_meta.batch_limits({"engine_kwargs": {}} | meta, find_gpu(gpu))
         return found["max_num_batched_tokens"][0], found["max_num_seqs"][0]
 
     assert limits("H100-SXM") == (8192, 1024)

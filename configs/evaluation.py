@@ -11,6 +11,7 @@ from configs.base import Name, Section, Share
 WeightPrecision = Literal["bf16", "fp8", "int8", "int4", "fp4"]
 KvPrecision = Literal["bf16", "fp8"]
 EngineName = Literal["vllm", "trtllm", "sglang"]
+Routing = Literal["round_robin", "random"]
 
 
 class EvaluationPolicy(Section):
@@ -53,7 +54,11 @@ class EvaluationPolicy(Section):
     )
     arrival_cv: Annotated[float, Field(gt=0.0, le=10.0)] = Field(
         default=1.0,
-        description="coefficient of variation of the gaps between arrivals at a replica within a minute: 1 is Poisson, "
-        "more burstier (gamma). `describe` measures it over the whole stream; a pool of n replicas that routes at "
-        "random thins cv^2 - 1 by n",
+        description="coefficient of variation of the gaps between a pool's arrivals within a minute: 1 is Poisson, "
+        "more burstier (gamma). `describe` measures it over the whole stream",
+    )
+    routing: Routing = Field(
+        default="round_robin",
+        description="how a pool shares its requests among replicas: dealt in turn, which evens out what each sees (a "
+        "balancer that looks at queues does a little better), or picked at random, which does not",
     )

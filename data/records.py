@@ -277,6 +277,8 @@ class Capacity:
     excuse: Excuse | None = None
     knee_band: float = float("nan")
     """Relative half-width of the knee's 90 % confidence band over seeds; nan where it was not simulated."""
+    pool_replicas: int = 1
+    """Replicas that share the stream: where requests are dealt in turn, each of many carries more than one alone."""
 
 
 @dataclass(frozen=True, slots=True)

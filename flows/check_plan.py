@@ -108,6 +108,7 @@ def replay_plan(
         coefficients,
         seed=scenario.seed + 1,
         cv=policy.arrival_cv,
+        routing=policy.routing,
     )
 
 

@@ -91,6 +91,7 @@ def _capacity(frame: pd.DataFrame, scenario: Scenario) -> CapacityTable:
                 one["knee_rps"], one["operating_rps"], one["ttft_s"], one["tpot_s"], 0.0, one["binding"],
                 one["weight_bytes_per_gpu"], one["kv_capacity_tokens"], one["max_concurrency"], one["method"],
                 one["provenance"], knee_band=float(np.nan if one["knee_band"] is None else one["knee_band"]),
+                pool_replicas=int(one.get("pool_replicas", 1)),
             )
         )  # fmt: skip
     return CapacityTable(tuple(rows), "run folder", 0)

@@ -115,16 +115,15 @@ def replay_run(bundle: PlanBundle, recorded: Recorded | None, load: float, minut
         if other is None or pool.peak_rps / pool.replicas > other.peak_rps / other.replicas:
             busiest[pool.configuration, pool.region] = pool
     pools = [pool for pool in busiest.values() if pool.peak_rps > 0]
-    burst, alone = bundle.scenario.forecast.burst_factor, bundle.scenario.evaluate.arrival_cv
+    burst, cv = bundle.scenario.forecast.burst_factor, bundle.scenario.evaluate.arrival_cv
     runs: list[PoolRun] = []
     report("replaying")
     for number, pool in enumerate(pools):
         report(f"  pool {number + 1} of {len(pools)}: {pool.configuration.label} in {pool.region}")
         mix = pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, bundle.plan.routes, pool)
-        cv = pool_cv(alone, pool.replicas)
         stream = pool_stream(mix, pool.peak_rps * load, recorded, burst, 60.0 * minutes, seed + number, cv)
         runs += _through(bundle, pool, mix, stream, situations(bundle, pool, pools))
-    varied = "" if alone == 1.0 else f" (coefficient of variation of the gaps at a replica {alone:g})"
+    varied = "" if cv == 1.0 else f" (coefficient of variation of the gaps {cv:g})"
     drawn = f"random arrivals{varied} at the planned peak, lengths of every class as planned"
     told = drawn
     if recorded is not None:
@@ -165,14 +164,6 @@ def _failover(bundle: PlanBundle, pool: Pool, lost: str, pools: Sequence[Pool]) 
             total = sum(part.share for part in mix)
             moved += one.peak_rps * sum(p.share for p in mix if bundle.problem.protected[p.name]) / total
     return 1.0 + moved / left
-
-
-def pool_cv(alone: float, replicas: int) -> float:
-    """Coefficient of variation of the gaps in a pool's stream of which each replica sees `alone`: random routing to n
-    replicas thins cv^2 - 1 by n; steadier than Poisson comes of dealing in turn, which thins cv^2 by n."""
-    if alone < 1.0:
-        return min(1.0, alone * math.sqrt(replicas))
-    return math.sqrt(1.0 + replicas * (alone**2 - 1.0))
 
 
 def pool_stream(
@@ -224,7 +215,7 @@ def _through(bundle: PlanBundle, pool: Pool, mix: Mix, stream: Stream, each: Ite
         if here - situation.lost < 1:
             yield PoolRun(*known, *told, 0, (), 0.0, "no replica is left")
             continue
-        found = answer(cost, limits, asked, here, situation.lost, begins)
+        found = answer(cost, limits, asked, here, situation.lost, begins, bundle.scenario.evaluate.routing)
         yield PoolRun(*known, *told, found.retried, *judge(asked, found, mix, situation, begins))
 
 
@@ -234,7 +225,7 @@ def replay_json(found: Replayed) -> str:
         asdict(run) | {"configuration": run.configuration.label, "verdict": run.verdict, "llm": run.configuration.llm}
         for run in found.runs
     ]
-    return json.dumps({"holds": found.holds, "traffic": found.traffic, "runs": rows}, indent=2) + "\n"
+    return json.dumps({"holds": found.holds, "traffic": found.traffic, "runs": rows}, indent=2, allow_nan=False) + "\n"
 
 
 COLOURS: Mapping[str, str] = {"holds": "green", "misses": "bold red"}

@@ -14,7 +14,7 @@ from data.scaling_records import StartUp
 from data.units import GB
 from models.curve import Asked, service_curve
 from models.simulator.engine import engine_limits
-from models.simulator.load import Mix, mean_context_tokens
+from models.simulator.load import Mix, mean_context_tokens, replica_cv
 from models.step_cost import step_cost
 
 REQUESTS, SEEDS = 1000, 4
@@ -25,8 +25,9 @@ POOL_REQUESTS, POOL_SEEDS = 600, 2
 def replica_curve(
     scenario: Scenario, rows: Mapping[str, Capacity], mix: Mix, base: Path = Path()
 ) -> ServiceCurve | None:
-    """The curve; rows: the configuration's capacity by class, for every class of the mix. None where it serves no load
-    within the SLO. Calibration files of the scenario start at `base`."""
+    """The curve of a replica in a pool of as many as its capacity counts on; rows: the configuration's capacity by
+    class, for every class of the mix. None where it serves no load within the SLO. Calibration files of the scenario
+    start at `base`."""
     row = next(iter(rows.values()))
     one, engine = row.configuration, find_engine(row.configuration.engine)
     coefficients = load_coefficients(calibration=tuple(base / name for name in scenario.evaluate.calibration))
@@ -34,6 +35,7 @@ def replica_curve(
     cost = step_cost([one], {one.llm: llm}, {one.gpu: gpu}, engine, coefficients, [mean_context_tokens(mix)])
     limits = engine_limits(engine, one.max_num_seqs, one.max_num_batched_tokens, row.kv_capacity_tokens)
     total = sum(part.share for part in mix)
+    together = min(rows[part.name].pool_replicas for part in mix)
     return service_curve(
         Asked(
             one,
@@ -47,7 +49,7 @@ def replica_curve(
             requests=REQUESTS,
             seeds=SEEDS,
             seed=scenario.seed,
-            cv=scenario.evaluate.arrival_cv,
+            cv=replica_cv(scenario.evaluate.arrival_cv, together, scenario.evaluate.routing),
             pool_requests=POOL_REQUESTS,
             pool_seeds=POOL_SEEDS,
             gains=False,

@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from configs.loading import LoadedScenario
 from configs.schema import Scenario
 from configs.traffic import Synthetic
@@ -21,6 +23,7 @@ from data.plan_records import FleetPlan, FleetProblem, LastPool
 from data.records import CapacityTable
 from data.replay_records import Replay
 from data.slo import slo_target
+from data.units import SECONDS_PER_HOUR
 from data.workload import describe
 from flows import provenance
 from flows.check_plan import check as check_plan
@@ -119,7 +122,19 @@ def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -
         policy.operating_point,
         seed=scenario.seed,
         cv=policy.arrival_cv,
+        pool_rps=smallest_pool_rps(history),
+        routing=policy.routing,
     )
+
+
+def smallest_pool_rps(history: TrafficHistory) -> dict[tuple[str, str], float]:
+    """Requests/s in a busy hour (p95) of the last four weeks, by LLM and class, of the region that asks least: its pool
+    is the smallest, and rates are of a configuration wherever it stands."""
+    frame = history.frame
+    last = frame[frame["ts"] > frame["ts"].max() - pd.Timedelta(weeks=4)]
+    busy = last.groupby(["llm", "request_class", "region"])["requests"].quantile(0.95) / SECONDS_PER_HOUR
+    least = busy.groupby(level=["llm", "request_class"]).min().dropna()
+    return {(find_llm(llm).name, name): float(rps) for (llm, name), rps in least.items()}
 
 
 def optimize(

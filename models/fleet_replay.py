@@ -1,8 +1,8 @@
 """A pool replayed at full resolution: every replica is a lane of the plain simulator, and every request is followed.
 
-Requests are dealt out in turn to the replicas that are there, which a balancer that looks at queues betters a little. A
-replica that dies takes nothing with it for good: what it held comes again to the others, and its clients have waited
-since they first asked.
+Requests are dealt out in turn to the replicas that are there, which a balancer that looks at queues betters a little,
+or to any of them at random. A replica that dies takes nothing with it for good: what it held comes again to the others,
+and its clients have waited since they first asked.
 """
 
 from __future__ import annotations
@@ -64,8 +64,12 @@ def surged(stream: Stream, factor: float, begins_s: float) -> Stream:
     return Stream(arrival, stream.input_tokens, stream.cached_tokens, stream.output_tokens, stream.which)
 
 
-def answer(cost: StepCost, limits: Limits, stream: Stream, replicas: int, lost: int, dies_s: float) -> Answered:
-    """A pool of like replicas, `lost` of which die at dies_s. cost and limits have one lane.
+def answer(
+    cost: StepCost, limits: Limits, stream: Stream, replicas: int, lost: int, dies_s: float,
+    routing: str = "round_robin",
+) -> Answered:  # fmt: skip
+    """A pool of like replicas, `lost` of which die at dies_s. cost and limits have one lane; routing: `round_robin`, or
+    `random` by a fixed seed.
 
     Raises ValueError where no replica is left.
     """
@@ -73,6 +77,8 @@ def answer(cost: StepCost, limits: Limits, stream: Stream, replicas: int, lost: 
         raise ValueError(f"{replicas} replicas of which {lost} die answer nobody")
     count = len(stream.arrival_s)
     turn = np.arange(count)
+    if routing == "random":
+        turn = np.random.default_rng(0).integers(0, 1 << 40, count)
     before = stream.arrival_s < dies_s if lost else np.ones(count, dtype=bool)
     # The dead are the first `lost` replicas; the others share what comes afterwards.
     owner = np.where(before, turn % replicas, lost + turn % (replicas - lost))

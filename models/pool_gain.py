@@ -11,7 +11,7 @@ from data.records import FloatArray, SloTarget, StepCost
 from models.simulator.cost import take
 from models.simulator.engine import Limits, Requests
 from models.simulator.knee import Knees
-from models.simulator.load import Drawn
+from models.simulator.load import Drawn, replica_cv
 from models.simulator.percentiles import times
 from models.simulator.pool import plain_pool, simulate_pool
 from models.simulator.verdict import reached
@@ -22,23 +22,19 @@ DEALT = (2, 4, 8, 16, 32)
 def dealt_gains(knees_at: Callable[[float], Knees], alone: Knees, cv: float) -> tuple[PoolGain, ...]:
     """Goodput a replica in pools, over that of one alone.
 
-    Dealt out in turn, each of n replicas sees every n-th arrival, whose gaps are again gamma and vary by 1 / sqrt(n) as
-    much. Picked at random, it waits for a geometric number of gaps, of squared variation 1 + (cv^2 - 1) / n: Poisson
-    stays Poisson and gains nothing, so that this is left out where cv is 1; burstier streams are taken as gamma.
+    Poisson stays Poisson under random routing and gains nothing, so that this is left out where cv is 1
+    (models/simulator/load.py, `replica_cv`).
 
     knees_at: the knees of one lane for a coefficient of variation of the gaps between arrivals.
     """
     found = [PoolGain(1, "any", 1.0, float(alone.band[0]))]
     for replicas in DEALT:
-        seen = {"round robin": cv / np.sqrt(replicas)}
-        if cv != 1.0:
-            seen["random"] = np.sqrt(1.0 + (cv**2 - 1.0) / replicas)
-        for routing, variation in seen.items():
-            knees = knees_at(float(variation))
+        for routing in ("round_robin", "random") if cv != 1.0 else ("round_robin",):
+            knees = knees_at(replica_cv(cv, replicas, routing))
             # Both knees come from the same seeds: their ratio varies less than either.
             ratio = np.log(knees.by_seed_rps[0] / alone.by_seed_rps[0, : knees.by_seed_rps.shape[1]])
             band = float(1.9 * ratio.std(ddof=1) / np.sqrt(len(ratio))) if len(ratio) > 1 else float("nan")
-            found.append(PoolGain(replicas, routing, float(np.exp(ratio.mean())), band))
+            found.append(PoolGain(replicas, routing.replace("_", " "), float(np.exp(ratio.mean())), band))
     return tuple(found)
 
 

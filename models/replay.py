@@ -1,8 +1,8 @@
 """A plan replayed: every pool at its peak, whole and with replicas missing, with seeds that sizing has not seen.
 
-Each situation is one lane a seed of the plain simulator: a replica of a pool under random routing sees a stream of its
-own (Poisson where the pool's is), so that one stands for all of them. The classes on a pool are mixed in their shares:
-the plan adds them up by bottleneck seconds, and here it is checked what they do to each other's times.
+Each situation is one lane a seed of the plain simulator: the replicas of a pool see streams alike, more even than the
+pool's where requests are dealt in turn, so that one stands for all of them. The classes on a pool are mixed in their
+shares: the plan adds them up by bottleneck seconds, and here it is checked what they do to each other's times.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from data.replay_records import PoolReplay
 from models.simulator.cost import take
 from models.simulator.engine import Requests, engine_limits, simulate
 from models.simulator.knee import find_knees
-from models.simulator.load import Mix, draw, mean_context_tokens
+from models.simulator.load import Mix, draw, mean_context_tokens, replica_cv
 from models.simulator.percentiles import Times, times
 from models.simulator.verdict import judged
 from models.step_cost import step_cost
@@ -49,11 +49,12 @@ def replay(
     seeds: int = 4,
     seed: int = 7_919,
     cv: float = 1.0,
+    routing: str = "random",
 ) -> tuple[PoolReplay, ...]:
     """Every pool in its situation, with a verdict; for those that miss, what a replica would hold.
 
     A pool holds when the mean over the seeds of every class's percentile is within its SLO. seed: kept apart from those
-    that capacity was sized with. cv: of the gaps between arrivals at a replica.
+    that capacity was sized with. cv: of the gaps between a pool's arrivals, shared among its replicas by `routing`.
     """
     here = [load for load in loads if load.replicas > 0 and load.rps > 0]
     if not here:
@@ -67,11 +68,11 @@ def replay(
         [load.kv_tokens for load in here],
     )
     mixes = [load.mix for load in here]
-    drawn = draw(mixes, requests, seeds, seed, cv)
+    varied = np.array([replica_cv(cv, load.replicas, routing) for load in here])
+    drawn = draw(mixes, requests, seeds, seed, varied)
     lane = np.repeat(np.arange(len(here)), seeds)
     rate = np.array([load.rps / load.replicas for load in here])[lane]
-    unit = drawn.unit_s[np.tile(np.arange(seeds), len(here))]
-    asked = Requests(unit / rate[:, None], drawn.input_tokens, drawn.cached_tokens, drawn.output_tokens)
+    asked = Requests(drawn.unit_s / rate[:, None], drawn.input_tokens, drawn.cached_tokens, drawn.output_tokens)
     outcome = simulate(take(cost, lane), asked, limits.lanes(lane))
     seen = times(outcome.first_token_s, outcome.end_s, asked)
     which = drawn.which[:, requests - seen.ttft_s.shape[1] :]
@@ -90,8 +91,9 @@ def replay(
     if len(missed):
         guess = np.array([here[i].rps / here[i].replicas for i in missed])
         knees = find_knees(
-            take(cost, missed), [mixes[i] for i in missed], limits.lanes(missed), guess, 1.0, requests, seeds, seed, cv
-        )
+            take(cost, missed), [mixes[i] for i in missed], limits.lanes(missed), guess, 1.0, requests, seeds, seed,
+            varied[missed],
+        )  # fmt: skip
         for place, i in enumerate(missed):
             rows[i] = replace(rows[i], knee_rps=float(knees.knee_rps[place]))
     found = iter(rows)

@@ -11,12 +11,15 @@ from configs.catalog_schema import CoefficientCatalog
 from data.records import Capacity, CapacityTable, Engine, Excuse, Gpu, LengthSample, Llm, SloTarget
 from models.simulator.engine import engine_limits
 from models.simulator.knee import PRESSURE, Knees, find_knees
-from models.simulator.load import ClassLoad
+from models.simulator.load import ClassLoad, replica_cv
 from models.step_cost import step_cost
 
 MARGINS = (1.6, 1.4)
 """How much better another configuration must look for one to be dropped: by the estimate, and by one seed, whose knee
 is within 15 % (two standard deviations) of the mean."""
+MOST_TOGETHER = 32.0
+"""Replicas from which on more of them gain nothing that could be told from noise (models/pool_gain.py)."""
+SHARED = {"round_robin": "dealt to a pool's replicas in turn", "random": "to a pool's replicas at random"}
 
 
 def simulated(
@@ -33,11 +36,15 @@ def simulated(
     seed: int = 0,
     cv: float = 1.0,
     target_band: float | None = None,
+    pool_rps: Mapping[tuple[str, str], float] | None = None,
+    routing: str = "random",
 ) -> CapacityTable:
     """The table with the knees of every feasible row of `pairs` (LLM, class) found by simulation.
 
     Other rows keep their estimate, and say so in `method`. A row whose simulation breaks the SLO at every rate tried
-    becomes infeasible with an Excuse. cv: coefficient of variation of the gaps between arrivals (1: Poisson).
+    becomes infeasible with an Excuse. cv: coefficient of variation of the gaps between a pool's arrivals (1: Poisson).
+    pool_rps: requests/s of the smallest pool that serves a pair: rates are those of a replica in a pool of that size,
+    under `routing` (models/simulator/load.py, `replica_cv`); replicas stand alone without it.
     target_band: seeds are added to `seeds` while a knee's band is wider (models/simulator/knee.py), for few rows only.
     """
     wanted = [
@@ -48,6 +55,9 @@ def simulated(
     if not wanted:
         return table
     found = list(table.rows)
+    shared = "" if pool_rps is None else f", {SHARED[routing]}"
+    # By the estimate first; a smaller pool where the simulated knee says that fewer replicas carry it.
+    together = {i: _sharing(found[i], operating_point, pool_rps or {}) for i in wanted}
 
     def drop_outclassed(margin: float, of: str) -> None:
         worse = _outclassed([found[i] for i in wanted], margin, of)
@@ -56,8 +66,9 @@ def simulated(
                 found[i] = replace(found[i], knee_rps=0.0, operating_rps=0.0, output_tokens_per_s=0.0, excuse=excuse)
                 wanted.remove(i)
 
-    def simulate(count: int, near: bool) -> None:
-        rows = [found[i] for i in wanted]
+    def simulate(which: Sequence[int], count: int, near: bool) -> list[int]:
+        """Knees of some rows, in place; those come back that were given more company than their pool has."""
+        rows = [found[i] for i in which]
         samples = [lengths[row.configuration.llm, row.request_class] for row in rows]
         context = [sample.mean_context_tokens for sample in samples]
         budget = np.array([row.configuration.max_num_batched_tokens for row in rows])
@@ -72,21 +83,26 @@ def simulated(
             requests=requests,
             seeds=count,
             seed=seed,
-            cv=cv,
+            cv=np.array([replica_cv(cv, together[i], routing) for i in which]),
             near=near,
             target_band=target_band if near else None,
         )
-        took = knees.by_seed_rps.shape[1]
-        for lane, i in enumerate(wanted):
-            found[i] = _row(found[i], knees, lane, f"continuous-batching simulation, {took} x {requests:,} requests")
+        method = f"continuous-batching simulation, {knees.by_seed_rps.shape[1]} x {requests:,} requests{shared}"
+        for lane, i in enumerate(which):
+            found[i] = _row(found[i], knees, lane, method, together[i])
+        fewer = {i: _sharing(found[i], operating_point, pool_rps or {}) for i in which if found[i].excuse is None}
+        less = [i for i, many in fewer.items() if many < together[i]]
+        together.update({i: fewer[i] for i in less})
+        return less
 
     # Each stage spends simulation only on what the stage before could not tell apart.
     drop_outclassed(MARGINS[0], "the estimate")
-    simulate(1, near=False)
+    simulate(wanted, 1, near=False)
     wanted = [i for i in wanted if found[i].excuse is None]
     drop_outclassed(MARGINS[1], "one simulation")
-    if wanted and seeds > 1:
-        simulate(seeds, near=True)
+    left = wanted if seeds > 1 else []
+    while left:
+        left = simulate(left, seeds, near=True)
     return replace(table, rows=tuple(found))
 
 
@@ -110,8 +126,15 @@ def _outclassed(rows: Sequence[Capacity], margin: float, of: str) -> list[Excuse
     return found
 
 
-def _row(row: Capacity, knees: Knees, lane: int, method: str) -> Capacity:
-    """A row with its simulated knee and operating point."""
+def _sharing(row: Capacity, operating_point: float, pool_rps: Mapping[tuple[str, str], float]) -> int:
+    """Replicas of the smallest pool that serves a row's class, by its knee: the power of two at or below, so that few
+    streams are drawn and none is promised company that it may not have."""
+    needed = pool_rps.get((row.configuration.llm, row.request_class), 0.0) / (operating_point * row.knee_rps)
+    return 1 << int(np.log2(np.clip(needed, 1.0, MOST_TOGETHER)))
+
+
+def _row(row: Capacity, knees: Knees, lane: int, method: str, together: int) -> Capacity:
+    """A row with its simulated knee and operating point, of one of `together` replicas."""
     knee = float(knees.knee_rps[lane])
     excuse = None if knee > 0.0 else broken_limit(row.slo, knees, lane)
     return replace(
@@ -125,6 +148,7 @@ def _row(row: Capacity, knees: Knees, lane: int, method: str) -> Capacity:
         binding=knees.binding[lane],
         method=method,
         excuse=excuse,
+        pool_replicas=together,
     )
 
 

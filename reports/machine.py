@@ -183,7 +183,8 @@ def frames(bundle: PlanBundle) -> dict[str, pd.DataFrame]:
         asdict(row.configuration)
         | {
             "request_class": row.request_class, "knee_rps": row.knee_rps, "operating_rps": row.operating_rps,
-            "knee_band": row.knee_band, "ttft_s": row.ttft_s, "tpot_s": row.tpot_s, "binding": row.binding,
+            "knee_band": row.knee_band, "pool_replicas": row.pool_replicas, "ttft_s": row.ttft_s,
+            "tpot_s": row.tpot_s, "binding": row.binding,
             "weight_bytes_per_gpu": row.weight_bytes_per_gpu, "kv_capacity_tokens": row.kv_capacity_tokens,
             "max_concurrency": row.max_concurrency, "method": row.method, "provenance": row.provenance,
             "excuse": None if row.excuse is None else str(row.excuse),

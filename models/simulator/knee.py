@@ -82,9 +82,9 @@ class _Items:
         many = rate.shape[1]
         lane, seed = np.repeat(self.lane, many), np.repeat(self.seed, many)
         drawn = self.drawn
-        row = lane * len(drawn.unit_s) + seed
+        row = lane * drawn.seeds + seed
         asked = Requests(
-            drawn.unit_s[seed] / rate.reshape(-1, 1),
+            drawn.unit_s[row] / rate.reshape(-1, 1),
             drawn.input_tokens[row],
             drawn.cached_tokens[row],
             drawn.output_tokens[row],
@@ -138,13 +138,14 @@ def find_knees(
     requests: int = 1000,
     seeds: int = 1,
     seed: int = 0,
-    cv: float = 1.0,
+    cv: float | FloatArray = 1.0,
     resolution: float = 0.035,
     near: bool = False,
     target_band: float | None = None,
 ) -> Knees:
     """Knees of every lane; mixes and guess_rps have one entry per lane of `cost`. A good guess saves rounds; one that
-    is 300 times too high finds nothing. near: the guess is a simulated knee already.
+    is 300 times too high finds nothing. near: the guess is a simulated knee already. cv: coefficient of variation of
+    the gaps between arrivals, of all lanes or of each [lanes].
 
     The simulated knee of a seed lies within `resolution` above what is returned. The knee of one seed moves by about
     6 % (one standard deviation) at 1,000 requests and p95, and by less with more.
@@ -162,7 +163,7 @@ def find_knees(
     knee, band = _mean_and_band(by_seed)
     while (known := by_seed.shape[1]) < seeds:
         more = seeds - known
-        if seeds > len(drawn.unit_s):
+        if seeds > drawn.seeds:
             # Streams are (seed, index): more of them leave the first as they were.
             drawn = draw(mixes, requests, seeds, seed, cv)
         others = _Items(

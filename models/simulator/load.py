@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,14 +32,27 @@ def mean_context_tokens(mix: Mix) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Requests of every lane, [lanes, requests]: tokens and the index of the class in the lane's mix; unit_s [seeds,
-    requests] arrival times at one request a second. Lane i draws with seed i % seeds."""
+    """Requests of every lane and seed, [lanes x seeds, requests]: tokens, the index of the class in the lane's mix, and
+    arrival times at one request a second. Row i is of lane i // seeds and draws with seed i % seeds."""
 
     input_tokens: IntArray
     cached_tokens: IntArray
     output_tokens: IntArray
     which: IntArray
     unit_s: FloatArray
+    seeds: int
+
+
+def replica_cv(cv: float, replicas: int, routing: str) -> float:
+    """Coefficient of variation of the gaps that each replica of a pool sees, of whose stream they vary by cv.
+
+    Dealt out in turn (`round_robin`), each of n replicas sees every n-th arrival, whose gaps are again gamma and vary
+    by 1 / sqrt(n) as much. Picked at `random`, it waits for a geometric number of gaps, of squared variation
+    1 + (cv^2 - 1) / n: Poisson stays Poisson, and other gaps are taken as gamma.
+    """
+    if routing == "round_robin":
+        return float(cv / np.sqrt(replicas))
+    return float(np.sqrt(1.0 + (cv**2 - 1.0) / replicas))
 
 
 def arrivals(rng: np.random.Generator, requests: int, cv: float) -> FloatArray:
@@ -50,8 +64,9 @@ def arrivals(rng: np.random.Generator, requests: int, cv: float) -> FloatArray:
     return np.cumsum(rng.gamma(shape, 1.0 / shape, requests))
 
 
-def draw(mixes: Sequence[Mix], requests: int, seeds: int = 1, seed: int = 0, cv: float = 1.0) -> Drawn:
-    """Requests of every lane and seed, lane by lane and within it seed by seed: [lanes x seeds, requests].
+def draw(mixes: Sequence[Mix], requests: int, seeds: int = 1, seed: int = 0, cv: float | FloatArray = 1.0) -> Drawn:
+    """Requests of every lane and seed, lane by lane and within it seed by seed: [lanes x seeds, requests]; cv of all
+    lanes, or of each [lanes].
 
     Lengths are drawn by stratified inversion of each sample's weights along its total length, so that tails come in
     their share; the same seed uses the same random numbers in every lane, so that lanes differ by nothing else.
@@ -60,7 +75,8 @@ def draw(mixes: Sequence[Mix], requests: int, seeds: int = 1, seed: int = 0, cv:
     streams = [np.random.default_rng((seed, index)) for index in range(seeds)]
     uniform = [(rng.permutation(requests) + rng.random(requests)) / requests for rng in streams]
     lot = [rng.random(requests) for rng in streams]
-    unit = np.stack([arrivals(rng, requests, cv) for rng in streams])
+    varied, kind = np.unique(np.broadcast_to(np.asarray(cv, dtype=np.float64), (len(mixes),)), return_inverse=True)
+    unit = np.stack([[arrivals(deepcopy(rng), requests, float(one)) for rng in streams] for one in varied])
     for mix in mixes:
         shares = np.cumsum([one.share for one in mix])
         sorted_ = [_by_length(one.lengths) for one in mix]
@@ -74,7 +90,7 @@ def draw(mixes: Sequence[Mix], requests: int, seeds: int = 1, seed: int = 0, cv:
                 lane[:, mine] = table[:, np.minimum(np.searchsorted(cumulative, rank), table.shape[1] - 1)]
             sides.append([lane[0], lane[1], lane[2], which])
     inputs, cached, outputs, which_ = (np.stack(side) for side in zip(*sides, strict=True))
-    return Drawn(inputs, cached, outputs, which_, unit)
+    return Drawn(inputs, cached, outputs, which_, unit[kind].reshape(-1, requests), seeds)
 
 
 def _by_length(sample: LengthSample) -> tuple[IntArray, FloatArray]:

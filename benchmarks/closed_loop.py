@@ -133,7 +133,7 @@ def report(path: Path, waves: int, shortest: float, points: int = 0) -> dict[str
     Raises InputError where the file cannot be used.
     """
     everything, left_out = read_runs(path)
-    runs = [run for run in everything if run.attention_data_parallel <= 1]
+    runs = [run for run in everything if run.configuration.attention_data_parallel <= 1]
     ttft, tpot = simulate_runs(runs, waves, shortest)
     clients = np.array([run.concurrency for run in runs])
     dense = np.array([not run.moe for run in runs], dtype=bool)

@@ -129,7 +129,7 @@ def _drawn(runs: Sequence[Run], points: int, seed: int, pooled: bool) -> Iterato
 
 def _parallelism(run: Run) -> str:
     one = run.configuration
-    return f"TP{one.tensor_parallel} EP{one.expert_parallel} DP{run.attention_data_parallel}"
+    return f"TP{one.tensor_parallel} EP{one.expert_parallel} DP{one.attention_data_parallel}"
 
 
 def calibrated_table(runs: Sequence[Run], base: Predicted, points: int, seeds: int, pooled: bool) -> dict[str, object]:

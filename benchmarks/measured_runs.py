@@ -59,7 +59,6 @@ class Run:
     """One closed-loop run. TTFT is NaN where the file has none; concurrency is clients of one attention rank."""
 
     configuration: Configuration
-    attention_data_parallel: int
     moe: bool
     concurrency: float
     input_tokens: float
@@ -228,8 +227,8 @@ def _run(row: dict[str, str]) -> Run | str:
             expert_parallel=experts,
             max_num_seqs=engine.max_num_seqs,
             max_num_batched_tokens=engine.max_num_batched_tokens,
+            attention_data_parallel=data if llm.experts else 1,
         ),
-        attention_data_parallel=data if llm.experts else 1,
         moe=llm.experts > 0,
         concurrency=needed["batch_size"] * max(_count(row, "attention_dp_size", data) / data, 1.0),
         input_tokens=needed["isl"],

@@ -12,7 +12,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -26,7 +25,6 @@ from configs.catalog_schema import CoefficientCatalog
 from configs.errors import InputError
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
 from data.records import FloatArray
-from models.attention_data_parallel import spread_experts
 from models.closed_loop import ClosedLoop, closed_loop
 from models.memory import kv_bytes, memory
 from models.rows import build_rows
@@ -46,20 +44,11 @@ def predict_runs(runs: Sequence[Run], catalog: CoefficientCatalog) -> Predicted:
 
 def _predict_engine(runs: Sequence[Run], name: str, catalog: CoefficientCatalog) -> FloatArray:
     engine = find_engine(name)
-    # One attention replica at its own tensor parallelism; experts over the ranks of all of them.
-    replicas = [run.attention_data_parallel for run in runs]
-    whole = [
-        replace(run.configuration, tensor_parallel=run.configuration.tensor_parallel * many)
-        for run, many in zip(runs, replicas, strict=True)
-    ]
-    single = [replace(run.configuration, expert_parallel=1) for run in runs]
-    spread, provenance = build_rows(whole, load_llms(), load_gpus(), engine, catalog)
-    attention, _ = build_rows(single, load_llms(), load_gpus(), engine, catalog)
+    rows, provenance = build_rows([run.configuration for run in runs], load_llms(), load_gpus(), engine, catalog)
 
     def column(values: Sequence[float]) -> jax.Array:
         return jnp.asarray(np.asarray(values, dtype=np.float32))
 
-    rows = spread_experts(attention, spread, column(replicas))
     inputs, outputs = column([run.input_tokens for run in runs]), column([run.output_tokens for run in runs])
     seqs, budget = engine.max_num_seqs, engine.max_num_batched_tokens
     pool = memory(rows, engine, engine.gpu_memory_utilization, HEADROOM, budget, seqs).pool

@@ -31,6 +31,17 @@ class EvaluationPolicy(Section):
     pipeline_parallel: tuple[Literal[1, 2, 4, 8], ...] = Field(
         default=(1,), min_length=1, description="stages that a replica's layers are cut into"
     )
+    expert_parallel: tuple[bool, ...] = Field(
+        default=(False,),
+        min_length=1,
+        description="whether a mixture's experts are spread whole over a replica's GPUs (true) or each cut across them",
+    )
+    attention_data_parallel: tuple[Literal[1, 2, 4, 8, 16, 32], ...] = Field(
+        default=(1,),
+        min_length=1,
+        description="ranks of a mixture's replica that each keep whole attention, and the KV cache, for requests of "
+        "their own, and share the experts; its GPUs are tensor_parallel x pipeline_parallel x this",
+    )
     engine: EngineName = Field(
         default="vllm", description="the serving engine whose scheduling, memory and limits are simulated"
     )

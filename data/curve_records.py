@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from data.records import Configuration, Provenance, SloTarget
 
@@ -109,3 +109,38 @@ class ServiceCurve:
     provenance: Provenance
     at_operating: CurvePoint | None = None
     """The load to run it at, operating_rps, simulated for itself; None in runs made before it was."""
+
+    def times(self, lanes: int) -> ServiceCurve:
+        """The curve of a replica that is so many of these side by side: rates and requests add up, times stay."""
+        if lanes == 1:
+            return self
+        limits = self.limits
+        return replace(
+            self,
+            knee_rps=self.knee_rps * lanes,
+            operating_rps=self.operating_rps * lanes,
+            points=tuple(_side_by_side(one, lanes) for one in self.points),
+            limits=AdmissionLimits(
+                limits.max_num_seqs * lanes, limits.max_queue * lanes, limits.concurrency * lanes,
+                limits.tokens_in_flight * lanes, limits.deadline_s,
+            ),
+            scale_load_rps=self.scale_load_rps * lanes,
+            signals=tuple(
+                replace(one, threshold=one.threshold * lanes, at_knee=one.at_knee * lanes)
+                if one.unit == "requests"
+                else one
+                for one in self.signals
+            ),
+            at_operating=None if self.at_operating is None else _side_by_side(self.at_operating, lanes),
+        )  # fmt: skip
+
+
+def _side_by_side(point: CurvePoint, lanes: int) -> CurvePoint:
+    return replace(
+        point,
+        offered_rps=point.offered_rps * lanes,
+        served_rps=point.served_rps * lanes,
+        goodput_rps=point.goodput_rps * lanes,
+        waiting=point.waiting * lanes,
+        running=point.running * lanes,
+    )

@@ -129,18 +129,32 @@ class Configuration:
     pipeline_parallel: int = 1
     expert_parallel: int = 1
     max_num_seqs: int = 0
+    """Of each scheduler, as is max_num_batched_tokens."""
     max_num_batched_tokens: int = 0
+    attention_data_parallel: int = 1
+    """Ranks (each of tensor_parallel x pipeline_parallel GPUs) that keep whole attention for requests of their own, and
+    share a mixture's experts."""
 
     @property
     def gpus(self) -> int:
         """GPUs of one replica."""
-        return self.tensor_parallel * self.pipeline_parallel
+        return self.tensor_parallel * self.pipeline_parallel * self.attention_data_parallel
+
+    @property
+    def schedulers(self) -> int:
+        """Schedulers of one replica: a rank of data-parallel attention batches its own requests."""
+        return self.attention_data_parallel
+
+    @property
+    def layout(self) -> str:
+        """How the GPUs of a replica share the LLM: `TP8`, `TP4 PP2`, `TP1 DP8 EP8`."""
+        more = {"PP": self.pipeline_parallel, "DP": self.attention_data_parallel, "EP": self.expert_parallel}
+        return " ".join([f"TP{self.tensor_parallel}", *(f"{name}{many}" for name, many in more.items() if many > 1)])
 
     @property
     def label(self) -> str:
         """Short and unique: what tables and charts show."""
-        pp = f" PP{self.pipeline_parallel}" if self.pipeline_parallel > 1 else ""
-        return f"{self.llm} · {self.gpu} · {self.precision} · TP{self.tensor_parallel}{pp}"
+        return f"{self.llm} · {self.gpu} · {self.precision} · {self.layout}"
 
 
 @dataclass(frozen=True, slots=True)

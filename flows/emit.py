@@ -24,6 +24,11 @@ from reports.manifests.pool import PoolManifest
 from reports.manifests.render import render
 from reports.write import SCALING
 
+KEYS = (
+    "gpu", "precision", "kv_precision", "tensor_parallel", "pipeline_parallel", "expert_parallel",
+    "attention_data_parallel", "engine",
+)  # fmt: skip
+"""Of a configuration of one LLM, as capacity.parquet writes it."""
 HINTS = {"fp8": ("fp8",), "int8": ("int8", "w8a8"), "int4": ("awq", "gptq", "int4", "w4a16"), "fp4": ("fp4",)}
 """How published checkpoints name their precision."""
 
@@ -80,12 +85,12 @@ def _pool(
 ) -> PoolManifest:
     policy = scenario.autoscaling
     same = capacity["llm"] == one.llm
-    for name in ("gpu", "precision", "kv_precision", "tensor_parallel", "pipeline_parallel", "engine"):
+    for name in KEYS:
         same &= capacity[name] == getattr(one, name)
     rows = capacity[same & capacity["excuse"].isna()]
     if rows.empty:
         raise InputError("capacity.parquet", f"a row of {one.label}", "none", "Plan again.")
-    kv_tokens = float(rows["kv_capacity_tokens"].min())
+    kv_tokens = float(rows["kv_capacity_tokens"].min()) / one.schedulers
     weights_s = float(rows["weight_bytes_per_gpu"].max()) * one.gpus / (policy.start_up.weights_gb_per_s * GB)
     llm, engine = find_llm(one.llm), find_engine(one.engine)
     images = {str(name): image for name, image in policy.images.items()}
@@ -121,6 +126,7 @@ def _pool(
             tensor_parallel=one.tensor_parallel,
             pipeline_parallel=one.pipeline_parallel,
             expert_parallel=one.expert_parallel,
+            data_parallel=one.attention_data_parallel,
             max_num_seqs=one.max_num_seqs,
             max_num_batched_tokens=one.max_num_batched_tokens,
             max_model_len=int(min(llm.max_positions or kv_tokens, kv_tokens)),

@@ -84,7 +84,7 @@ def _capacity(frame: pd.DataFrame, scenario: Scenario) -> CapacityTable:
     rows = []
     for one in frame[frame["excuse"].isna()].to_dict("records"):
         slo = scenario.traffic.classes[one["request_class"]].slo
-        configuration = Configuration(**{name: one[name] for name in names})
+        configuration = Configuration(**{name: one[name] for name in names if name in one})
         rows.append(
             Capacity(
                 configuration, one["request_class"], slo_target(slo),

@@ -204,7 +204,9 @@ def _through(bundle: PlanBundle, pool: Pool, mix: Mix, stream: Stream, each: Ite
     catalog = load_coefficients().model_copy(update={"corrections": bundle.calibration})
     cost = step_cost([one], llms, gpus, engine, catalog, [mean_context_tokens(mix)])
     row = next(row for row in bundle.capacity.rows if row.configuration == one and row.excuse is None)
-    limits = engine_limits(engine, one.max_num_seqs, one.max_num_batched_tokens, row.kv_capacity_tokens)
+    limits = engine_limits(
+        engine, one.max_num_seqs, one.max_num_batched_tokens, row.kv_capacity_tokens / one.schedulers
+    )
     begins = float(stream.arrival_s[-1]) * BEGINS
     for situation in each:
         asked = surged(stream, situation.load, begins)
@@ -215,7 +217,10 @@ def _through(bundle: PlanBundle, pool: Pool, mix: Mix, stream: Stream, each: Ite
         if here - situation.lost < 1:
             yield PoolRun(*known, *told, 0, (), 0.0, "no replica is left")
             continue
-        found = answer(cost, limits, asked, here, situation.lost, begins, bundle.scenario.evaluate.routing)
+        found = answer(
+            cost, limits, asked, here * one.schedulers, situation.lost * one.schedulers, begins,
+            bundle.scenario.evaluate.routing,
+        )  # fmt: skip
         yield PoolRun(*known, *told, found.retried, *judge(asked, found, mix, situation, begins))
 
 

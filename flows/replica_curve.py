@@ -33,28 +33,31 @@ def replica_curve(
     coefficients = load_coefficients(calibration=tuple(base / name for name in scenario.evaluate.calibration))
     llm, gpu = find_llm(one.llm), find_gpu(one.gpu)
     cost = step_cost([one], {one.llm: llm}, {one.gpu: gpu}, engine, coefficients, [mean_context_tokens(mix)])
-    limits = engine_limits(engine, one.max_num_seqs, one.max_num_batched_tokens, row.kv_capacity_tokens)
+    limits = engine_limits(
+        engine, one.max_num_seqs, one.max_num_batched_tokens, row.kv_capacity_tokens / one.schedulers
+    )
     total = sum(part.share for part in mix)
     together = min(rows[part.name].pool_replicas for part in mix)
-    return service_curve(
+    curve = service_curve(
         Asked(
             one,
             cost,
             limits,
             mix,
-            total / sum(part.share / rows[part.name].knee_rps for part in mix),
+            total / sum(part.share / rows[part.name].knee_rps for part in mix) / one.schedulers,
             row.provenance,
             scenario.evaluate.operating_point,
             time_to_ready_s=start_up(scenario.autoscaling, row).cold_s,
             requests=REQUESTS,
             seeds=SEEDS,
             seed=scenario.seed,
-            cv=replica_cv(scenario.evaluate.arrival_cv, together, scenario.evaluate.routing),
+            cv=replica_cv(scenario.evaluate.arrival_cv, together * one.schedulers, scenario.evaluate.routing),
             pool_requests=POOL_REQUESTS,
             pool_seeds=POOL_SEEDS,
             gains=False,
         )
     )
+    return None if curve is None else curve.times(one.schedulers)
 
 
 def start_up(policy: AutoscalingPolicy, row: Capacity) -> StartUp:

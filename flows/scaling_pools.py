@@ -57,7 +57,7 @@ def read_plan(run: Path) -> dict[str, Any]:
 
 def configuration_of(raw: Mapping[str, Any]) -> Configuration:
     """A configuration as plan.json writes it."""
-    return Configuration(**{one.name: raw[one.name] for one in fields(Configuration)})
+    return Configuration(**{one.name: raw[one.name] for one in fields(Configuration) if one.name in raw})
 
 
 def pools_of(plan: Mapping[str, Any], most: int | None, demand: pd.DataFrame | None = None) -> list[PoolAsk]:

@@ -45,6 +45,8 @@ def replica(loaded: LoadedScenario, history: TrafficHistory, one: Configuration,
             "kv_precision": one.kv_precision,
             "tensor_parallel": (one.tensor_parallel,),
             "pipeline_parallel": (one.pipeline_parallel,),
+            "expert_parallel": (one.expert_parallel > 1,),
+            "attention_data_parallel": (one.attention_data_parallel,),
             "engine": one.engine,
         }
     )

@@ -14,6 +14,7 @@ from data.memory_records import MemoryBreakdown
 from data.plain import finite
 from data.units import GB
 from flows.size import Answer
+from models.disaggregation import Disaggregated
 from models.phases import Phases
 from models.simulator.knee import MOST_SEEDS
 
@@ -49,9 +50,8 @@ def show_size(console: Console, answer: Answer) -> None:
     m = answer.memory
     one = m.configuration
     active = "" if m.active_parameters == m.parameters else f", {m.active_parameters / 1e9:.2f} B active a token"
-    stages = f" x PP{one.pipeline_parallel}" if one.pipeline_parallel > 1 else ""
     console.print(
-        f"[bold]{escape(one.llm)}[/] on [bold]{one.gpus} x {escape(one.gpu)}[/] (TP{one.tensor_parallel}{stages}) · "
+        f"[bold]{escape(one.llm)}[/] on [bold]{one.gpus} x {escape(one.gpu)}[/] ({one.layout}) · "
         f"{one.precision} weights, {one.kv_precision} KV cache · {one.engine} · {m.parameters / 1e9:.2f} B parameters"
         f"{active}"
     )
@@ -68,6 +68,9 @@ def show_size(console: Console, answer: Answer) -> None:
     if answer.times is not None:
         console.print()
         _show_times(console, answer.times)
+    if answer.split is not None:
+        console.print()
+        _show_split(console, answer.split)
 
 
 def _verdicts(answer: Answer) -> Table:
@@ -172,3 +175,19 @@ def _show_times(console: Console, t: Phases) -> None:
     )  # fmt: skip
     console.print(table)
     console.print(f"[dim]Energy {t.energy_provenance}[/]")
+
+
+def _show_split(console: Console, split: Disaggregated) -> None:
+    console.print(
+        "[bold]Prefill and decode apart[/], in balance and without queues: at most "
+        f"{split.requests_per_s_per_gpu:.3g} requests/s a GPU"
+    )
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("prefill replica", "decode replica", "prefill for each decode", "KV transfer", "TTFT idle", "TPOT"):
+        table.add_column(name, justify="right")
+    table.add_row(
+        f"{split.prefill_rps:.3g} req/s", f"{split.decode_rps:.3g} req/s at {split.batch:.0f}",
+        f"{split.prefill_per_decode:.2f}", f"{split.transfer_s * 1e3:.1f} ms", f"{split.ttft_s * 1e3:,.0f} ms",
+        f"{split.tpot_s * 1e3:.1f} ms",
+    )  # fmt: skip
+    console.print(table)

@@ -13,13 +13,17 @@ from configs.validation import validated
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.memory_records import MemoryBreakdown
 from data.records import Capacity, Configuration, Engine, Gpu, LengthSample, Llm, SloTarget
+from data.units import GB
+from models.disaggregation import Disaggregated, disaggregated
 from models.evaluate import evaluate
+from models.excuses import hardware
 from models.phases import Phases, Speculation, phases
 from models.service import simulated
 from models.simulator.knee import TARGET_BAND
 from models.size import size
 
 CLASS = "requests"
+PREFILL_TP = ("1", "2", "4", "8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Question:
     output_tokens: int
     slo: SloTarget
     pipeline_parallel: int = 1
+    expert_parallel: bool = False
+    attention_data_parallel: int = 1
     kv_precision: str = "bf16"
     adapters: int = 0
     prefix_share: float = 0.0
@@ -43,6 +49,8 @@ class Question:
     gpu_memory_utilization: float | None = None
     calibration: tuple[Path, ...] = ()
     """Files that `fleetcast calibrate` and `loadtest` wrote."""
+    prefill_on: str | None = None
+    """`GPU` or `GPU:TP` of replicas that only prefill; those asked about then only decode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,8 @@ class Answer:
     """Seeds are added until the knee's band is as narrow, or MOST_SEEDS of models/simulator/knee.py."""
     notes: tuple[str, ...] = ()
     """What was asked for that the served rate does not count."""
+    split: Disaggregated | None = None
+    """Prefill and decode on replicas of their own, where asked and one request keeps the TPOT limit."""
 
 
 def examine(question: Question) -> Answer:
@@ -75,6 +85,8 @@ def examine(question: Question) -> Answer:
             "precisions": [question.precision],
             "tensor_parallel": [question.tensor_parallel],
             "pipeline_parallel": [question.pipeline_parallel],
+            "expert_parallel": [question.expert_parallel],
+            "attention_data_parallel": [question.attention_data_parallel],
             "kv_precision": question.kv_precision,
             "engine": question.engine,
             "gpu_memory_utilization": question.gpu_memory_utilization,
@@ -89,7 +101,7 @@ def examine(question: Question) -> Answer:
     table = evaluate([llm], [gpu], engine, coefficients, policy, lengths, slos, question.adapters)
     table = simulated(
         table, set(lengths), {llm.name: llm}, {gpu.name: gpu}, engine, coefficients, lengths,
-        policy.operating_point, target_band=TARGET_BAND,
+        policy.operating_point, target_band=TARGET_BAND, routing="round_robin",
     )  # fmt: skip
     (row,) = table.rows
     configuration: Configuration = row.configuration
@@ -105,7 +117,43 @@ def examine(question: Question) -> Answer:
     times = _times(question, configuration, breakdown, llm, gpu, engine)
     more = (n for n in (2, 4, 8) if n > question.tensor_parallel and llm.heads % n == 0)
     enough = (n for n in more if memory(replace(configuration, tensor_parallel=n)).loads)
-    return Answer(breakdown, row, times, None if breakdown.loads else next(enough, None), notes=_notes(question))
+    apart = _split(question, configuration, llm, gpu, engine, policy.headroom) if breakdown.loads else None
+    notes = _notes(question)
+    if question.prefill_on is not None and apart is None:
+        notes = (*notes, "prefill and decode apart: not one request decodes within the TPOT limit")
+    return Answer(breakdown, row, times, None if breakdown.loads else next(enough, None), notes=notes, split=apart)
+
+
+def _split(
+    question: Question, decode: Configuration, llm: Llm, gpu: Gpu, engine: Engine, headroom: float
+) -> Disaggregated | None:
+    """What a fleet carries whose prompts are prefilled on replicas of their own; None where nothing of it was asked, or
+    one request alone breaks the TPOT limit."""
+    if question.prefill_on is None:
+        return None
+    name, _, ways = question.prefill_on.partition(":")
+    other = find_gpu(name)
+    if ways and ways not in PREFILL_TP:
+        fix = "Write --prefill-on H100-SXM:2."
+        raise InputError("--prefill-on", f"GPU:TP with TP one of {', '.join(PREFILL_TP)}", repr(ways), fix)
+    prefill = replace(
+        decode, gpu=other.name, tensor_parallel=int(ways or decode.tensor_parallel), pipeline_parallel=1,
+        expert_parallel=1, attention_data_parallel=1,
+    )  # fmt: skip
+    for one, on in ((prefill, other), (decode, gpu)):
+        if (missing := hardware(one, on)) is not None:
+            raise InputError("--prefill-on", f"a GPU that runs {one.precision}", on.name, str(missing))
+    known = ({llm.name: llm}, {gpu.name: gpu, other.name: other}, engine)
+    coefficients = load_coefficients(calibration=question.calibration)
+    room = size(prefill, *known, coefficients, question.input_tokens, headroom, question.gpu_memory_utilization)
+    if not room.concurrent_requests:
+        what = f"{llm.name} in {prefill.precision} and a prompt of {question.input_tokens:,} tokens"
+        more = f"{-room.kv_pool_bytes / GB:.1f} GB a GPU too little; name more GPUs, as in {other.name}:8."
+        raise InputError("--prefill-on", f"GPUs that hold {what}", f"{prefill.gpus} x {other.name}", more)
+    return disaggregated(
+        prefill, decode, *known, coefficients, float(question.input_tokens), float(question.output_tokens),
+        question.slo.tpot_s, headroom,
+    )  # fmt: skip
 
 
 def _notes(question: Question) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,8 @@ from configs.validation import validated
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.plain import finite
 from data.prices import load_prices
-from data.records import Configuration
 from models.front import Sweep, sweep
+from models.grid import configurations
 from models.sweep import SweepPolicy
 
 
@@ -67,22 +66,14 @@ def run(grid: Grid) -> Sweep:
         "command line",
     )
     seqs, tokens = engine.max_num_seqs, engine.max_num_batched_tokens
-    configurations = [
-        Configuration(
-            llm, gpu, precision, policy.kv_precision, tp, engine.name, pipeline_parallel=pp, max_num_seqs=seqs,
-            max_num_batched_tokens=tokens,
-        )
-        for llm, gpu, precision, tp, pp in product(
-            llms, gpus, policy.precisions, policy.tensor_parallel, policy.pipeline_parallel
-        )
-    ]  # fmt: skip
+    grid_of = configurations(list(llms.values()), list(gpus.values()), engine, policy)
     limits = SweepPolicy(
         engine, engine.gpu_memory_utilization, policy.headroom, tokens, grid.ttft_s, grid.tpot_s
     )  # fmt: skip
     batches = np.unique(np.round(np.geomspace(1, seqs, grid.batches)))
     coefficients = load_coefficients(calibration=grid.calibration)
     return sweep(
-        configurations, llms, gpus, _prices(grid.prices), coefficients, limits, batches,
+        grid_of, llms, gpus, _prices(grid.prices), coefficients, limits, batches,
         np.array(grid.input_tokens, dtype=float), np.array(grid.output_tokens, dtype=float),
     )  # fmt: skip
 
@@ -129,8 +120,7 @@ def show(console: Console, found: Sweep, most: int = 12) -> None:
         shown = [points[i] for i in np.unique(np.linspace(0, len(points) - 1, most).round().astype(int))]
         for p in shown:
             one = p.configuration
-            label = f"{one.gpu} {one.precision} TP{one.tensor_parallel}"
-            label += f" PP{one.pipeline_parallel}" if one.pipeline_parallel > 1 else ""
+            label = f"{one.gpu} {one.precision} {one.layout}"
             table.add_row(
                 label, f"{p.batch:.0f}", f"{p.usd_per_million_tokens:.2f}", f"{p.tpot_s * 1e3:.1f}", f"{p.ttft_s:.2f}",
                 f"{p.output_tokens_per_s:,.0f}", p.provenance,

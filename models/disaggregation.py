@@ -70,6 +70,7 @@ def disaggregated(
     link = min(gpus[one.gpu].link_bytes_per_s for one in (prefill, decode)) * TRANSFER_EFFICIENCY
     prompt = jnp.full((1, 1), input_tokens, dtype=jnp.float32)
     moved = max(float(kv_bytes(r, prompt, engine.kv_block_tokens)[0, 0]) for r in (rows, source))
+    batch *= decode.schedulers
     prefill_rps, decode_rps = 1.0 / prefill_s, batch / (tpot_s * max(output_tokens, 1.0))
     per_request = prefill.gpus / prefill_rps + decode.gpus / decode_rps
     return Disaggregated(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import product
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -32,6 +31,7 @@ from data.records import (
 from models.device import spread
 from models.excuses import first_broken
 from models.goodput import BATCHES, LIMITS, Estimate, Load, estimate
+from models.grid import configurations
 from models.memory import Memory, kv_bytes, memory
 from models.rows import Rows, build_rows
 
@@ -80,30 +80,6 @@ def _tails(sample: LengthSample, slo: SloTarget) -> _Tails:
         kv_tokens_mean=float((held * (inputs + outputs / 2)).sum() / held.sum()),
         # What must fit is what the strictest limit counts on.
         kv_tokens_tail=weighted_quantile(inputs + outputs, held, max(slo.percentiles) / 100.0),
-    )
-
-
-def configurations(
-    llms: Sequence[Llm], gpus: Sequence[Gpu], engine: Engine, policy: EvaluationPolicy
-) -> tuple[Configuration, ...]:
-    """The cartesian grid of a policy, in a stable order."""
-    seqs = policy.max_num_seqs or engine.max_num_seqs
-    tokens = policy.max_num_batched_tokens or engine.max_num_batched_tokens
-    return tuple(
-        Configuration(
-            llm=llm.name,
-            gpu=gpu.name,
-            precision=precision,
-            kv_precision=policy.kv_precision,
-            tensor_parallel=tp,
-            engine=engine.name,
-            pipeline_parallel=stages,
-            max_num_seqs=seqs,
-            max_num_batched_tokens=tokens,
-        )
-        for llm, gpu, precision, tp, stages in product(
-            llms, gpus, policy.precisions, policy.tensor_parallel, policy.pipeline_parallel
-        )
     )
 
 
@@ -225,7 +201,8 @@ def _capacity(
 ) -> Capacity:
     """One row of the table from row i of the kernel's arrays."""
     excuse = first_broken(i, one, llms[one.llm], gpus[one.gpu], slo, mem, tail, found)
-    knee = 0.0 if excuse else float(found.knee_rps[i])
+    # The kernel's row is what one scheduler sees.
+    knee = 0.0 if excuse else float(found.knee_rps[i]) * one.schedulers
     kv_token_bytes = float(tail[i]) / max(lengths.kv_tokens_tail, 1.0)
     return Capacity(
         configuration=one,
@@ -238,8 +215,8 @@ def _capacity(
         output_tokens_per_s=operating_point * knee * lengths.output_mean,
         binding=LIMITS[int(found.binding[i])],
         weight_bytes_per_gpu=float(mem.weights[i]),
-        kv_capacity_tokens=max(float(mem.pool[i]), 0.0) / kv_token_bytes,
-        max_concurrency=min(float(fit[i]), float(one.max_num_seqs)),
+        kv_capacity_tokens=max(float(mem.pool[i]), 0.0) / kv_token_bytes * one.schedulers,
+        max_concurrency=min(float(fit[i]), float(one.max_num_seqs)) * one.schedulers,
         method=METHOD,
         provenance=provenance,
         excuse=excuse,

@@ -56,7 +56,7 @@ def memory(
     # twice for the allocator's overlap, and float32 logits; or of the sampler after it, if that is larger.
     forward = 2.0 * max_batched_tokens * (4.0 * rows.hidden + 2.0 * rows.widest_activation)
     forward = forward + 4.0 * max_seqs * rows.head_n
-    sampler = engine.sampler_bytes_per_logit * max_seqs * rows.head_n * rows.tensor_parallel
+    sampler = engine.sampler_bytes_per_logit * max_seqs * rows.vocabulary
     activations = jnp.maximum(forward, sampler)
     graphs = jnp.full_like(weights, engine.graph_bytes)
     communication = jnp.where(rows.tensor_parallel * rows.pipeline_parallel > 1, engine.communication_bytes, 0.0)

@@ -78,24 +78,25 @@ def phases(
     prefix_share: float = 0.0,
     speculation: Speculation | None = None,
 ) -> Phases:
-    """Phases of a configuration at `batch` requests that decode together.
+    """Phases of a configuration at `batch` requests that decode together, evenly over the schedulers of the replica.
 
     prefix_share: share of the prompt that the prefix cache holds; its keys and values are still attended to.
     """
     rows, (provenance,) = build_rows([configuration], llms, gpus, engine, catalog)
+    mine = batch / configuration.schedulers
     budget = configuration.max_num_batched_tokens or engine.max_num_batched_tokens
-    prefill_s, added_s = prefill_times_s(rows, input_tokens, prefix_share, batch, float(budget))
+    prefill_s, added_s = prefill_times_s(rows, input_tokens, prefix_share, mine, float(budget))
     context = input_tokens + output_tokens / 2.0
-    step_s = float(decode_s(rows, batch, context, 1.0)[0])
+    step_s = float(decode_s(rows, mine, context, 1.0)[0])
     per_step, verify_s = 1.0, step_s
     if speculation is not None:
         per_step = min(speculation.tokens_per_step, max(output_tokens, 1.0))
-        verify_s = float(decode_s(rows, batch, context, speculation.draft_tokens + 1.0)[0])
+        verify_s = float(decode_s(rows, mine, context, speculation.draft_tokens + 1.0)[0])
         verify_s += speculation.draft_tokens * speculation.draft_cost * step_s
-    tpot_s = verify_s / per_step + (batch - 1.0) / max(output_tokens, 1.0) * added_s
+    tpot_s = verify_s / per_step + (mine - 1.0) / max(output_tokens, 1.0) * added_s
     rate = batch / tpot_s
     power_w = configuration.gpus * gpus[configuration.gpu].tdp_w
-    busy = _busy(rows, batch, context, step_s)
+    busy = _busy(rows, mine, context, step_s)
     return Phases(
         batch=batch,
         prefill_s=prefill_s,

@@ -65,13 +65,15 @@ def replay(
         engine,
         [load.configuration.max_num_seqs for load in here],
         [load.configuration.max_num_batched_tokens for load in here],
-        [load.kv_tokens for load in here],
+        [load.kv_tokens / load.configuration.schedulers for load in here],
     )
     mixes = [load.mix for load in here]
-    varied = np.array([replica_cv(cv, load.replicas, routing) for load in here])
+    many = np.array([load.configuration.schedulers for load in here])
+    varied = np.array([replica_cv(cv, load.replicas * n, routing) for load, n in zip(here, many, strict=True)])
     drawn = draw(mixes, requests, seeds, seed, varied)
     lane = np.repeat(np.arange(len(here)), seeds)
-    rate = np.array([load.rps / load.replicas for load in here])[lane]
+    share = np.array([load.rps / load.replicas for load in here]) / many
+    rate = share[lane]
     asked = Requests(drawn.unit_s / rate[:, None], drawn.input_tokens, drawn.cached_tokens, drawn.output_tokens)
     outcome = simulate(take(cost, lane), asked, limits.lanes(lane))
     seen = times(outcome.first_token_s, outcome.end_s, asked)
@@ -89,11 +91,10 @@ def replay(
         )  # fmt: skip
     missed = np.array([i for i, row in enumerate(rows) if not row.holds], dtype=np.int64)
     if len(missed):
-        guess = np.array([here[i].rps / here[i].replicas for i in missed])
         knees = find_knees(
-            take(cost, missed), [mixes[i] for i in missed], limits.lanes(missed), guess, 1.0, requests, seeds, seed,
-            varied[missed],
-        )  # fmt: skip
+            take(cost, missed), [mixes[i] for i in missed], limits.lanes(missed), share[missed], 1.0, requests, seeds,
+            seed, varied[missed],
+        ).times(many[missed])  # fmt: skip
         for place, i in enumerate(missed):
             rows[i] = replace(rows[i], knee_rps=float(knees.knee_rps[place]))
     found = iter(rows)

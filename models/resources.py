@@ -41,7 +41,8 @@ def resource_uses(
         )
         computed = np.maximum(inputs - cached, 0.0)
         mean_output = float(np.average(outputs, weights=one.weight))
-        batch = float(np.clip(row.operating_rps * mean_output * row.tpot_s, 1.0, max(row.max_concurrency, 1.0)))
+        decoding = np.clip(row.operating_rps * mean_output * row.tpot_s, 1.0, max(row.max_concurrency, 1.0))
+        batch = max(float(decoding) / row.configuration.schedulers, 1.0)
 
         def linear(tokens: FloatArray | float, lane: int = lane) -> FloatArray:
             return np.asarray(np.interp(tokens, cost.tokens, cost.linear_s[lane]))

@@ -6,6 +6,7 @@ Built in numpy once; kernels never look anything up. All leaves have shape [rows
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -54,6 +55,7 @@ class Rows(NamedTuple):
     layers: jax.Array
     hidden: jax.Array
     head_n: jax.Array
+    vocabulary: jax.Array
     moe_layers: jax.Array
     experts: jax.Array
     experts_per_token: jax.Array
@@ -148,8 +150,31 @@ def build_rows(
 ) -> tuple[Rows, tuple[Provenance, ...]]:
     """Arrays of all configurations, and each one's provenance; a precision the GPU cannot run is computed as bf16.
 
-    The caller excuses such rows (see models/evaluate.py); computing them keeps the arrays rectangular.
+    The caller excuses such rows (see models/evaluate.py); computing them keeps the arrays rectangular. A row is what
+    one scheduler of a replica sees: under attention data parallelism one rank, its experts shared with the others'.
     """
+    ranks = np.array([one.attention_data_parallel for one in configurations], dtype=np.float32)
+    whole = [
+        replace(one, tensor_parallel=one.tensor_parallel * one.attention_data_parallel, attention_data_parallel=1)
+        for one in configurations
+    ]
+    rows, provenance = _build(whole, llms, gpus, engine, catalog)
+    if (ranks <= 1).all():
+        return rows, provenance
+    # Attention at its own tensor parallelism; experts over the GPUs of all ranks.
+    alone = [replace(one, expert_parallel=1, attention_data_parallel=1) for one in configurations]
+    attention, _ = _build(alone, llms, gpus, engine, catalog)
+    return spread_experts(attention, rows, jnp.asarray(ranks)), provenance
+
+
+def _build(
+    configurations: Sequence[Configuration],
+    llms: Mapping[str, Llm],
+    gpus: Mapping[str, Gpu],
+    engine: Engine,
+    catalog: CoefficientCatalog,
+) -> tuple[Rows, tuple[Provenance, ...]]:
+    """Arrays of configurations without attention data parallelism."""
     columns: dict[str, list[object]] = {name: [] for name in Rows._fields}
     provenance: list[Provenance] = []
     known: dict[tuple[str, str, str, int], Coefficients] = {}
@@ -183,6 +208,7 @@ def build_rows(
             "layers": llm.layers,
             "hidden": llm.hidden,
             "head_n": shape.head_n,
+            "vocabulary": llm.vocab,
             "moe_layers": shape.moe_layers,
             "experts": shape.experts,
             "experts_per_token": shape.experts_per_token,
@@ -233,3 +259,30 @@ def build_rows(
             columns[name].append(value)
     arrays = {name: jnp.asarray(np.asarray(values, dtype=np.float32)) for name, values in columns.items()}
     return Rows(**arrays), tuple(provenance)
+
+
+def spread_experts(attention: Rows, experts: Rows, ranks: jax.Array) -> Rows:
+    """Rows whose load is one attention rank's share: every rank keeps whole attention for its own requests, experts are
+    spread over all of them.
+
+    attention: rows of one rank at its own tensor parallelism; experts: the same configurations with `ranks` (shape
+    [rows]) times as many GPUs. Each rank's experts see the tokens of all; tokens travel out and back once a layer,
+    where tensor parallelism reduces twice. Latent-attention LLMs are served so, because their KV would be replicated
+    under tensor parallelism (DeepSeek-AI, 2024, DeepSeek-V3 technical report, section 3.4).
+    """
+    joined = attention._replace(
+        moe_layers=experts.moe_layers,
+        experts=experts.experts,
+        experts_per_token=experts.experts_per_token * ranks,
+        expert_width=experts.expert_width,
+        expert_parameters=experts.expert_parameters,
+        tensor_parallel=experts.tensor_parallel,
+        all_reduce_t0_s=experts.all_reduce_t0_s,
+        all_reduce_bytes_per_s=experts.all_reduce_bytes_per_s / jnp.maximum(ranks / 2.0, 1.0),
+    )
+    use = ranks > 1
+
+    def pick(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(use.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
+
+    return Rows(*(pick(new, old) for new, old in zip(joined, experts, strict=True)))

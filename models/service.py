@@ -73,20 +73,22 @@ def simulated(
         context = [sample.mean_context_tokens for sample in samples]
         budget = np.array([row.configuration.max_num_batched_tokens for row in rows])
         seqs = np.array([row.configuration.max_num_seqs for row in rows])
-        kv_tokens = np.array([row.kv_capacity_tokens for row in rows])
+        # A lane is a scheduler: a replica of several deals its requests among them as a pool does.
+        lanes = np.array([row.configuration.schedulers for row in rows])
+        kv_tokens = np.array([row.kv_capacity_tokens for row in rows]) / lanes
         knees = find_knees(
             step_cost([row.configuration for row in rows], llms, gpus, engine, coefficients, context),
             [(ClassLoad(row.request_class, 1.0, one, row.slo),) for row, one in zip(rows, samples, strict=True)],
             engine_limits(engine, seqs, budget, kv_tokens),
-            np.array([row.knee_rps for row in rows]),
+            np.array([row.knee_rps for row in rows]) / lanes,
             operating_point,
             requests=requests,
             seeds=count,
             seed=seed,
-            cv=np.array([replica_cv(cv, together[i], routing) for i in which]),
+            cv=np.array([replica_cv(cv, together[i] * many, routing) for i, many in zip(which, lanes, strict=True)]),
             near=near,
             target_band=target_band if near else None,
-        )
+        ).times(lanes)
         method = f"continuous-batching simulation, {knees.by_seed_rps.shape[1]} x {requests:,} requests{shared}"
         for lane, i in enumerate(which):
             found[i] = _row(found[i], knees, lane, method, together[i])

@@ -55,12 +55,15 @@ def size(
         left_to_others_bytes=gpu.memory_bytes - taken - pool,
         kv_pool_bytes=pool,
         kv_bytes_per_token=per_token,
-        kv_capacity_tokens=max(pool, 0.0) / per_token,
+        kv_capacity_tokens=max(pool, 0.0) / per_token * configuration.schedulers,
         context_tokens=context_tokens,
-        concurrent_requests=int(min(max(pool, 0.0) // sequence, seqs)),
+        concurrent_requests=int(min(max(pool, 0.0) // sequence, seqs)) * configuration.schedulers,
         seqs_bind=pool // sequence >= seqs,
         largest_context_tokens=largest,
-        largest_context_at_concurrency=_ladder(llm, rows, pool, engine.kv_block_tokens, seqs),
+        largest_context_at_concurrency=tuple(
+            (n * configuration.schedulers, tokens)
+            for n, tokens in _ladder(llm, rows, pool, engine.kv_block_tokens, seqs)
+        ),
         hidden_size_rule_kv_bytes_per_token=2.0 * llm.layers * llm.hidden * float(rows.kv_element_bytes[0]),
         rule_weight_bytes=1.2 * total_parameters(llm) * weight / configuration.gpus,
         runs_at_precision=hardware(configuration, gpu) is None,

@@ -242,7 +242,7 @@ def configurations(bundle: PlanBundle, most: int = 9) -> list[Picture]:
     for llm, name in sorted(wanted):
         rows = [
             {
-                "label": f"{c.gpu} {c.precision} TP{c.tensor_parallel}",
+                "label": f"{c.gpu} {c.precision} {c.layout}",
                 "usd": usd_per_million_requests(prices[c.gpu], c.gpus, row.operating_rps),
                 "in the plan": "runs in this plan" if c in running else "does not run",
             }

@@ -58,7 +58,7 @@ def pool_rows(pools: Sequence[PoolScaling]) -> Rows:
         saved = 1.0 - best.usd_per_day / pool.fixed_usd_per_day if pool.fixed_usd_per_day else 0.0
         rows.append(
             (
-                f"{pool.llm} on {one.gpu} {one.precision} TP{one.tensor_parallel}", pool.region, pool.chosen_kind,
+                f"{pool.llm} on {one.gpu} {one.precision} {one.layout}", pool.region, pool.chosen_kind,
                 target(best.policy),
                 f"{best.policy.min_replicas} to {best.policy.max_replicas}", f"{pool.warm_reserve}",
                 f"{best.policy.standby_nodes or ''}", "holds" if plain.holds else _misses(plain),

@@ -169,7 +169,7 @@ def _pool(bundle: PlanBundle, pool: Pool) -> tuple[str, ...]:
     limit = min(row.max_concurrency for row in rows)
     one = pool.configuration
     return (
-        one.llm, f"{one.gpu} {one.precision} TP{one.tensor_parallel}", pool.region, ", ".join(sorted(served)),
+        one.llm, f"{one.gpu} {one.precision} {one.layout}", pool.region, ", ".join(sorted(served)),
         f"{pool.replicas:,}",
         f"{sum(pool.reserve.values()):,}", f"{pool.gpus:,}", f"{pool.peak_rps:,.1f}",
         f"{pool.operating_rps_per_replica:.2f}", f"{limit:,.0f}",

@@ -88,10 +88,19 @@ def size(
     ttft_s: TtftOption = 2.0,
     tpot_s: TpotOption = 0.06,
     pp: Annotated[int, typer.Option(help="Pipeline parallelism: stages of a replica.")] = 1,
+    ep: Annotated[
+        bool, typer.Option("--expert-parallel", help="Spread a mixture's experts whole over the GPUs.")
+    ] = False,
+    dp: Annotated[
+        int, typer.Option("--attention-data-parallel", help="Ranks of --tp GPUs that share a mixture's experts.")
+    ] = 1,
     kv: KvOption = "bf16",
     adapters: Annotated[int, typer.Option(min=0, help="LoRA adapters of rank 16 resident at once.")] = 0,
     prefix: PrefixOption = 0.0,
     speculate: Annotated[str | None, typer.Option(help="Draft tokens and acceptance, e.g. 3:0.7.")] = None,
+    prefill_on: Annotated[
+        str | None, typer.Option(help="Prefill on replicas of their own: GPU or GPU:TP, e.g. H100-SXM:2.")
+    ] = None,
     calibration: CalibrationOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -102,7 +111,8 @@ def size(
     from flows.size import Question, examine, read_speculation
 
     slo = SloTarget(ttft_s, tpot_s, 95.0)
-    options = (pp, kv, adapters, prefix, read_speculation(speculate), None, tuple(calibration or ()))
+    known = tuple(calibration or ())
+    options = (pp, ep, dp, kv, adapters, prefix, read_speculation(speculate), None, known, prefill_on)
     question = Question(llm, gpu, precision, tp, engine, input_tokens, output_tokens, slo, *options)
     with shown_on(Console(stderr=True), total=1, key="size"):
         report("simulating the configuration")

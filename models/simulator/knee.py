@@ -8,7 +8,7 @@ give the knee a confidence band.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -64,6 +64,18 @@ class Knees:
     kv_share: FloatArray
     kv_pressure: FloatArray
     output_tokens_per_s: FloatArray
+
+    def times(self, lanes: IntArray) -> Knees:
+        """The knees of replicas that are each so many such lanes side by side [lanes]: rates add up, times stay."""
+        return replace(
+            self,
+            knee_rps=self.knee_rps * lanes,
+            by_seed_rps=self.by_seed_rps * lanes[:, None],
+            operating_rps=self.operating_rps * lanes,
+            broken_rps=self.broken_rps * lanes,
+            running=self.running * lanes,
+            output_tokens_per_s=self.output_tokens_per_s * lanes,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ class Serving:
     gpu_memory_utilization: float
     kv_precision: str
     quantize: bool
+    data_parallel: int = 1
+    """Ranks of attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def _vllm(one: Serving) -> list[str]:
         "--kv-cache-dtype", "fp8" if one.kv_precision == "fp8" else "auto",
     ]  # fmt: skip
     found += ["--quantization", "fp8"] if one.quantize else []
+    found += ["--data-parallel-size", str(one.data_parallel)] if one.data_parallel > 1 else []
     return [*found, "--enable-expert-parallel"] if one.expert_parallel > 1 else found
 
 

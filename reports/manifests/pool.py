@@ -53,8 +53,9 @@ class PoolManifest:
     @property
     def name(self) -> str:
         one = self.serving
-        pipeline = f"pp{one.pipeline_parallel}" if one.pipeline_parallel > 1 else ""
-        shape = f"{self.precision}tp{one.tensor_parallel}{pipeline}"
+        more = {"pp": one.pipeline_parallel, "dp": one.data_parallel, "ep": one.expert_parallel}
+        ways = "".join(f"{name}{many}" for name, many in more.items() if many > 1)
+        shape = f"{self.precision}tp{one.tensor_parallel}{ways}"
         # Room for what KServe and KEDA add to it.
         return dns_name(self.llm, self.gpu, shape, self.region, most=45)
 

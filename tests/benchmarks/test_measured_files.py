@@ -52,7 +52,7 @@ def test_nonsense_is_named_and_nothing_is_lost(tmp_path_factory: pytest.TempPath
     assert all(reason for reason in left_out)
     for run in runs:
         one = run.configuration
-        assert min(one.tensor_parallel, one.pipeline_parallel, one.expert_parallel, run.attention_data_parallel) >= 1
+        assert min(one.tensor_parallel, one.pipeline_parallel, one.expert_parallel, one.attention_data_parallel) >= 1
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_ranks_that_serve_attention_and_experts_together_stay_as_stated(tmp_path
     one = {"model_path": "deepseek-ai/DeepSeek-V3", "tp_size": "16", "moe_ep_size": "16", "attention_dp_size": "1"}
     found = run_of(tmp_path, **one)
     ranks = found.configuration
-    assert (ranks.tensor_parallel, ranks.expert_parallel, found.attention_data_parallel) == (16, 16, 1)
+    assert (ranks.tensor_parallel, ranks.expert_parallel, ranks.attention_data_parallel) == (16, 16, 1)
 
 
 @pytest.mark.parametrize("ttft", ["0", "inf", "-3", "soon"])

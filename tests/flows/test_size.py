@@ -206,3 +206,55 @@ def test_speculation_is_read_or_refused() -> None:
     for wrong in ("3", "a:b", "3:1.0", "0:0.5"):
         with pytest.raises(InputError, match="speculate"):
             read_speculation(wrong)
+
+
+def apart(prefill_on: str, gpu: str = "H200-SXM", slo: SloTarget = SLO, precision: str = "fp8") -> Answer:
+    return examine(Question("Llama-3.1-8B", gpu, precision, 1, "vllm", 500, 100, slo, prefill_on=prefill_on))
+
+
+def test_prefill_and_decode_apart_are_told_beside_the_replica_that_does_both() -> None:
+    answer = apart("H100-SXM:2")
+    assert answer.split is not None
+    assert answer.split.decode_rps > answer.capacity.knee_rps, "no prefill delays its tokens"
+    assert answer.split.prefill_per_decode == pytest.approx(answer.split.decode_rps / answer.split.prefill_rps)
+    screen = io.StringIO()
+    show_size(Console(file=screen, width=120), answer)
+    assert "Prefill and decode apart" in screen.getvalue()
+    assert json.loads(size_json(answer))["split"]["prefill_rps"] == answer.split.prefill_rps
+    slow = apart("H100-SXM", slo=SloTarget(2.0, 0.0005, 95.0))
+    assert slow.split is None
+    assert any("not one request decodes" in note for note in slow.notes)
+
+
+@pytest.mark.parametrize(
+    ("prefill_on", "expected", "came"),
+    [
+        ("H100-SXM:3", "TP one of 1, 2, 4, 8", "'3'"),
+        ("A100-80GB-SXM", "a GPU that runs fp8", "A100-80GB-SXM"),
+        ("H900", "", "H900"),
+    ],
+)
+def test_prefill_replicas_that_cannot_be_are_refused(prefill_on: str, expected: str, came: str) -> None:
+    with pytest.raises(InputError) as refused:
+        apart(prefill_on)
+    assert expected in str(refused.value)
+    assert came in str(refused.value)
+
+
+def test_prefill_replicas_must_hold_the_llm() -> None:
+    asked = Question("Llama-3.1-70B", "H200-SXM", "fp8", 2, "vllm", 500, 100, SLO, prefill_on="L40S:1")
+    with pytest.raises(InputError, match=r"GB a GPU too little; name more GPUs"):
+        examine(asked)
+
+
+def test_ranks_of_attention_are_sized_from_the_command_line() -> None:
+    found = examine(
+        Question("DeepSeek-V3", "H200-SXM", "fp8", 1, "vllm", 500, 100, SLO, 1, True, attention_data_parallel=8)
+    )
+    one = found.memory.configuration
+    assert (one.gpus, one.layout) == (8, "TP1 DP8 EP8")
+    assert found.memory.loads
+    assert found.capacity.knee_rps > 0
+    screen = io.StringIO()
+    show_size(Console(file=screen, width=120), found)
+    assert "TP1 DP8 EP8" in screen.getvalue()

@@ -9,9 +9,8 @@ import pytest
 
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
 from data.records import Configuration
-from models.attention_data_parallel import spread_experts
 from models.closed_loop import ClosedLoop, ClosedLoopTime, closed_loop
-from models.rows import Rows, build_rows
+from models.rows import Rows, build_rows, spread_experts
 from models.step_time import step_time_s
 
 

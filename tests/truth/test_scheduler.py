@@ -56,7 +56,7 @@ def test_first_tokens_of_closed_loops_after_four_of_each_configuration(reference
     runs = [
         run
         for run in read_runs(reference / "measured" / "serving_runs.csv")[0]
-        if run.attention_data_parallel <= 1 and run.concurrency <= closed_loop.FEW_CLIENTS
+        if run.configuration.attention_data_parallel <= 1 and run.concurrency <= closed_loop.FEW_CLIENTS
     ]
     ttft, _ = closed_loop.simulate_runs(runs, waves=10, shortest=0.8)
     vllm = [i for i, run in enumerate(runs) if run.configuration.engine == "vllm" and not run.moe]

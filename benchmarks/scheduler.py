@@ -1,12 +1,18 @@
 """Scheduler exactness against per-request times of another simulator, with its own cost table.
 
-    python -m benchmarks.scheduler --requests FILE --cost FILE [--json]
+    python -m benchmarks.scheduler --requests FILE --cost FILE [--speeds FILE] [--lanes 1024] [--json]
 
 FILE formats: requests as CSV (optionally gzip) with columns case, qps, arrival, request_num_prefill_tokens,
 request_num_decode_tokens, ttft, tpot, e2e (seconds); cost as JSON with tokens, linear_s, decode_s [d0, d1, d2],
 prefill_s [p0, p1, p2], decode_overhead, kv_blocks, block_size, max_num_seqs, chunk_tokens (Vidur's A100 predictor).
 Prints percentiles beside ours and relative errors by rate. Requests without an arrival or a length are left out and
 counted; a time that is missing is left out of its own percentiles alone. Times count from a rate's first arrival.
+
+`speed` is requests simulated a second: all rates side by side, as often as fill --lanes lanes (0: not measured),
+compile excluded, and its ratio to Vidur's at the 100 to 600 us of CPU time an iteration that it is said to take, for as
+many iterations. --speeds FILE compares with measured seconds besides: CSV with columns case, qps, n_requests,
+n_iterations, sim_cpu_s, sim_wall_s, one row a rate (Vidur's are in vidur_a100_llama3_8b.csv). Run it under `taskset -c
+0` for one core.
 """
 
 from __future__ import annotations
@@ -35,6 +41,9 @@ COLUMNS = (
 )  # fmt: skip
 COST = ("tokens", "linear_s", "decode_s", "prefill_s", "kv_blocks")
 QUANTILES = (0.5, 0.95, 0.99)
+SPEEDS = ("case", "qps", "n_requests", "n_iterations", "sim_cpu_s", "sim_wall_s")
+STATED_S = (100e-6, 600e-6)
+"""CPU seconds that Vidur takes an iteration, least and most, as stated (2026-11)."""
 
 
 def step_cost(raw: dict[str, Any], lanes: int) -> StepCost:
@@ -85,12 +94,12 @@ def _number(raw: dict[str, Any], key: str, default: float) -> float:
     return float(value)
 
 
-def score(requests: pd.DataFrame, raw: dict[str, Any]) -> dict[str, Any]:
-    """Every (case, rate) as a lane; relative errors of percentiles and of achieved throughput.
+Group = tuple[Any, pd.DataFrame, int]
+"""A case and rate, its usable requests in order of arrival, and how many were left out."""
 
-    `left_out` counts requests without an arrival or a length. Raises InputError where no request has them, and for
-    costs that are wrong.
-    """
+
+def grouped(requests: pd.DataFrame) -> list[Group]:
+    """Every (case, rate). Raises InputError where no request has an arrival and lengths."""
     known = requests.copy()
     numbers = list(COLUMNS[1:])
     known[numbers] = known[numbers].apply(pd.to_numeric, errors="coerce").replace([np.inf, -np.inf], np.nan)
@@ -100,10 +109,20 @@ def score(requests: pd.DataFrame, raw: dict[str, Any]) -> dict[str, Any]:
         (key, one[one["usable"]].sort_values("arrival"), int((~one["usable"]).sum()))
         for key, one in known.groupby(["case", "qps"], dropna=False)
     ]
-    left_out = sum(lost for _, _, lost in groups)
-    groups = [group for group in groups if len(group[1])]
-    if not groups:
-        raise InputError("requests", "an arrival and lengths of at least 1", f"none in {left_out} rows", "Add them.")
+    if not any(len(one) for _, one, _ in groups):
+        raise InputError("requests", "an arrival and lengths of at least 1", f"none in {len(known)} rows", "Add them.")
+    return groups
+
+
+def score(requests: pd.DataFrame, raw: dict[str, Any]) -> dict[str, Any]:
+    """Every (case, rate) as a lane; relative errors of percentiles and of achieved throughput.
+
+    `left_out` counts requests without an arrival or a length. Raises InputError where no request has them, and for
+    costs that are wrong.
+    """
+    everyone = grouped(requests)
+    left_out = sum(lost for _, _, lost in everyone)
+    groups = [group for group in everyone if len(group[1])]
     rows: dict[int, dict[str, Any]] = {}
     begun = time.perf_counter()
     # Lanes of one call are equally long: every length is simulated apart, so that none is cut short.
@@ -142,6 +161,47 @@ def _simulated(groups: Sequence[pd.DataFrame], raw: dict[str, Any]) -> tuple[Req
     return drawn, simulate(step_cost(raw, lanes), drawn, limits, pad=True)
 
 
+def speed(requests: pd.DataFrame, raw: dict[str, Any], lanes: int, theirs: pd.DataFrame | None) -> dict[str, Any]:
+    """Requests simulated a second, the same requests in `lanes` lanes or more, and the ratio to the other simulator's.
+
+    theirs: its seconds, columns SPEEDS; of the rates that both have. Rates are cut to the shortest's number of
+    requests, as lanes are equally long. Raises InputError where they share no rate.
+    """
+    groups = [group for group in grouped(requests) if len(group[1])]
+    if theirs is not None:
+        timed = {(str(one.case), float(one.qps)): one for one in theirs.itertuples()}
+        groups = [group for group in groups if (str(group[0][0]), float(group[0][1])) in timed]
+        if not groups:
+            raise InputError("--speeds", "a row for a case and rate of the requests", "none", "Give the same cases.")
+    shortest = min(len(one) for _, one, _ in groups)
+    once = [one.head(shortest) for _, one, _ in groups]
+    many = once * -(-lanes // len(once))
+    _simulated(many, raw)
+    begun, cpu = time.perf_counter(), time.process_time()
+    _, got = _simulated(many, raw)
+    wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    count, iterations = len(many) * shortest, int(got.iterations.sum())
+    found: dict[str, Any] = {
+        "lanes": len(many), "requests": count, "iterations": iterations, "wall_s": wall, "cpu_s": cpu,
+        "requests_per_s": count / wall, "requests_per_cpu_s": count / cpu,
+        "cpu_ns_per_iteration": cpu / iterations * 1e9,
+        "over_stated": {
+            f"{seconds * 1e6:g} us an iteration": (iterations * seconds) / cpu for seconds in STATED_S
+        },
+    }  # fmt: skip
+    if theirs is not None:
+        rows = [timed[str(case), float(qps)] for (case, qps), _, _ in groups]
+        asked, steps, cpu_s, wall_s = (float(sum(float(getattr(row, name)) for row in rows)) for name in SPEEDS[2:])
+        found["theirs"] = {
+            "requests": asked, "iterations": steps, "cpu_s": cpu_s, "wall_s": wall_s,
+            "requests_per_cpu_s": asked / cpu_s, "requests_per_s": asked / wall_s,
+            "cpu_ns_per_iteration": cpu_s / steps * 1e9,
+        }  # fmt: skip
+        found["over_theirs_in_cpu_s"] = found["requests_per_cpu_s"] / found["theirs"]["requests_per_cpu_s"]
+        found["over_theirs_in_wall_s"] = found["requests_per_s"] / found["theirs"]["requests_per_s"]
+    return found
+
+
 def _row(one: pd.DataFrame, drawn: Requests, got: Outcome, lane: int) -> dict[str, Any]:
     """The figures of one lane beside those of its requests, times that are missing left out of both."""
     out = drawn.output_tokens[lane]
@@ -174,12 +234,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--requests", type=Path, required=True)
     parser.add_argument("--cost", type=Path, required=True)
+    parser.add_argument("--speeds", type=Path)
+    parser.add_argument("--lanes", type=int, default=1024)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args(arguments)
     try:
         requests = table_of(chosen.requests, "a CSV file of requests and their times", COLUMNS)
         raw = object_of(text_of(chosen.cost, "a JSON file of step costs"), str(chosen.cost), COST)
         found = score(requests, raw)
+        if chosen.lanes > 0:
+            what = "a CSV file of another simulator's seconds"
+            theirs = None if chosen.speeds is None else table_of(chosen.speeds, what, SPEEDS)
+            found["speed"] = speed(requests, raw, chosen.lanes, theirs)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
@@ -193,6 +259,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{row['case']} {row['qps']:g} req/s, {row['left_out']} left out, without TTFT, TPOT, end: "
             f"{row['without_ttft']}, {row['without_tpot']}, {row['without_e2e']}: {errors}"
         )
+    for key, value in found.get("speed", {}).items():
+        parts = value.items() if isinstance(value, dict) else [("", value)]
+        print(f"{key}:", ", ".join(f"{name} {number:,.6g}".strip() for name, number in parts))
     return 0
 
 

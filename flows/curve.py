@@ -20,6 +20,7 @@ from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.curve_records import CurvePoint, ServiceCurve
 from data.ingest import load_history
 from data.plain import finite
+from data.pool_curve_records import PoolCurve
 from data.records import Capacity, LengthSample, SloTarget
 from data.slo import slo_target
 from flows.progress import report
@@ -32,6 +33,7 @@ from models.simulator.knee import TARGET_BAND
 from models.simulator.load import ClassLoad, Mix, mean_context_tokens
 from models.step_cost import step_cost
 from reports.curve_chart import curve_svg
+from reports.pool_curve_chart import pool_curve_svg
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,20 @@ class CurveQuestion:
 class CurveAnswer:
     """The curve, or the row of the capacity table that says why there is none."""
 
-    curve: ServiceCurve | None
+    curve: ServiceCurve | PoolCurve | None
     capacity: Capacity
 
 
 def examine(question: CurveQuestion) -> CurveAnswer:
     """The service curve of a configuration. Raises InputError for unknown names, precisions and classes."""
+    asked, row = asked_of(question)
+    if asked is None:
+        return CurveAnswer(None, row)
+    return CurveAnswer(service_curve(asked, lambda part: report(f"  {part}")), row)
+
+
+def asked_of(question: CurveQuestion) -> tuple[Asked | None, Capacity]:
+    """The configuration as the simulator sees it, None where it cannot serve, and its row of the capacity table."""
     llm_name, mix, calibration, cv = _mix(question)
     llm, gpu, engine = find_llm(llm_name), find_gpu(question.gpu), find_engine(question.engine)
     asked_for = {
@@ -84,7 +94,7 @@ def examine(question: CurveQuestion) -> CurveAnswer:
     table = evaluate([llm], [gpu], engine, coefficients, policy, lengths, {one.name: one.slo for one in mix})
     excused = [row for row in table.rows if row.excuse is not None]
     if excused:
-        return CurveAnswer(None, excused[0])
+        return None, excused[0]
     row = table.rows[0]
     shares = {one.name: one.share for one in mix}
     total = sum(shares.values())
@@ -94,15 +104,12 @@ def examine(question: CurveQuestion) -> CurveAnswer:
     limits = engine_limits(engine, one.max_num_seqs, one.max_num_batched_tokens, row.kv_capacity_tokens)
     # The estimates of the classes alone, mixed by the seconds they need, start the search.
     guess = total / sum(shares[each.request_class] / each.knee_rps for each in table.rows)
-    curve = service_curve(
-        Asked(
-            row.configuration, cost, limits, mix, guess, row.provenance, policy.operating_point,
-            question.growth_per_min, question.time_to_ready_s, seed=question.seed, cv=policy.arrival_cv,
-            target_band=TARGET_BAND,
-        ),
-        lambda part: report(f"  {part}"),
+    asked = Asked(
+        row.configuration, cost, limits, mix, guess, row.provenance, policy.operating_point,
+        question.growth_per_min, question.time_to_ready_s, seed=question.seed, cv=policy.arrival_cv,
+        target_band=TARGET_BAND,
     )  # fmt: skip
-    return CurveAnswer(curve, row)
+    return asked, row
 
 
 def _mix(question: CurveQuestion) -> tuple[str, Mix, tuple[Path, ...], float]:
@@ -147,7 +154,7 @@ def _mix(question: CurveQuestion) -> tuple[str, Mix, tuple[Path, ...], float]:
 def curve_json(answer: CurveAnswer) -> str:
     """Every field of the curve and the band its knee was to reach, or the capacity row with its excuse; nan becomes
     null."""
-    target = {"knee_band_target": TARGET_BAND}
+    target = {"knee_band_target": TARGET_BAND} if isinstance(answer.curve, ServiceCurve) else {}
     told = asdict(answer.capacity) if answer.curve is None else asdict(answer.curve) | target
     return json.dumps(finite(told), indent=2, allow_nan=False) + "\n"
 
@@ -157,7 +164,9 @@ def write_curve(answer: CurveAnswer, folder: Path) -> None:
     with whole_folder(folder) as scratch:
         (scratch / "curve.json").write_text(curve_json(answer), encoding="utf-8")
         if answer.curve is not None:
-            (scratch / "curve.svg").write_text(curve_svg(answer.curve), encoding="utf-8")
+            curve = answer.curve
+            picture = pool_curve_svg(curve) if isinstance(curve, PoolCurve) else curve_svg(curve)
+            (scratch / "curve.svg").write_text(picture, encoding="utf-8")
 
 
 def show_curve(console: Console, curve: ServiceCurve) -> None:

@@ -66,7 +66,7 @@ def service_curve(asked: Asked, say: Callable[[str], None] = lambda _: None) -> 
     say: told what is simulated next, as "part 2 of 5: ...".
     """
     say("part 1 of 5: the knee")
-    knees = _knees(asked, asked.cv, asked.target_band)
+    knees = knees_of(asked, asked.cv, asked.target_band)
     knee = float(knees.knee_rps[0])
     if knee <= 0.0:
         return None
@@ -108,14 +108,15 @@ def service_curve(asked: Asked, say: Callable[[str], None] = lambda _: None) -> 
         growth_per_min=asked.growth_per_min,
         time_to_ready_s=asked.time_to_ready_s,
         signals=_signals(asked, outcome, requests, LOADS.index(1.0), len(loads) - 1),
-        gains=dealt_gains(lambda cv: _knees(asked, cv), knees, asked.cv) if asked.gains else (),
+        gains=dealt_gains(lambda cv: knees_of(asked, cv), knees, asked.cv) if asked.gains else (),
         method=_method(asked, knees.by_seed_rps.shape[1]),
         provenance=asked.provenance,
         at_operating=points[-1],
     )
 
 
-def _knees(asked: Asked, cv: float, target_band: float | None = None) -> Knees:
+def knees_of(asked: Asked, cv: float, target_band: float | None = None) -> Knees:
+    """The knee of one replica whose arrivals vary by cv."""
     return find_knees(
         asked.cost, [asked.mix], asked.limits, np.array([asked.guess_rps]), asked.operating_point,
         asked.requests, asked.seeds, asked.seed, cv, resolution=0.01,
@@ -129,7 +130,7 @@ def _method(asked: Asked, seeds: int) -> str:
     return f"continuous-batching simulation, {seeds} x {asked.requests:,} requests{loads}"
 
 
-def _rows(drawn: Drawn, loads: FloatArray) -> tuple[Requests, IntArray]:
+def at_loads(drawn: Drawn, loads: FloatArray) -> tuple[Requests, IntArray]:
     """Every load with every seed: [loads x seeds, requests], and the class of each request."""
     seeds = len(drawn.unit_s)
     seed = np.tile(np.arange(seeds), len(loads))
@@ -144,7 +145,7 @@ def _rows(drawn: Drawn, loads: FloatArray) -> tuple[Requests, IntArray]:
 
 def _open(asked: Asked, drawn: Drawn, loads: FloatArray) -> tuple[Outcome, Requests]:
     """Unbounded queues: what the loads do to a replica that turns nobody away."""
-    requests, _ = _rows(drawn, loads)
+    requests, _ = at_loads(drawn, loads)
     one = np.zeros(len(requests.arrival_s), dtype=np.int64)
     return simulate(take(asked.cost, one), requests, asked.limits.lanes(one)), requests
 
@@ -153,7 +154,7 @@ def _bounded(
     asked: Asked, drawn: Drawn, loads: FloatArray, max_queue: int | IntArray, deadline_s: float
 ) -> tuple[PoolOutcome, Requests]:
     """The same under admission limits; max_queue for all loads, or one for each."""
-    requests, _ = _rows(drawn, loads)
+    requests, _ = at_loads(drawn, loads)
     lanes = len(requests.arrival_s)
     one = np.zeros(lanes, dtype=np.int64)
     queue = np.repeat(np.broadcast_to(max_queue, loads.shape), len(drawn.unit_s))

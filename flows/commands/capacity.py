@@ -30,6 +30,22 @@ from flows.commands.options import (
     TtftOption,
     terminal,
 )
+from flows.commands.pool_options import (
+    BackAfterOption,
+    BackoffOption,
+    DeadlineOption,
+    DrainOption,
+    LoseAtOption,
+    LoseOption,
+    PatienceOption,
+    PriorityOption,
+    QueueOption,
+    ReplicasOption,
+    RetriesOption,
+    RoutingOption,
+    SeqsOption,
+    rules_of,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -147,14 +163,30 @@ def curve(
         float | None,
         typer.Option(min=0.01, max=10.0, help="Variation of the gaps between arrivals; 1 is Poisson, the default."),
     ] = None,
+    replicas: ReplicasOption = 1,
+    routing: RoutingOption = None,
+    max_num_seqs: SeqsOption = None,
+    queue: QueueOption = None,
+    patience: PatienceOption = None,
+    deadline: DeadlineOption = None,
+    retries: RetriesOption = 0,
+    backoff: BackoffOption = None,
+    priority: PriorityOption = None,
+    lose: LoseOption = 0,
+    lose_at: LoseAtOption = None,
+    back_after: BackAfterOption = None,
+    drain: DrainOption = False,
     out: Annotated[Path | None, typer.Option(help="A new folder for curve.json and curve.svg.")] = None,
     calibration: CalibrationOption = None,
     data_folder: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the service curve of one configuration: load to latency, goodput and errors, limits, when to scale."""
+    """Draw the service curve of one configuration: load to latency, goodput and errors, limits, when to scale. With an
+    option of the pool: goodput, latency and what becomes of requests at every load of such a pool, by class."""
+    from data.pool_curve_records import PoolCurve
     from data.records import SloTarget
     from flows.curve import CurveQuestion, curve_json, examine, show_curve, write_curve
+    from flows.pool_curve import examine_pool, show_pool
     from flows.progress import report, shown_on
 
     # Lengths given without a class mean no scenario; a class without --config is the default scenario's.
@@ -163,16 +195,23 @@ def curve(
         gpu, precision, tp, engine, config, tuple(request_class or ()), llm, input_tokens, output_tokens, slo, growth,
         time_to_ready_s, data_folder, tuple(calibration or ()), arrival_cv=arrival_cv,
     )  # fmt: skip
-    with shown_on(Console(stderr=True), total=1, key="curve"):
+    rules = rules_of(
+        replicas, routing, max_num_seqs, queue, patience, deadline, retries, backoff, priority, lose, lose_at,
+        back_after, drain,
+    )  # fmt: skip
+    with shown_on(Console(stderr=True), total=1, key="curve" if rules is None else "pool curve"):
         report("drawing the service curve")
-        answer = examine(question)
+        answer = examine(question) if rules is None else examine_pool(question, rules)
     if out is not None:
         write_curve(answer, out)
     console = terminal(140)
     if as_json:
         sys.stdout.write(curve_json(answer))
     elif answer.curve is not None:
-        show_curve(console, answer.curve)
+        if isinstance(answer.curve, PoolCurve):
+            show_pool(console, answer.curve)
+        else:
+            show_curve(console, answer.curve)
         if out is not None:
             console.print(f"Picture: {out / 'curve.svg'}", soft_wrap=True)
     else:

@@ -8,7 +8,7 @@ slots of one replica; the number of replicas and of requests enters only through
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from data.records import BoolArray, FloatArray, IntArray, StepCost
 from models.simulator.cost import uniform
 from models.simulator.engine import TICKS, Limits, Requests
 from models.simulator.pool_engine import run
-from models.simulator.pool_state import NEVER, Rules
+from models.simulator.pool_state import NEVER, Rules, State
 
 ROUTING = ("random", "round_robin", "shortest_queue")
 FATES = ("served", "rejected", "timed_out", "lost")
@@ -26,6 +26,8 @@ FOREVER_S = np.inf
 FIRST_SLOTS = 64
 MOST_RETRIES = 3
 """Retry queues compiled at least."""
+SEEN = ("log", "preempted", "iterations", "busy", "kv_peak", "queue_peak", "running_peak")
+"""What is kept of a lane's last state."""
 
 
 class Patience(NamedTuple):
@@ -59,12 +61,13 @@ class Pool(NamedTuple):
 
 
 class PoolOutcome(NamedTuple):
-    """[lanes, requests]: seconds of the first token and the end (nan unless served), the index into FATES, how often it
-    came again, the replica it left from. [lanes]: finished (else cut off), preemptions, iterations, busy
-    replica-seconds, peak KV tokens, queue and running requests of one replica, the end of the lane."""
+    """[lanes, requests]: seconds of the first token and the end (nan unless served), when it left for good, the index
+    into FATES, how often it came again, the replica it left from. [lanes]: finished (else cut off), preemptions,
+    iterations, busy replica-seconds, peak KV tokens, queue and running requests of one replica, the end of the lane."""
 
     first_token_s: FloatArray
     end_s: FloatArray
+    left_s: FloatArray
     fate: IntArray
     attempts: IntArray
     replica: IntArray
@@ -108,9 +111,11 @@ def simulate_pool(
 ) -> PoolOutcome:
     """Exact times and fates of every request of every pool; limits and cost are those of one replica of each lane.
 
-    seed: of the random routing. Requests leave a deadline behind at the end of an iteration, not amid it.
+    seed: of the random routing. Requests leave a deadline behind at the end of an iteration, not amid it. One that
+    arrives at infinity never comes: its fate is -1.
     """
     arrival = np.asarray(requests.arrival_s, dtype=np.float64)
+    comes = np.isfinite(arrival)
     prompt = np.maximum(np.asarray(requests.input_tokens), 1)
     cached = np.minimum(np.asarray(requests.cached_tokens), prompt - 1)
     output = np.maximum(np.asarray(requests.output_tokens), 1)
@@ -126,7 +131,8 @@ def simulate_pool(
     def whole(values: IntArray) -> jax.Array:
         return jnp.asarray(np.minimum(np.asarray(values), NEVER).astype(np.int32))
 
-    table = np.stack([np.rint(arrival / tick_s).astype(np.int32), prompt, cached, output, ways.priority], axis=2)
+    came = np.rint(np.where(comes, arrival / tick_s, NEVER))
+    table = np.stack([came.astype(np.int32), prompt, cached, output, ways.priority], axis=2)
     columns = [whole(table), *(ticks(np.asarray(side))[:, :, None] for side in (ways.first_token_s, ways.end_s))]
     rules = Rules(
         whole(limits.max_num_seqs), whole(limits.token_budget), whole(np.floor(limits.kv_tokens)),
@@ -141,34 +147,48 @@ def simulate_pool(
     grid, asked = uniform(cost, most_tokens, tick_s), jnp.concatenate(columns, axis=2)
     retries = max(int(np.max(pool.retries)), MOST_RETRIES)
     draws = routing_draws(seed, lanes, arrival.shape[1], retries)
-    slots = FIRST_SLOTS
     # Powers of two and none near the first, so that few shapes are ever compiled.
     enough = max(1 << (most - 1).bit_length(), 4 * FIRST_SLOTS) if most > FIRST_SLOTS else FIRST_SLOTS
-    while True:
+    inputs = grid, asked, jnp.asarray(draws), rules
+    rows, slots = np.arange(lanes), FIRST_SLOTS
+    seen: dict[str, np.ndarray] = {}
+    while len(rows):
         slots = min(slots, enough)
-        state = jax.device_get(
-            run(grid, asked, jnp.asarray(draws), rules, slots=slots, retries=retries, most_steps=most_steps)
-        )
-        if slots >= most or not state.crowded.any():
-            break
+        part = _run(inputs, rows, slots=slots, retries=retries, most_steps=most_steps)
+        for name in SEEN:
+            seen.setdefault(name, np.array(getattr(part, name)))[rows] = getattr(part, name)
+        rows = rows[part.crowded] if slots < most else rows[:0]
         slots *= 4
-    fate = state.log[:, :, 0]
+    log = seen["log"]
+    fate = log[:, :, 0]
     served = fate == FATES.index("served")
     return PoolOutcome(
-        first_token_s=np.where(served, state.log[:, :, 1] * tick_s, np.nan),
-        end_s=np.where(served, state.log[:, :, 2] * tick_s, np.nan),
+        first_token_s=np.where(served, log[:, :, 1] * tick_s, np.nan),
+        end_s=np.where(served, log[:, :, 2] * tick_s, np.nan),
+        left_s=log[:, :, 2] * tick_s,
         fate=fate,
-        attempts=state.log[:, :, 3],
-        replica=state.log[:, :, 4],
-        finished=(fate >= 0).all(axis=1),
-        preemptions=state.preempted,
-        iterations=state.iterations,
-        busy_s=state.busy.astype(np.float64) * tick_s,
-        peak_kv_tokens=state.kv_peak,
-        peak_queue=state.queue_peak,
-        peak_running=state.running_peak,
-        makespan_s=np.array([state.log[lane, :, 2].max() for lane in range(lanes)]) * tick_s,
+        attempts=log[:, :, 3],
+        replica=log[:, :, 4],
+        finished=np.asarray(((fate >= 0) | ~comes).all(axis=1)),
+        preemptions=seen["preempted"],
+        iterations=seen["iterations"],
+        busy_s=seen["busy"].astype(np.float64) * tick_s,
+        peak_kv_tokens=seen["kv_peak"],
+        peak_queue=seen["queue_peak"],
+        peak_running=seen["running_peak"],
+        makespan_s=log[:, :, 2].max(axis=1) * tick_s,
     )
+
+
+def _run(inputs: tuple[Any, ...], rows: IntArray, **options: int) -> State:
+    """Some lanes of the inputs, on the host."""
+    lanes = inputs[1].shape[0]
+    if len(rows) < lanes:
+        # A power of two of them, so that few shapes are ever compiled.
+        index = np.resize(rows, min(1 << (len(rows) - 1).bit_length(), lanes))
+        inputs = jax.tree.map(lambda values: values[index], inputs)
+    found = jax.device_get(run(*inputs, **options))
+    return State(*(values[: len(rows)] if np.ndim(values) else values for values in found))
 
 
 def routing_draws(seed: int, lanes: int, requests: int, retries: int) -> FloatArray:
@@ -192,6 +212,6 @@ def _tick_s(cost: StepCost, requests: Requests, limits: Limits, pool: Pool) -> f
         + cost.prefill_per_attention_s[:, None] * prompt**2
     )
     outages = np.where(np.isfinite(pool.down_until_s), pool.down_until_s, 0.0).max(axis=1)
-    last = np.maximum(requests.arrival_s.max(axis=1), outages)
+    last = np.maximum(np.max(requests.arrival_s, axis=1, initial=0.0, where=np.isfinite(requests.arrival_s)), outages)
     waits = pool.backoff_s * 2.0 ** (np.asarray(pool.retries) + 1)
     return float(max((last + waits + 2.0 * one.sum(axis=1) * (1.0 + np.asarray(pool.retries))).max(), 1e-3)) / TICKS

@@ -177,13 +177,13 @@ def test_a_scheduler_is_scored_and_what_it_leaves_out_is_told(
 ) -> None:
     path, cost = requests(tmp_path / "requests.csv", {1.0: 12, 2.0: 9}), tmp_path / "cost.json"
     cost.write_text(json.dumps(COST), encoding="utf-8")
-    found = answer(scheduler.main, capsys, "--requests", str(path), "--cost", str(cost))
+    found = answer(scheduler.main, capsys, "--requests", str(path), "--cost", str(cost), "--lanes", "4")
     assert (found["requests"], found["left_out"]) == (21, 0)
     assert [(row["qps"], row["requests"], row["left_out"], row["finished"]) for row in found["rates"]] == [
         (1.0, 12, 0, True),
         (2.0, 9, 0, True),
     ]
-    assert "0 left out" in words(scheduler.main, capsys, "--requests", str(path), "--cost", str(cost))
+    assert "0 left out" in words(scheduler.main, capsys, "--requests", str(path), "--cost", str(cost), "--lanes", "0")
     # Alone in the engine a prompt of 100 tokens (104 padded) takes one step of 12 ms and attention of 0.1 ms.
     assert found["rates"][0]["ttft_p50"]["ours_s"] == pytest.approx(0.0122, rel=0.02)
 

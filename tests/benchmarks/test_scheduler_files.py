@@ -76,3 +76,22 @@ def test_headers_may_have_spaces(tmp_path: Any) -> None:
     path = tmp_path / "spaced.csv"
     path.write_text("tokens, time_us \n1, 2.5\n", encoding="utf-8")
     assert table_of(path, "a table", ("tokens", "time_us")).time_us.tolist() == [2.5]
+
+
+def test_speed_is_of_the_same_requests_and_its_ratio_of_both_simulators_seconds() -> None:
+    requests = pd.concat([made(9, 2.0), made(12, 1.0)])
+    theirs = pd.DataFrame([("made", 2.0, 9, 50, 0.5, 1.5), ("made", 1.0, 9, 70, 1.5, 2.5)], columns=scheduler.SPEEDS)
+    found = scheduler.speed(requests, COST, 5, theirs)
+    # Both rates, cut to nine requests each, three times over.
+    assert (found["lanes"], found["requests"]) == (6, 54)
+    assert found["iterations"] % 3 == 0
+    assert found["requests_per_cpu_s"] == pytest.approx(54 / found["cpu_s"])
+    assert found["theirs"]["requests_per_cpu_s"] == pytest.approx(18 / 2.0)
+    assert found["over_theirs_in_cpu_s"] == pytest.approx(54 / found["cpu_s"] / 9.0)
+    assert found["over_theirs_in_wall_s"] == pytest.approx(54 / found["wall_s"] / 4.5)
+    # At 100 us an iteration another simulator does as many requests in iterations x 100 us.
+    stated = found["over_stated"]["100 us an iteration"]
+    assert stated == pytest.approx(found["iterations"] * 1e-4 / found["cpu_s"])
+    assert found["over_stated"]["600 us an iteration"] == pytest.approx(6 * stated)
+    with pytest.raises(InputError, match="case and rate"):
+        scheduler.speed(requests, COST, 5, theirs.assign(case="another"))

@@ -1,7 +1,7 @@
 """Score forecasts on anyone's hourly series: the product's portfolio beside its yardsticks, and peers where installed.
 
     python -m benchmarks.forecast --series FILE [--train-weeks 12] [--horizon-weeks 4] [--origins 6]
-                                  [--holidays COUNTRY] [--no-peers] [--json]
+                                  [--holidays COUNTRY] [--drop 0.2 [--drop-days 3]] [--no-peers] [--json]
 
 FILE: a long frame `series_id, ts, y` (or `unique_id, ds, y`; CSV or Parquet), hourly or finer, or a CSV of `day, hour`
 and a series a column. Ids are text; ts is ISO 8601 or Unix time, UTC where it names no offset. An hour of a finer
@@ -14,6 +14,8 @@ of the horizon, total of the horizon) and CPU seconds, by series and pooled. sta
 Prophet are scored in the same run where they are installed.
 --holidays: every method but the seasonal naive treats that country's public holidays as Sundays (Prophet: as its own
 holiday effects).
+--drop: that share of the hours known at each origin is unobserved for every method, and the portfolio that lacks none
+of them is scored beside them; --drop-days: in gaps of so many days rather than in single hours.
 
 statsforecast needs an older pandas than the product: give the peers an environment of their own (docs/forecast.md).
 """
@@ -32,6 +34,7 @@ import holidays
 import numpy as np
 import pandas as pd
 
+from benchmarks.forecast_gaps import Gaps, with_gaps
 from benchmarks.forecast_peers import prophet_peer, statsforecast_peer
 from benchmarks.forecast_scores import LEVELS, PATHS, Found, Scored, pooled, ratios, scale_history, score_window
 from benchmarks.scores import strict
@@ -47,6 +50,7 @@ from forecast.windows import quiet_days
 
 NORMAL = {0.8: 1.2816, 0.9: 1.6449, 0.95: 1.9600}
 WINDOWS = 5
+WHOLE = "portfolio, nothing missing"
 
 
 def cpu_seconds() -> float:
@@ -144,8 +148,9 @@ def run(
     origins: int,
     country: str | None,
     peers: bool = True,
+    gaps: Gaps | None = None,
 ) -> Scored:
-    """Scores by method, by series and pooled."""
+    """Scores by method, by series and pooled; with gaps, those of a portfolio that knows the missing hours as well."""
     hours = horizon_weeks * 168
     singles: dict[str, tuple[str, Callable[..., Found]]] = {
         "seasonal naive": ("bands", lambda t, f: naive(t, f)),
@@ -156,7 +161,8 @@ def run(
         singles["statsforecast MSTL+AutoARIMA"] = ("bands", lambda t, f: statsforecast_peer(t, f, country))
     if peers and importlib.util.find_spec("prophet"):
         singles["prophet"] = ("bands", lambda t, f: prophet_peer(t, f, country))
-    rows: dict[str, dict[str, list[Scored]]] = {name: {} for name in ("portfolio", *singles)}
+    others = (WHOLE, *singles) if gaps else tuple(singles)
+    rows: dict[str, dict[str, list[Scored]]] = {name: {} for name in ("portfolio", *others)}
     cuts = {name: cuts_of(values, train_weeks, hours, origins) for name, values in series.items()}
     failed: dict[str, str] = {}
     skipped = {
@@ -169,10 +175,16 @@ def run(
         trains = [series[name].iloc[max(cuts[name][i] - train_weeks * 168, 0) : cuts[name][i]] for name in names]
         actuals = [series[name].iloc[cuts[name][i] : cuts[name][i] + hours] for name in names]
         futures = [pd.DatetimeIndex(actual.index) for actual in actuals]
+        complete = portfolio(trains, futures, country, i) if gaps else []
+        if gaps:
+            trains = [with_gaps(train, gaps, name, i) for name, train in zip(names, trains, strict=True)]
         own = portfolio(trains, futures, country, i)
-        for name, train, actual, future, (found, cpu) in zip(names, trains, actuals, futures, own, strict=True):
+        for at, (name, train, actual, future) in enumerate(zip(names, trains, actuals, futures, strict=True)):
             truth, past = actual.to_numpy(), scale_history(train)
-            rows["portfolio"].setdefault(name, []).append(score_window("paths", found, truth, past) | {"cpu_s": cpu})
+            for method, made in (("portfolio", own), (WHOLE, complete)):
+                for found, cpu in made[at : at + 1]:
+                    row = score_window("paths", found, truth, past) | {"cpu_s": cpu}
+                    rows[method].setdefault(name, []).append(row)
             for method, (kind, call) in singles.items():
                 begun = cpu_seconds()
                 try:
@@ -191,7 +203,7 @@ def run(
         "failed": failed,
         "by_series": by_series,
         "pooled": {m: pooled([r for found in by.values() for r in found]) for m, by in rows.items() if by},
-        "portfolio_over": {m: ratios(by_series, m) for m in singles if by_series[m]},
+        "portfolio_over": {m: ratios(by_series, m) for m in others if by_series[m]},
     }
 
 
@@ -208,6 +220,17 @@ def whole(least: int) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def share(text: str) -> float:
+    """An argument's type: a share from 0 to under 0.95."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0.0 <= number < 0.95:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to under 0.95, got {text!r}")
+    return number
 
 
 def country_of(text: str | None) -> str | None:
@@ -234,13 +257,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--horizon-weeks", type=whole(1), default=4)
     parser.add_argument("--origins", type=whole(1), default=6)
     parser.add_argument("--holidays")
+    parser.add_argument("--drop", type=share, default=0.0, help="share of the known hours to leave out")
+    parser.add_argument("--drop-days", type=whole(0), default=0, help="length of the gaps; 0: single hours")
     parser.add_argument("--no-peers", action="store_true", help="leave out statsforecast and Prophet")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(arguments)
     try:
         country = country_of(args.holidays)
         series = read_series(args.series)
-        found = run(series, args.train_weeks, args.horizon_weeks, args.origins, country, not args.no_peers)
+        gaps = Gaps(args.drop, args.drop_days) if args.drop else None
+        found = run(series, args.train_weeks, args.horizon_weeks, args.origins, country, not args.no_peers, gaps)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

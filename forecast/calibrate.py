@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from data.records import FloatArray
-from forecast.level import believe, weekly_levels
+from forecast.level import believe
 from forecast.paths import Calibration, Growth, PathModel, one_series, shared_draws
 from forecast.residuals import ErrorBank
 from forecast.windows import Window
@@ -83,9 +83,9 @@ def without_days(bank: ErrorBank, window: Window) -> ErrorBank:
 
 def examine(window: Window, today: PathModel, rng: np.random.Generator) -> Evidence:
     """The window simulated as it would have been, with today's errors of other days, and its scores."""
-    levels = weekly_levels(window.history)
     bank = without_days(today.bank, window)
-    model = replace(today, point=window.forecast, bank=bank, belief=believe(levels, len(today.levels)), levels=levels)
+    belief = believe(window.levels, len(today.levels))
+    model = replace(today, point=window.forecast, bank=bank, belief=belief, levels=window.levels)
     hours = len(window.forecast)
     still = Growth(np.ones(hours), np.zeros(hours))
     paths = one_series(model, shared_draws([model], window.quiet, PATHS, rng), 0, window.quiet, still)

@@ -12,6 +12,11 @@ LAUNCH_HOURS = 72
 BUSY = 0.75
 """Zeros of at least three days before the first request were before the launch, where most hours since had some
 (assumption, 2026-11): nights and weekends without any are shorter, and rare requests have zeros throughout."""
+NEAR_DAYS, MONTH_DAYS, FAR_DAYS = 3.0, 21.0, 60
+"""How many days away a day tells a third as much of the level of a gap, and of that of its month; beyond the last one,
+nothing."""
+PRIOR_DAYS = 1.0
+"""Days about a gap that the month's level counts for (chosen with the two above on generated series)."""
 PER_HOUR = {"s": 3600, "ms": 3600 * 10**3, "us": 3600 * 10**6, "ns": 3600 * 10**9}
 
 
@@ -31,19 +36,46 @@ def launched(observed: pd.Series) -> tuple[pd.Series, int]:
 def filled(values: pd.Series) -> tuple[pd.Series, BoolArray]:
     """The series with unobserved hours filled, and a mask of those hours.
 
-    A missing hour takes the mean of the same hour of the week, else of the same hour of
-    the day, else the overall mean: models see a plausible level, scores never see these hours.
+    A missing hour takes what its hour of the week is on average (else its hour of the day, else all hours), at the
+    level of the days about it: models see a plausible level, scores never see these hours.
     """
     mask = values.isna().to_numpy()
     if not mask.any():
         return values.astype(float), mask
     hours = hour_of_week(pd.DatetimeIndex(values.index))
     known = values.to_numpy(dtype=np.float64)
-    by_week, by_day = (group_means(known[~mask], hours[~mask] % season, season) for season in (HOURS_PER_WEEK, 24))
-    expected = np.where(np.isnan(by_week), np.tile(by_day, 7), by_week)
-    overall = float(known[~mask].mean()) if not mask.all() else 0.0
-    complete = np.where(mask, np.nan_to_num(expected[hours], nan=overall), known)
+    day = np.arange(len(known)) // 24
+    level = np.ones(len(known))
+    for _ in range(2):
+        season = week_means(known[~mask] / level[~mask], hours[~mask])
+        level = day_levels(known, season[hours])[day]
+    complete = np.where(mask, season[hours] * level, known)
     return pd.Series(complete, index=values.index), mask
+
+
+def week_means(values: FloatArray, hours: IntArray) -> FloatArray:
+    """Mean by hour of the week, [168]: where there is none that of the hour of the day, else of all; 0 without any."""
+    by_week, by_day = (group_means(values, hours % season, season) for season in (HOURS_PER_WEEK, 24))
+    overall = float(values.mean()) if len(values) else 0.0
+    return np.nan_to_num(np.where(np.isnan(by_week), np.tile(by_day, 7), by_week), nan=overall)
+
+
+def day_levels(known: FloatArray, season: FloatArray) -> FloatArray:
+    """What observed hours were relative to their season by day [days], positive, by square roots over the days about
+    it. Where few of those were observed (a holiday between two gaps is no level), the month about them counts more.
+    known: [hours], NaN where unobserved; season: [hours]."""
+    count = -(-len(known) // 24)
+    day = np.arange(len(known)) // 24
+    seen = ~np.isnan(known)
+    root = np.sqrt(np.where(seen, season, 0.0))
+    weight = np.bincount(day, weights=root * root, minlength=count)
+    total = np.bincount(day, weights=root * np.sqrt(np.where(seen, known, 0.0)), minlength=count)
+    level, unit = np.ones(count), PRIOR_DAYS * 24.0 * float(season.mean())
+    for days in (MONTH_DAYS, NEAR_DAYS):
+        near = np.exp(-np.abs(np.arange(-FAR_DAYS, FAR_DAYS + 1)) / days)
+        about, sure = (np.convolve(one, near)[FAR_DAYS : FAR_DAYS + count] for one in (total, weight))
+        level = np.divide(about + unit * level, sure + unit, out=level.copy(), where=sure + unit > 0.0)
+    return np.asarray(np.square(level))
 
 
 def group_means(values: FloatArray, group: IntArray, groups: int) -> FloatArray:

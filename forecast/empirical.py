@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from data.records import BoolArray, FloatArray, IntArray
-from forecast.residuals import DAY, ErrorBank
+from forecast.gaps import DAY, completed_days, observed_days
+from forecast.residuals import ErrorBank
 
 MOST_DAYS = 84
 FREE_REACH = 4
@@ -45,21 +46,26 @@ def has_weekend(values: FloatArray, quiet: BoolArray) -> bool:
     return float(np.square(low.mean() - high.mean())) > WEEKEND_T**2 * float(chance)
 
 
-def empirical_bank(history: FloatArray, last_date: int) -> ErrorBank:
-    """The days of history as a bank about their flat level; history ends with day `last_date` (days since 1970).
+def empirical_bank(history: FloatArray, last_date: int, seen: BoolArray | None = None) -> ErrorBank:
+    """The days of history as a bank about their flat level; history ends with day `last_date` (days since 1970). seen:
+    [hours], which were observed and not filled: of a day that lacks some, they are taken from days like it.
 
     With no constant part, scaling the level scales the drawn hours alike: a path is history times its level.
     """
     days = min(len(history) // DAY, MOST_DAYS)
     level = flat_level(history)
-    values = history[len(history) - days * DAY :].reshape(days, DAY) if days else np.zeros((0, DAY))
-    slope = float(np.square(np.sqrt(values) - np.sqrt(level)).mean() / level) if level > 0.0 and days else 0.0
-    scale = np.sqrt(slope * level)
-    standard = (np.sqrt(values) - np.sqrt(level)) / scale if scale > 0.0 else np.zeros((days, DAY))
     date: IntArray = np.arange(last_date - days + 1, last_date + 1, dtype=np.int64)
+    values = history[len(history) - days * DAY :].reshape(days, DAY) if days else np.zeros((0, DAY))
+    if seen is not None and days:
+        values = np.where(seen[len(seen) - days * DAY :].reshape(days, DAY), values, np.nan)
+        keep = observed_days(values)
+        values, date = completed_days(values[keep]), date[keep]
+    slope = float(np.square(np.sqrt(values) - np.sqrt(level)).mean() / level) if level > 0.0 and len(date) else 0.0
+    scale = np.sqrt(slope * level)
+    standard = (np.sqrt(values) - np.sqrt(level)) / scale if scale > 0.0 else np.zeros_like(values)
     reach = 1 if has_profile(values) else FREE_REACH
     # The day of the week of 1970-01-01 was a Thursday (3).
     kind = np.asarray((date + 3) % 7 >= 5)
     if not has_weekend(values, kind):
-        kind = np.zeros(days, dtype=np.bool_)
+        kind = np.zeros(len(date), dtype=np.bool_)
     return ErrorBank(standard, date, kind, 0.0, slope, np.ones((2, DAY)), reach)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from data.forecast_records import Accuracy
 from data.units import HOURS_PER_WEEK
 
+SOME_MISSING = 0.1
+AT_BEST = ((0.5, "C"), (0.2, "B"), (SOME_MISSING, "A"))
+"""The best grade that a history can have of which more than that share is unobserved (assumption)."""
+
 
 def grade(
     accuracy: tuple[Accuracy, ...],
@@ -12,9 +16,24 @@ def grade(
     empty: bool = False,
     declared: bool = False,
     drawn: bool = False,
+    missing: float = 0.0,
 ) -> tuple[str, str]:
     """A to D, and the reason with its consequence; declared: whether the user gave a level; drawn: whether paths are
-    drawn from history itself, because no model forecast its hours."""
+    drawn from history itself, because no model forecast its hours; missing: share of history's hours unobserved."""
+    letter, reason = _graded(accuracy, observed_hours, empty, declared, drawn)
+    if missing <= SOME_MISSING or not accuracy:
+        return letter, reason
+    best = next(at_best for share, at_best in AT_BEST if missing > share)
+    capped = f", so {best} is the best it can have" if letter < best else ""
+    return max(letter, best), (
+        f"{reason}; {missing:.0%} of its hours are unobserved{capped}: levels are known from the others alone, and "
+        "intervals are as wide as that leaves them"
+    )
+
+
+def _graded(
+    accuracy: tuple[Accuracy, ...], observed_hours: int, empty: bool, declared: bool, drawn: bool
+) -> tuple[str, str]:
     if empty and declared:
         return "D", "no traffic in history: the level is the one declared, and as sure as it was declared to be"
     if empty:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from data.records import BoolArray, FloatArray, IntArray
-from forecast.residuals import DAY, ErrorBank
+from forecast.gaps import DAY
+from forecast.residuals import ErrorBank
 
 MOST_SHIFT = 3
 """Blocks of a day are taken up to this many hours early or late: many more distinct days than history has."""

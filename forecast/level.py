@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from data.records import FloatArray
+from data.records import BoolArray, FloatArray
 from data.units import HOURS_PER_WEEK
 
 WALK = np.geomspace(0.002, 0.5, 14)
@@ -34,6 +34,8 @@ DRIFTS = 0.3
 DRIFT_STAYS = 0.75
 """Share of a drift that is left a week later."""
 LEAST_COURSE_WEEKS = 4
+KNOWN_HOURS = 48
+"""Observed hours of a week from which on it says where the level was; the level walks through the others unseen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,11 @@ class LevelBelief:
         return np.asarray(float(self.weight @ self.drift) * drifted(weeks))
 
 
-def expected_course(history: FloatArray, hours: int) -> FloatArray:
-    """Factor on each coming hour of a course that history has been on, [hours]; none under four weeks of history."""
-    if len(history) < LEAST_COURSE_WEEKS * HOURS_PER_WEEK:
+def expected_course(levels: FloatArray, hours: int) -> FloatArray:
+    """Factor on each coming hour of a course that levels [weeks] have been on, [hours]; none under four weeks."""
+    if len(levels) < LEAST_COURSE_WEEKS:
         return np.ones(hours)
-    trend = believe(weekly_levels(history)).trend(-(-hours // HOURS_PER_WEEK))
+    trend = believe(levels).trend(-(-hours // HOURS_PER_WEEK))
     return np.asarray(np.exp(np.repeat(trend, HOURS_PER_WEEK)[:hours]))
 
 
@@ -77,39 +79,42 @@ def drifted(weeks: int) -> FloatArray:
 
 
 @lru_cache(maxsize=64)
-def _filters(weeks: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """For every pair: whitening of the differences of `weeks` levels, log determinant, weights of the levels in the
-    current level's mean, and its variance. Depends on the number of weeks alone."""
+def _filters(apart: tuple[int, ...], since: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """For every pair: whitening of the differences of the known levels, log determinant, weights of the levels in the
+    current level's mean, and its variance. Depends on how many weeks each known level lies after the one before, and
+    on how many weeks since the last are unknown, alone."""
     walk, passing = (grid.ravel() for grid in np.meshgrid(WALK, PASSING, indexing="ij"))
-    n = weeks - 1
-    step = np.eye(n)
+    n = len(apart)
+    step = np.diag(np.array(apart, dtype=np.float64))
     tie = 2.0 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)
     covariance = walk[:, None, None] ** 2 * step + passing[:, None, None] ** 2 * tie
     root = np.linalg.cholesky(covariance) if n else np.zeros((len(walk), 0, 0))
     white = np.linalg.inv(root)
     logdet = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
     # Kalman filter from a diffuse start: the first week is the level, known to within s_T.
-    weights = np.zeros((len(walk), weeks))
+    weights = np.zeros((len(walk), n + 1))
     weights[:, 0] = 1.0
     variance = passing**2
-    for k in range(1, weeks):
-        prior = variance + walk**2
+    for k, weeks in enumerate(apart, start=1):
+        prior = variance + weeks * walk**2
         gain = prior / (prior + passing**2)
         weights *= (1.0 - gain)[:, None]
         weights[:, k] = gain
         variance = (1.0 - gain) * prior
-    return white, logdet, weights, variance
+    return white, logdet, weights, variance + since * walk**2
 
 
 def believe(levels: FloatArray, known_weeks: int = 0) -> LevelBelief:
-    """The belief after the logs of weekly totals `levels` [weeks], oldest first; at least one week.
+    """The belief after the logs of weekly totals `levels` [weeks], oldest first, NaN where unknown; at least one known.
 
     known_weeks: how many weeks of the service are known by now, where that is more: it is no new one.
     """
     wide = NEW_SERVICE if max(len(levels), known_weeks) < OLD_SERVICE_WEEKS else 1.0
     walk, passing = (grid.ravel() for grid in np.meshgrid(WALK, PASSING, indexing="ij"))
-    white, logdet, weights, variance = _filters(len(levels))
-    scaled, steady = white @ np.diff(levels), white @ np.ones(len(levels) - 1)
+    at = np.flatnonzero(~np.isnan(levels))
+    last, levels, apart = len(levels) - 1, levels[at], np.diff(at)
+    white, logdet, weights, variance = _filters(tuple(apart.tolist()), int(last - at[-1]))
+    scaled, steady = white @ np.diff(levels), white @ apart
     prior = (
         -0.5
         * (np.log(walk / (wide * PRIOR_WALK)) ** 2 + np.log(passing / (wide * PRIOR_PASSING)) ** 2)
@@ -123,21 +128,34 @@ def believe(levels: FloatArray, known_weeks: int = 0) -> LevelBelief:
     score = np.concatenate([likelihood + prior + np.log(1.0 - DRIFTS), likelihood + gain + prior + np.log(DRIFTS)])
     weight = np.exp(score - score.max())
     weight /= weight.sum()
-    none, behind = np.zeros_like(drift), weights @ np.arange(len(levels))[::-1]
+    none, behind = np.zeros_like(drift), weights @ (last - at)
     return LevelBelief(
         weight, np.tile(weights @ levels, 2), np.tile(variance, 2), np.tile(walk, 2), np.tile(passing, 2),
         np.concatenate([none, drift]), np.concatenate([none, 1.0 / precision]), np.tile(behind, 2),
     )  # fmt: skip
 
 
-def weekly_levels(values: FloatArray, weeks: int = 12) -> FloatArray:
+def weekly_levels(values: FloatArray, seen: BoolArray | None = None, weeks: int = 12) -> FloatArray:
     """Log of the totals of the last whole 7-day blocks, oldest first, at most `weeks`; a floor keeps empty weeks
-    finite. Under a week there is one level: a week at the mean of what there is."""
+    finite. Under a week there is one level: a week at the mean of what there is.
+
+    seen: [hours], which of them were observed and not filled. A week's total is that of its observed hours over their
+    share of the mean week: what it was filled with came from its neighbours, and levels would seem steadier than they
+    are. A week that was hardly observed is NaN, unless all are.
+    """
     count = min(len(values) // 168, weeks)
     if count == 0:
         return np.asarray(np.log(np.maximum(np.array([values.mean() * 168.0 if len(values) else 0.0]), 1e-12)))
-    totals = values[len(values) - count * 168 :].reshape(count, 168).sum(axis=1)
-    return np.asarray(np.log(np.maximum(totals, max(1e-3 * float(totals.max(initial=0.0)), 1e-12))))
+    block = values[len(values) - count * 168 :].reshape(count, 168)
+    totals, known = block.sum(axis=1), np.ones(count, dtype=np.bool_)
+    if seen is not None and not seen.all():
+        part = seen[len(values) - count * 168 :].reshape(count, 168)
+        share = part @ block.mean(axis=0) / max(float(block.mean(axis=0).sum()), 1e-300)
+        totals = np.divide((block * part).sum(axis=1), share, out=totals, where=share > 0.0)
+        hours = part.sum(axis=1)
+        known = hours >= (KNOWN_HOURS if (hours >= KNOWN_HOURS).any() else 1)
+    levels = np.log(np.maximum(totals, max(1e-3 * float(totals.max(initial=0.0)), 1e-12)))
+    return np.where(known | ~known.any(), levels, np.nan)
 
 
 def standard_levels(belief: LevelBelief, normals: FloatArray, pair: FloatArray) -> FloatArray:

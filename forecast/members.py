@@ -7,7 +7,7 @@ and LLM series; see docs/forecast.md), and log-space autoregressions explode.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
@@ -131,9 +131,9 @@ def day_profile(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
     return np.asarray(np.square(profile[ahead] * factor[coming // 24]))
 
 
-def level_and_shape(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
+def level_and_shape(history: pd.Series, future: pd.DatetimeIndex, levels: FloatArray | None = None) -> FloatArray:
     """The current weekly level by a local-level model (forecast/level.py) times the mean shape of the week, on square
-    roots, recent weeks weighted more (half in eight weeks)."""
+    roots, recent weeks weighted more (half in eight weeks). levels: of the weeks, where not all are known."""
     weeks = min(len(history) // HOURS_PER_WEEK, 12)
     recent = history.to_numpy()[-weeks * HOURS_PER_WEEK :].reshape(weeks, HOURS_PER_WEEK)
     mean = np.maximum(recent.mean(axis=1, keepdims=True), 1e-300)
@@ -142,7 +142,7 @@ def level_and_shape(history: pd.Series, future: pd.DatetimeIndex) -> FloatArray:
     total = float(shape.sum())
     if total <= 0.0:
         return np.zeros(len(future))
-    level = np.exp(believe(weekly_levels(recent.ravel())).level)
+    level = np.exp(believe(weekly_levels(recent.ravel()) if levels is None else levels).level)
     return _guarded(level * (shape / total)[np.arange(len(future)) % HOURS_PER_WEEK], history)
 
 
@@ -177,21 +177,25 @@ MEMBERS: dict[str, Member] = {
 }
 
 
-def combined(history: pd.Series, future: pd.DatetimeIndex) -> tuple[FloatArray, str, tuple[str, ...]]:
+def combined(
+    history: pd.Series, future: pd.DatetimeIndex, levels: FloatArray | None = None
+) -> tuple[FloatArray, str, tuple[str, ...]]:
     """Median of the members along the course that history is on, its name, and what had to be left out and why.
 
     Under four weeks of history the seasonal models have nothing to estimate from: the shrunk week (from two weeks on)
-    or the day profile stands alone.
+    or the day profile stands alone. levels: `weekly_levels` of the history where not all of its hours were observed.
     """
     if len(history) < 2 * HOURS_PER_WEEK:
         return day_profile(history, future), "day profile", ("under two weeks of history: no weekly season",)
     if len(history) < 4 * HOURS_PER_WEEK:
         return shrunk_week(history, future), "shrunk week", ("under four weeks of history: one method only",)
+    levels = weekly_levels(history.to_numpy()) if levels is None else levels
+    members = MEMBERS | {"level and shape": partial(level_and_shape, levels=levels)}
     forecasts, degraded = [], []
-    for name, member in MEMBERS.items():
+    for name, member in members.items():
         try:
             forecasts.append(member(history, future))
         except (ValueError, np.linalg.LinAlgError, IndexError) as error:
             degraded.append(f"{name} left out: {error}")
-    course = expected_course(history.to_numpy(), len(future))
+    course = expected_course(levels, len(future))
     return np.median(forecasts, axis=0) * course, f"median of {len(forecasts)}", tuple(degraded)

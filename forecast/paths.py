@@ -15,9 +15,10 @@ import numpy as np
 
 from data.records import BoolArray, Float32Array, FloatArray, IntArray
 from data.units import HOURS_PER_MONTH, HOURS_PER_WEEK
+from forecast.gaps import DAY
 from forecast.joint import MOST_SHIFT, calendar, common_factor, draw_days, row_by_date, shifted_blocks
 from forecast.level import LevelBelief, standard_levels
-from forecast.residuals import DAY, ErrorBank
+from forecast.residuals import ErrorBank
 
 SPREAD_DOUBT, LEVEL_DOUBT = 0.2, 0.25
 """Standard deviation of the log of the scale of a series' errors, and of its level's deviations: each scale is itself

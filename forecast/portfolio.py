@@ -163,7 +163,8 @@ def _series(
     future: pd.DatetimeIndex, levels: tuple[float, ...],
 ) -> SeriesForecast:  # fmt: skip
     accuracy = ready.past.accuracy
-    letter, reason = grade(accuracy, one.raw_hours, one.empty, one.declared, ready.empirical)
+    missing = 1.0 - one.raw_hours / max(len(one.observed), 1)
+    letter, reason = grade(accuracy, one.raw_hours, one.empty, one.declared, ready.empirical, missing)
     totals = np.quantile(summary.total, list(levels), axis=0).T
     return SeriesForecast(
         key=one.key,

@@ -15,8 +15,8 @@ import pandas as pd
 
 from data.records import BoolArray, FloatArray, IntArray
 from data.units import HOURS_PER_WEEK
+from forecast.gaps import DAY, completed_days, observed_days
 
-DAY = 24
 SHRINK_HOURS = 12.0
 """How many days of evidence the common scale counts for against an hour's own."""
 
@@ -99,8 +99,9 @@ def spread_law(base: FloatArray, squared: FloatArray) -> tuple[float, float]:
 
 
 def bank_from_windows(windows: list[PastErrors], elsewhere: PastErrors | None = None) -> ErrorBank:
-    """A bank from past windows; a day seen by several takes the mean of its errors; days with a NaN are left out.
-    `elsewhere` gives the days that no window has seen.
+    """A bank from past windows; a day seen by several takes the mean of its errors. Of a day that lacks some hours
+    (NaN), they are taken from days like it (forecast/gaps.py); a day that lacks most is left out. `elsewhere` gives the
+    days that no window has seen.
 
     Hour j of a day in the bank is hour j of the windows' 24-hour blocks; paths are drawn on the same grid.
     """
@@ -118,7 +119,7 @@ def bank_from_windows(windows: list[PastErrors], elsewhere: PastErrors | None = 
         every_error.append(np.sqrt(np.maximum(one.actual[:whole], 0.0)).reshape(-1, DAY) - np.sqrt(moved))
     days = [(one.date[: len(one.actual) // DAY], one.quiet[: len(one.actual) // DAY]) for one in windows]
     base_rows, error_rows = np.concatenate(every_base), np.concatenate(every_error)
-    keep = ~np.isnan(error_rows).any(axis=1)
+    keep = observed_days(error_rows)
     row_date = np.concatenate([np.zeros(0, np.int64), *(date for date, _ in days)])[keep]
     row_quiet = np.concatenate([np.zeros(0, np.bool_), *(kind for _, kind in days)])[keep]
     dates, first, which = np.unique(row_date, return_index=True, return_inverse=True)
@@ -128,14 +129,16 @@ def bank_from_windows(windows: list[PastErrors], elsewhere: PastErrors | None = 
     np.add.at(errors, which, error_rows[keep])
     np.add.at(base, which, base_rows[keep])
     errors, base = errors / count, base / count
-    constant, slope = spread_law(base.ravel(), np.square(errors).ravel())
+    seen = ~np.isnan(errors)
+    constant, slope = spread_law(base[seen], np.square(errors[seen]))
     spread = np.sqrt(constant + slope * base)
     standard = np.divide(errors, spread, out=np.zeros_like(errors), where=spread > 0.0)
     hour_scale = np.ones((2, DAY))
     for kind in (0, 1):
         mine = standard[quiet == bool(kind)]
         # Capped: one event must not scale its hour of the day for good, nor shrink itself when drawn for another hour.
-        square = (np.minimum(np.square(mine), 6.25).sum(axis=0) + SHRINK_HOURS) / (len(mine) + SHRINK_HOURS)
+        count = (~np.isnan(mine)).sum(axis=0)
+        square = (np.nansum(np.minimum(np.square(mine), 6.25), axis=0) + SHRINK_HOURS) / (count + SHRINK_HOURS)
         hour_scale[kind] = np.sqrt(np.clip(square, 0.1, 10.0))
-    standard = standard / hour_scale[quiet.astype(np.int64)]
+    standard = completed_days(standard / hour_scale[quiet.astype(np.int64)])
     return ErrorBank(standard, dates, quiet, constant, slope, hour_scale)

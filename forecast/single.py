@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from data.records import FloatArray
+from data.records import BoolArray, FloatArray
 from data.units import HOURS_PER_WEEK
 from forecast.backtest import NOTHING, Scored, scored
 from forecast.calendar import as_sundays, without_holidays
@@ -73,15 +73,19 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
     future, country = task.future, task.country
     observed, before = launched(observed)
     clean = without_holidays(observed, country)
-    complete, _ = filled(clean)
+    complete, unseen = filled(clean)
     history, shift = settled(complete)
-    point, method, degraded = combined(history, future)
+    values = history.to_numpy()
+    levels = weekly_levels(values, ~unseen)
+    point, method, degraded = combined(history, future, levels)
     notes = list(degraded)
     if before:
         notes.append(f"launched {observed.index[0]:%Y-%m-%d %H:00}: the {before} h of zeros before are not history")
     missing = float(observed.isna().mean())
     if missing > MUCH_MISSING:
-        notes.append(f"{missing:.0%} of the hours are unobserved: filled with the means of their hours of the week")
+        notes.append(
+            f"{missing:.0%} of the hours are unobserved: told from their hours of the week, at their days' levels"
+        )
     if shift is not None:
         notes.append(f"level shift x {shift.factor:.2f} on {shift.day:%Y-%m-%d}: history before is scaled to it")
     if shape is not None and len(observed) < 2 * HOURS_PER_WEEK:
@@ -91,19 +95,17 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
         method = "pooled shape of other series" + (f" and {method}" if whole else "")
         notes.append("under two weeks of history: the week's shape is borrowed from other series")
     past = rolling_windows(observed, task.windows, task.window_days, country)
-    course = expected_course(history.to_numpy(), len(future))
+    course = expected_course(levels, len(future))
     share = last_week_share(past) if len(observed) >= 4 * HOURS_PER_WEEK else 0.0
     if share > 0.0:
         past = with_last_week(past, share)
         point = mixed(point, seasonal_naive(history, future), share)
         course = course ** (1.0 - share)
         method += f" with {share:.0%} of the last week"
-    values = history.to_numpy()
     bank = bank_from_windows(
         [PastErrors(w.ordinary, w.forecast, w.quiet, w.date) for w in past],
         in_sample(history, clean if shift is None else clean.where(clean.index >= shift.day), country),
     )
-    levels = weekly_levels(values)
     model = PathModel(
         point=as_sundays(point, future, country), bank=bank, belief=believe(levels), levels=levels,
         ceiling=CEILING * float(observed.max()),
@@ -116,20 +118,23 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
     )  # fmt: skip
     hopeless = bool(result.past.accuracy) and result.past.accuracy[0].wape > UNFORECASTABLE
     return (
-        drawn_from_history(result, complete.to_numpy(), future, past, rng) if hopeless or not len(bank.date) else result
+        drawn_from_history(result, complete.to_numpy(), ~unseen, future, past, rng)
+        if hopeless or not len(bank.date)
+        else result
     )
 
 
 def drawn_from_history(
-    one: Prepared, history: FloatArray, future: pd.DatetimeIndex, past: list[Window], rng: np.random.Generator
-) -> Prepared:
-    """The same series with paths drawn from its own days (forecast/empirical.py)."""
+    one: Prepared, history: FloatArray, seen: BoolArray, future: pd.DatetimeIndex, past: list[Window],
+    rng: np.random.Generator,
+) -> Prepared:  # fmt: skip
+    """The same series with paths drawn from its own days (forecast/empirical.py); seen: observed hours of history."""
     last_date = int(day_numbers(future[:1])[0]) - 1
-    levels = weekly_levels(history)
+    levels = weekly_levels(history, seen)
     model = replace(
         one.model,
         point=np.full(len(future), flat_level(history)),
-        bank=empirical_bank(history, last_date),
+        bank=empirical_bank(history, last_date, seen),
         belief=believe(levels),
         levels=levels,
         ceiling=EMPIRICAL_CEILING / CEILING * one.model.ceiling,
@@ -139,7 +144,7 @@ def drawn_from_history(
 
     def again(window: Window) -> Evidence:
         known = replace(window, forecast=np.full(len(window.forecast), flat_level(window.history)))
-        bank = empirical_bank(window.history, int(window.date[0]) - 1)
+        bank = empirical_bank(window.history, int(window.date[0]) - 1, window.seen)
         return examine(known, replace(model, bank=bank), rng)
 
     evidence = [again(window) for window in past]

@@ -11,8 +11,10 @@ from data.records import BoolArray, FloatArray, IntArray
 from data.units import HOURS_PER_WEEK
 from forecast.calendar import as_sundays, holiday_hours, without_holidays
 from forecast.clean import filled, hour_of_week
+from forecast.gaps import DAY
+from forecast.level import weekly_levels
 from forecast.members import combined, four_week_mean, seasonal_naive
-from forecast.residuals import DAY, PastErrors, day_numbers
+from forecast.residuals import PastErrors, day_numbers
 from forecast.shift import settled
 
 MOST_FILLED = 0.5
@@ -23,11 +25,14 @@ class Window:
     """One past origin: what was forecast and what came; arrays [hours], quiet and date [days].
 
     actual is what came, holidays included: they are scored, though no model learns from them. ordinary is the same
-    with holidays unobserved: what the error bank learns from. history is what was known, filled; last_week is its last
-    week, repeated as ordinary days and Sundays.
+    with holidays unobserved: what the error bank learns from. history is what was known, filled, and seen which
+    of its hours were; levels are those of its weeks [weeks], NaN where hardly observed; last_week is its last week,
+    repeated as ordinary days and Sundays.
     """
 
     history: FloatArray
+    seen: BoolArray
+    levels: FloatArray
     actual: FloatArray
     ordinary: FloatArray
     forecast: FloatArray
@@ -71,12 +76,16 @@ def rolling_windows(observed: pd.Series, count: int, horizon_days: int, country:
         actual = observed.iloc[cut : cut + hours]
         if not (actual.notna().any() and clean.iloc[:cut].notna().any()):
             continue
-        history, _ = settled(filled(clean.iloc[:cut])[0])
+        complete, missing = filled(clean.iloc[:cut])
+        history, _ = settled(complete)
+        levels = weekly_levels(history.to_numpy(), ~missing)
         future = pd.DatetimeIndex(actual.index)
-        point, _, _ = combined(history, future)
+        point, _, _ = combined(history, future, levels)
         windows.append(
             Window(
                 history.to_numpy(),
+                ~missing,
+                levels,
                 actual.to_numpy(dtype=np.float64),
                 clean.iloc[cut : cut + hours].to_numpy(dtype=np.float64),
                 as_sundays(point, future, country),

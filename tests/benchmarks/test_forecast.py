@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.forecast import country_of, cuts_of, main, run
+from benchmarks.forecast import WHOLE, country_of, cuts_of, main, run
 from benchmarks.forecast_bundled import SERIES, read_bundled
+from benchmarks.forecast_gaps import Gaps, missing_hours
 from benchmarks.forecast_scores import ratios, scale_history
 from benchmarks.forecast_series import FAMILIES, generate
 from configs.errors import InputError
@@ -32,6 +33,26 @@ def test_a_run_over_gaps_is_scored_in_full() -> None:
     assert not found["failed"]
     json.dumps(found, allow_nan=False)
     assert found["by_series"]["portfolio"]["whole"]["wape"] < found["by_series"]["seasonal naive"]["whole"]["wape"]
+
+
+def test_gaps_are_as_many_and_as_long_as_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    assert missing_hours(2000, Gaps(0.2), rng).sum() == 400
+    for days in (1, 3, 7):
+        gone = missing_hours(2016, Gaps(0.3, days), rng)
+        assert 0.3 <= gone.mean() <= 0.3 + days * 24 / 2016
+        edges = np.flatnonzero(np.diff(gone.astype(int), prepend=0, append=0)).reshape(-1, 2)
+        inside = edges[(edges[:, 0] > 0) & (edges[:, 1] < 2016)]
+        assert (np.diff(inside, axis=1) >= days * 24).all()
+
+
+def test_a_forecast_that_lacks_hours_is_scored_beside_one_that_has_them() -> None:
+    history = generate("taxi", 1).iloc[: 10 * 168]
+    whole = run({"taxi": history}, 6, 2, 2, "US", peers=False)
+    found = run({"taxi": history}, 6, 2, 2, "US", peers=False, gaps=Gaps(0.3))
+    assert found["by_series"][WHOLE]["taxi"]["wape"] == whole["by_series"]["portfolio"]["taxi"]["wape"]
+    assert found["portfolio_over"][WHOLE]["wape_mean"] < 1.1
+    assert found["by_series"]["portfolio"]["taxi"]["wape"] != whole["by_series"]["portfolio"]["taxi"]["wape"]
 
 
 def test_two_that_lose_nothing_are_compared_by_neither() -> None:
@@ -69,6 +90,13 @@ def test_counts_of_none_are_refused(capsys: pytest.CaptureFixture[str], wrong: s
         main(["--series", "absent.csv", *wrong.split()])
     assert ended.value.code == 2
     assert "at least" in capsys.readouterr().err
+
+
+def test_a_drop_is_a_share(capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong in ("1", "-0.1", "few"):
+        with pytest.raises(SystemExit):
+            main(["--series", "absent.csv", "--drop", wrong])
+        assert "expected a share from 0 to under 0.95" in capsys.readouterr().err
 
 
 def test_countries_are_known_in_either_case() -> None:

@@ -15,7 +15,8 @@ HOURS = 336
 
 def window(forecast: np.ndarray, last: np.ndarray, actual: np.ndarray) -> Window:
     nothing = np.zeros(0)
-    return Window(nothing, actual, actual, forecast, last, forecast, last, np.zeros(14, np.bool_), np.arange(14))
+    quiet, date = np.zeros(14, np.bool_), np.arange(14)
+    return Window(nothing, nothing > 0.0, nothing, actual, actual, forecast, last, forecast, last, quiet, date)
 
 
 def test_the_share_that_made_the_past_is_found() -> None:

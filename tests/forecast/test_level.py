@@ -25,12 +25,16 @@ from forecast.level import (
 LEVELS = np.log([100.0, 104.0, 98.0, 111.0, 109.0, 118.0])
 
 
-def test_posterior_equals_dense_gaussian_conditioning() -> None:
-    """Weights, levels and drifts of every parameter triple from the joint normal of levels, drift and weeks, written
-    out: the level now is diffuse, the drift is none or from its prior."""
-    belief = believe(LEVELS)
-    n = len(LEVELS)
-    back = np.arange(n)[::-1]
+@pytest.mark.parametrize("unknown", [[], [2], [0, 3], [1, 2, 5], [4, 5]])
+def test_posterior_equals_dense_gaussian_conditioning(unknown: list[int]) -> None:
+    """Weights, levels and drifts of every parameter triple from the joint normal of levels, drift and the known weeks,
+    written out: the level now is diffuse, the drift is none or from its prior."""
+    told = LEVELS.copy()
+    told[unknown] = np.nan
+    belief = believe(told)
+    known = ~np.isnan(told)
+    seen, back = LEVELS[known], np.arange(len(LEVELS))[::-1][known]
+    n = len(seen)
     change = np.diff(np.eye(n), axis=0)
     scores, now, drifts, spread = [], [], [], []
     for drift_sd, odds in ((0.0, 1.0 - DRIFTS), (DRIFT, DRIFTS)):
@@ -40,11 +44,11 @@ def test_posterior_equals_dense_gaussian_conditioning() -> None:
                 cov = walk**2 * np.minimum(back[:, None], back[None]) + passing**2 * np.eye(n)
                 whole = cov + drift_sd**2 * np.outer(back, back)
                 inverse = np.linalg.inv(whole)
-                level = (inverse @ LEVELS).sum() / inverse.sum()
+                level = (inverse @ seen).sum() / inverse.sum()
                 now.append(level)
                 spread.append(1.0 / inverse.sum())
-                drifts.append(-(drift_sd**2) * back @ inverse @ (LEVELS - level))
-                likelihood = stats.multivariate_normal.logpdf(change @ LEVELS, cov=change @ whole @ change.T)
+                drifts.append(-(drift_sd**2) * back @ inverse @ (seen - level))
+                likelihood = stats.multivariate_normal.logpdf(change @ seen, cov=change @ whole @ change.T)
                 where = stats.norm.logpdf(np.log([walk / PRIOR_WALK, passing / PRIOR_PASSING]), scale=PRIOR_SPREAD)
                 scores.append(likelihood + where.sum() + np.log(odds))
     weight = np.exp(np.array(scores) - max(scores))
@@ -81,10 +85,10 @@ def test_a_steady_course_goes_on_and_dies_away() -> None:
 
 def test_a_course_needs_four_weeks_and_moves_hours_by_weeks() -> None:
     rising = np.repeat(np.exp(0.03 * np.arange(12)), 168)
-    course = expected_course(rising, 400)
+    course = expected_course(level.weekly_levels(rising), 400)
     weekly = np.exp(believe(level.weekly_levels(rising)).trend(3))
     assert course[[0, 167, 168, 335, 336, 399]] == pytest.approx(weekly[[0, 0, 1, 1, 2, 2]])
-    assert (expected_course(rising[: 4 * 168 - 1], 400) == 1.0).all()
+    assert (expected_course(level.weekly_levels(rising[: 4 * 168 - 1]), 400) == 1.0).all()
 
 
 def test_a_walk_is_not_taken_for_a_course() -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.held_out import first_token
-from benchmarks.measured_runs import Run, read_runs
+from benchmarks.measured_runs import Run, overlaps, read_runs
 from benchmarks.scores import strict
 from configs.errors import InputError
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
@@ -41,12 +40,9 @@ FEW_CLIENTS = 16
 
 
 def scheduled_ahead(run: Run) -> bool:
-    """Whether iterations were scheduled while the one before ran: SGLang, TensorRT-LLM, and vLLM from 0.14; a file that
-    gives no version is older."""
-    version = [int(part) for part in re.findall(r"[0-9]+", run.version)[:2]]
-    return find_engine(run.configuration.engine).overlapped_scheduling and (
-        run.configuration.engine != "vllm" or version >= [0, 14]
-    )
+    """Whether iterations were scheduled while the one before ran, as the catalog says of the engine's versions; a file
+    that gives none is older."""
+    return overlaps(find_engine(run.configuration.engine), run.version)
 
 
 def queues(run: Run) -> bool:

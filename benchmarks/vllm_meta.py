@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measured_runs import NAMED_PRECISION, PRECISIONS
+from benchmarks.measured_runs import NAMED_PRECISION, PRECISIONS, overlaps
 from benchmarks.operator_tables import Shards
 from configs.errors import InputError
 from data.catalog import find_engine, find_gpu, gpu_aliases, load_coefficients, load_gpus, load_llms
@@ -16,8 +16,6 @@ from data.records import Configuration, Gpu, Llm
 from data.units import GIB
 from models.size import size
 
-ASYNC_BY_DEFAULT = [0, 14]
-"""vLLM's first version with asynchronous scheduling by default (vllm-project/vllm#27614)."""
 LARGE_GPU_BYTES = 70 * GIB
 """Memory from which vLLM's defaults of max_num_seqs and max_num_batched_tokens are the large ones, but on an A100
 (vllm/engine/arg_utils.py, EngineArgs.get_batch_defaults, of the API server; vllm-project/vllm#17885)."""
@@ -153,5 +151,4 @@ def overlapped(meta: dict[str, Any]) -> bool:
     logged = part(meta, "resolved_config", "scheduler_config").get("async_scheduling")
     if logged is not None:
         return bool(logged)
-    version = [int(part) for part in re.findall(r"[0-9]+", str(meta.get("vllm_version") or ""))[:2]]
-    return version >= ASYNC_BY_DEFAULT
+    return overlaps(find_engine("vllm"), str(meta.get("vllm_version") or ""))

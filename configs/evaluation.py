@@ -10,7 +10,6 @@ from configs.base import Name, Section, Share
 
 WeightPrecision = Literal["bf16", "fp8", "int8", "int4", "fp4"]
 KvPrecision = Literal["bf16", "fp8"]
-EngineName = Literal["vllm", "trtllm", "sglang"]
 
 
 class EvaluationPolicy(Section):
@@ -30,8 +29,9 @@ class EvaluationPolicy(Section):
     pipeline_parallel: tuple[Literal[1, 2, 4, 8], ...] = Field(
         default=(1,), min_length=1, description="stages that a replica's layers are cut into"
     )
-    engine: EngineName = Field(
-        default="vllm", description="the serving engine whose scheduling, memory and limits are simulated"
+    engine: Name = Field(
+        default="vllm",
+        description="the serving engine whose scheduling, memory and limits are simulated: a catalog name",
     )
     gpu_memory_utilization: Annotated[float, Field(gt=0.1, le=0.98)] | None = Field(
         default=None, description="share of GPU memory the engine may take; default: the engine's own"

@@ -112,6 +112,10 @@ class Engine:
     host_overhead_s: float = 0.0
     overlapped_scheduling: bool = False
     """Whether an iteration is scheduled while the one before it runs."""
+    overlapped_since: tuple[str, str] | None = None
+    """Version and day of the first release that does; None where all do, or none."""
+    graph_hides_quantize: bool = False
+    """Whether tables of its GEMMs below 16 bits count quantise and launch times that its CUDA graph hides."""
     sampler_bytes_per_logit: float = 4.0
     """Peak memory of sampling, for every sequence and vocabulary entry."""
 

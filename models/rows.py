@@ -157,7 +157,7 @@ def build_rows(
     def fitted(gpu: Gpu, compute: str, kv_precision: str, tensor_parallel: int) -> Coefficients:
         key = (gpu.name, compute, kv_precision, tensor_parallel)
         if key not in known:
-            known[key] = coefficients(catalog, gpu, engine.name, compute, kv_precision, tensor_parallel)
+            known[key] = coefficients(catalog, gpu, engine, compute, kv_precision, tensor_parallel)
         return known[key]
 
     for one in configurations:

@@ -47,7 +47,7 @@ def scheduled_ahead(run: Run) -> bool:
 
 def queues(run: Run) -> bool:
     """Whether more clients were in flight than the engine runs at once: the rest wait, and their TTFT counts it."""
-    return int(run.concurrency) > find_engine(run.configuration.engine).max_num_seqs
+    return int(run.concurrency) > run.configuration.max_num_seqs
 
 
 def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatArray, FloatArray]:
@@ -65,7 +65,8 @@ def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatAr
         catalog = (load_llms(), load_gpus(), engine, load_coefficients())
         cost = step_cost(configurations, *catalog, context)
         rows, _ = build_rows(configurations, *catalog)
-        budget, seqs = engine.max_num_batched_tokens, engine.max_num_seqs
+        seqs = np.array([one.max_num_seqs for one in configurations])
+        budget = np.array([one.max_num_batched_tokens for one in configurations])
         pool = memory(rows, engine, engine.gpu_memory_utilization, 0.0, budget, seqs).pool
         held = jnp.asarray(np.array(context, dtype=np.float32))[:, None]
         fits = np.asarray(kv_capacity_tokens(rows, pool, held, engine.kv_block_tokens), dtype=np.float64)[:, 0]
@@ -87,7 +88,7 @@ def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatAr
             began = sent_by_clients(np.zeros((1, n)), end[None], int(clients[lane]))
             ttft[i] = float((first - began[0]).mean())
             tpot[i] = float(((end - first) / np.maximum(outputs[lane][:n] - 1, 1)).mean())
-            if scheduled_ahead(mine[lane]) and clients[lane] <= seqs:
+            if scheduled_ahead(mine[lane]) and clients[lane] <= seqs[lane]:
                 ttft[i] += float(joins_late(np.zeros((1, n)), began, int(clients[lane])).mean()) * tpot[i]
             if mine[lane].configuration.pipeline_parallel > 1:
                 # An iteration is a stage's time, as throughput has it: a first token takes all stages'.

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from configs.errors import InputError
 from data.catalog import find_engine, find_gpu, find_llm
+from data.engine_limits import batch_limits
 from data.records import Configuration, Engine, Llm
 
 REQUIRED = ("model_path", "system", "backend", "isl", "osl", "batch_size", "tp_size", "silicon_tpot_ms")
@@ -236,8 +237,7 @@ def _run(row: dict[str, str]) -> Run | str:
             engine=engine.name,
             pipeline_parallel=stages,
             expert_parallel=experts,
-            max_num_seqs=engine.max_num_seqs,
-            max_num_batched_tokens=engine.max_num_batched_tokens,
+            **batch_limits(engine, find_gpu(gpu))._asdict(),
         ),
         attention_data_parallel=data if llm.experts else 1,
         moe=llm.experts > 0,

@@ -97,6 +97,15 @@ class OverlapSince(Section):
     day: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$", description="of its release")
 
 
+class GpuMemoryDefaults(Section):
+    """The limits of a batch on GPUs with so much memory, where they are others than elsewhere."""
+
+    from_gib: Positive
+    but_not: tuple[Name, ...] = Field(default=(), description="parts of the names of GPUs that it is not for")
+    max_num_seqs: Annotated[int, Field(ge=1)]
+    max_num_batched_tokens: Annotated[int, Field(ge=64)]
+
+
 class EngineEntry(Section):
     """A serving engine's defaults and its host overhead an iteration."""
 
@@ -106,6 +115,9 @@ class EngineEntry(Section):
     memory_rule: Literal["share_of_total", "share_of_free"]
     max_num_seqs: Annotated[int, Field(ge=1)]
     max_num_batched_tokens: Annotated[int, Field(ge=64)]
+    by_gpu_memory: tuple[GpuMemoryDefaults, ...] = Field(
+        default=(), description="limits on larger GPUs; of several the one of the largest memory holds"
+    )
     kv_block_tokens: Annotated[int, Field(ge=1)]
     graph_gib: NonNegative
     communication_gib: NonNegative

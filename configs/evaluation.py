@@ -40,10 +40,10 @@ class EvaluationPolicy(Section):
         default=0.02, description="approved safety share of GPU memory left free on top"
     )
     max_num_seqs: Annotated[int, Field(ge=1, le=8192)] | None = Field(
-        default=None, description="most sequences in a batch; nothing: the engine's default"
+        default=None, description="most sequences in a batch; nothing: the engine's default on the GPU"
     )
     max_num_batched_tokens: Annotated[int, Field(ge=64, le=131_072)] | None = Field(
-        default=None, description="most tokens in an iteration; nothing: the engine's default"
+        default=None, description="most tokens in an iteration; nothing: the engine's default on the GPU"
     )
     calibration: tuple[str, ...] = Field(
         default=(), description="files that `fleetcast calibrate` and `loadtest` wrote, relative to this one"

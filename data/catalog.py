@@ -25,7 +25,7 @@ from configs.errors import InputError
 from configs.validation import validated
 from configs.yaml_files import load_yaml
 from data.catalog_config import llm_from_config
-from data.records import Engine, Gpu, Llm, Source
+from data.records import BatchDefaults, Engine, Gpu, Llm, Source
 from data.units import GB, GIB, MIB, TFLOPS
 
 FOLDER = Path(__file__).parent / "catalog"
@@ -117,6 +117,10 @@ def load_engines(path: Path = FOLDER / "engines.yaml") -> Mapping[str, Engine]:
             memory_rule=entry.memory_rule,
             max_num_seqs=entry.max_num_seqs,
             max_num_batched_tokens=entry.max_num_batched_tokens,
+            by_gpu_memory=tuple(
+                BatchDefaults(one.max_num_seqs, one.max_num_batched_tokens, one.from_gib * GIB, one.but_not)
+                for one in sorted(entry.by_gpu_memory, key=lambda each: -each.from_gib)
+            ),
             kv_block_tokens=entry.kv_block_tokens,
             graph_bytes=entry.graph_gib * GIB,
             communication_bytes=entry.communication_gib * GIB,

@@ -17,6 +17,7 @@ import numpy as np
 
 from configs.catalog_schema import CoefficientCatalog
 from configs.evaluation import EvaluationPolicy
+from data.engine_limits import batch_limits
 from data.records import (
     Capacity,
     CapacityTable,
@@ -87,8 +88,7 @@ def configurations(
     llms: Sequence[Llm], gpus: Sequence[Gpu], engine: Engine, policy: EvaluationPolicy
 ) -> tuple[Configuration, ...]:
     """The cartesian grid of a policy, in a stable order."""
-    seqs = policy.max_num_seqs or engine.max_num_seqs
-    tokens = policy.max_num_batched_tokens or engine.max_num_batched_tokens
+    limits = {gpu.name: batch_limits(engine, gpu, policy.max_num_seqs, policy.max_num_batched_tokens) for gpu in gpus}
     return tuple(
         Configuration(
             llm=llm.name,
@@ -98,8 +98,8 @@ def configurations(
             tensor_parallel=tp,
             engine=engine.name,
             pipeline_parallel=stages,
-            max_num_seqs=seqs,
-            max_num_batched_tokens=tokens,
+            max_num_seqs=limits[gpu.name].max_num_seqs,
+            max_num_batched_tokens=limits[gpu.name].max_num_batched_tokens,
         )
         for llm, gpu, precision, tp, stages in product(
             llms, gpus, policy.precisions, policy.tensor_parallel, policy.pipeline_parallel
@@ -107,7 +107,7 @@ def configurations(
     )
 
 
-@partial(jax.jit, static_argnames=("engine", "utilization", "headroom", "seqs", "tokens", "adapters", "adapter_rank"))
+@partial(jax.jit, static_argnames=("engine", "utilization", "headroom", "adapters", "adapter_rank"))
 def _kernel(
     rows: Rows,
     load: Load,
@@ -117,20 +117,17 @@ def _kernel(
     engine: Engine,
     utilization: float,
     headroom: float,
-    seqs: int,
-    tokens: int,
     adapters: int,
     adapter_rank: int,
 ) -> tuple[Memory, jax.Array, jax.Array, Estimate]:
     """Memory, KV bytes of a tail sequence, sequences that fit, and goodput of every row."""
-    mem = memory(rows, engine, utilization, headroom, tokens, seqs, adapters, adapter_rank)
+    limit, budget = rows.max_num_seqs, rows.max_num_batched_tokens
+    mem = memory(rows, engine, utilization, headroom, budget, limit, adapters, adapter_rank)
     pool = jnp.maximum(mem.pool, 0.0)
     tail = kv_bytes(rows, kv_tail, engine.kv_block_tokens)
     # Concurrent requests share the pool: at n of them the sum concentrates, so the tail enters once, the mean n times.
     mean = kv_bytes(rows, kv_mean, engine.kv_block_tokens)
     fit = jnp.where(pool >= tail, 1.0 + (pool - tail) / mean, 0.0)
-    limit = jnp.full_like(pool, float(seqs))
-    budget = jnp.full_like(pool, float(tokens))
     return mem, tail, fit, estimate(rows, load._replace(kv_capacity_seqs=fit), limit, budget)
 
 
@@ -181,16 +178,12 @@ def evaluate(
         tpot_z=z[1],
         e2e_z=z[2],
     )
-    seqs = policy.max_num_seqs or engine.max_num_seqs
-    tokens = policy.max_num_batched_tokens or engine.max_num_batched_tokens
     mem, tail, fit, found = jax.device_get(
         _kernel(
             *spread((rows, load, *(column([getattr(t, name) for t in chosen]) for name in KV_TOKENS)), len(pairs)),
             engine=engine,
             utilization=policy.gpu_memory_utilization or engine.gpu_memory_utilization,
             headroom=policy.headroom,
-            seqs=seqs,
-            tokens=tokens,
             adapters=adapters,
             adapter_rank=adapter_rank,
         )

@@ -83,8 +83,8 @@ def phases(
     prefix_share: share of the prompt that the prefix cache holds; its keys and values are still attended to.
     """
     rows, (provenance,) = build_rows([configuration], llms, gpus, engine, catalog)
-    budget = configuration.max_num_batched_tokens or engine.max_num_batched_tokens
-    prefill_s, added_s = prefill_times_s(rows, input_tokens, prefix_share, batch, float(budget))
+    budget = float(rows.max_num_batched_tokens[0])
+    prefill_s, added_s = prefill_times_s(rows, input_tokens, prefix_share, batch, budget)
     context = input_tokens + output_tokens / 2.0
     step_s = float(decode_s(rows, batch, context, 1.0)[0])
     per_step, verify_s = 1.0, step_s

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.held_out import first_token
-from benchmarks.measured_runs import Run, read_runs
+from benchmarks.measured_runs import Run, overlaps, read_runs
 from benchmarks.scores import strict
 from configs.errors import InputError
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
@@ -41,17 +40,14 @@ FEW_CLIENTS = 16
 
 
 def scheduled_ahead(run: Run) -> bool:
-    """Whether iterations were scheduled while the one before ran: SGLang, TensorRT-LLM, and vLLM from 0.14; a file that
-    gives no version is older."""
-    version = [int(part) for part in re.findall(r"[0-9]+", run.version)[:2]]
-    return find_engine(run.configuration.engine).overlapped_scheduling and (
-        run.configuration.engine != "vllm" or version >= [0, 14]
-    )
+    """Whether iterations were scheduled while the one before ran, as the catalog says of the engine's versions; a file
+    that gives none is older."""
+    return overlaps(find_engine(run.configuration.engine), run.version)
 
 
 def queues(run: Run) -> bool:
     """Whether more clients were in flight than the engine runs at once: the rest wait, and their TTFT counts it."""
-    return int(run.concurrency) > find_engine(run.configuration.engine).max_num_seqs
+    return int(run.concurrency) > run.configuration.max_num_seqs
 
 
 def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatArray, FloatArray]:
@@ -69,7 +65,8 @@ def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatAr
         catalog = (load_llms(), load_gpus(), engine, load_coefficients())
         cost = step_cost(configurations, *catalog, context)
         rows, _ = build_rows(configurations, *catalog)
-        budget, seqs = engine.max_num_batched_tokens, engine.max_num_seqs
+        seqs = np.array([one.max_num_seqs for one in configurations])
+        budget = np.array([one.max_num_batched_tokens for one in configurations])
         pool = memory(rows, engine, engine.gpu_memory_utilization, 0.0, budget, seqs).pool
         held = jnp.asarray(np.array(context, dtype=np.float32))[:, None]
         fits = np.asarray(kv_capacity_tokens(rows, pool, held, engine.kv_block_tokens), dtype=np.float64)[:, 0]
@@ -91,7 +88,7 @@ def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatAr
             began = sent_by_clients(np.zeros((1, n)), end[None], int(clients[lane]))
             ttft[i] = float((first - began[0]).mean())
             tpot[i] = float(((end - first) / np.maximum(outputs[lane][:n] - 1, 1)).mean())
-            if scheduled_ahead(mine[lane]) and clients[lane] <= seqs:
+            if scheduled_ahead(mine[lane]) and clients[lane] <= seqs[lane]:
                 ttft[i] += float(joins_late(np.zeros((1, n)), began, int(clients[lane])).mean()) * tpot[i]
             if mine[lane].configuration.pipeline_parallel > 1:
                 # An iteration is a stage's time, as throughput has it: a first token takes all stages'.

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from configs.errors import InputError
 from data.catalog import find_engine, find_gpu, find_llm
-from data.records import Configuration, Llm
+from data.engine_limits import batch_limits
+from data.records import Configuration, Engine, Llm
 
 REQUIRED = ("model_path", "system", "backend", "isl", "osl", "batch_size", "tp_size", "silicon_tpot_ms")
 ALSO = {
@@ -52,6 +53,16 @@ PRECISIONS = (
 )
 """What files call precisions: the first row of which a part is in the name, `w4a8_mxfp4_mxfp8` being fp4."""
 BITS = {"bf16": 16, "fp8": 8, "fp8_block": 8, "int8": 8, "int4": 4, "fp4": 4}
+
+
+def overlaps(engine: Engine, version: str) -> bool:
+    """Whether that version of the engine schedules an iteration while the one before runs; none is an old one."""
+    since = engine.overlapped_since
+    return engine.overlapped_scheduling and (since is None or _release(version) >= _release(since[0]))
+
+
+def _release(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"[0-9]+", version)[:2]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +236,7 @@ def _run(row: dict[str, str]) -> Run | str:
             engine=engine.name,
             pipeline_parallel=stages,
             expert_parallel=experts,
-            max_num_seqs=engine.max_num_seqs,
-            max_num_batched_tokens=engine.max_num_batched_tokens,
+            **batch_limits(engine, find_gpu(gpu))._asdict(),
             attention_data_parallel=data if llm.experts else 1,
         ),
         moe=llm.experts > 0,

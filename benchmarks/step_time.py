@@ -50,7 +50,7 @@ def _predict_engine(runs: Sequence[Run], name: str, catalog: CoefficientCatalog)
         return jnp.asarray(np.asarray(values, dtype=np.float32))
 
     inputs, outputs = column([run.input_tokens for run in runs]), column([run.output_tokens for run in runs])
-    seqs, budget = engine.max_num_seqs, engine.max_num_batched_tokens
+    seqs, budget = rows.max_num_seqs, rows.max_num_batched_tokens
     pool = memory(rows, engine, engine.gpu_memory_utilization, HEADROOM, budget, seqs).pool
     fit = pool / kv_bytes(rows, inputs + outputs / 2.0, engine.kv_block_tokens)
     load = ClosedLoop(
@@ -58,8 +58,8 @@ def _predict_engine(runs: Sequence[Run], name: str, catalog: CoefficientCatalog)
         input_tokens=inputs,
         output_tokens=outputs,
         # A test that ran did fit: where our memory model disagrees the load stands, and only KV pressure is modelled.
-        sequences_that_fit=jnp.minimum(jnp.where(fit >= 1.0, fit, jnp.inf), float(seqs)),
-        token_budget=jnp.full_like(inputs, float(budget)),
+        sequences_that_fit=jnp.minimum(jnp.where(fit >= 1.0, fit, jnp.inf), seqs),
+        token_budget=budget,
     )
     found = jax.device_get(closed_loop(rows, load))
     fitted = [float(kind == "fitted") for kind in provenance]

@@ -64,7 +64,7 @@ def measure(points: float, chunk_rows: int, cores: int) -> dict[str, object]:
         jnp.asarray([3.0 * one.gpus for one in replicas], dtype=jnp.float32),
         jnp.asarray([gpus[one.gpu].tdp_w * one.gpus for one in replicas], dtype=jnp.float32),
     )
-    policy = SweepPolicy(engine, 0.9, 0.02, 8192, 2.0, 0.05)
+    policy = SweepPolicy(engine, 0.9, 0.02, 2.0, 0.05)
 
     first = Rows(*(leaf[:chunk_rows] for leaf in rows))
     first_cost = Budget(*(leaf[:chunk_rows] for leaf in cost))

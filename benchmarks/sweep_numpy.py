@@ -81,9 +81,9 @@ def evaluate_grid_numpy(
     batch, prompt, output = batches[None, :, None, None], prompts[None, None, :, None], outputs[None, None, None, :]
     two, three, four = axes(1), axes(2), axes(3)
     decode = _linear(two, batches[None, :], batches[None, :])[:, :, None, None]
-    count = np.ceil(prompts / np.float32(policy.max_batched_tokens))
-    chunk, chunks = prompts / count, count[None, None, :, None]
-    mixed = _linear(three, batches[None, :, None] + chunk[None, None, :], batches[None, :, None])[..., None]
+    count = np.ceil(prompts / two["max_num_batched_tokens"])
+    chunk, chunks = prompts / count, count[:, None, :, None]
+    mixed = _linear(three, batches[None, :, None] + chunk[:, None, :], batches[None, :, None])[..., None]
     efficiency = two["prefill_eff_max"] * prompts / (prompts + two["prefill_s_half"])
     window = np.where(two["window"] > 0, np.minimum(1, 2 * two["window"] / prompts), np.float32(1))
     work = (
@@ -118,8 +118,8 @@ def evaluate_grid_numpy(
         + 2 * four["moe_layers"] * four["hidden"] * four["experts"]
     ) / stages
     weights = weights + 2 * np.where(stages > 1, four["hidden"] * four["head_n"], four["embedding_parameters"])
-    forward = 2 * policy.max_batched_tokens * (4 * four["hidden"] + 2 * four["widest_activation"])
-    logits = np.float32(policy.engine.max_num_seqs) * four["head_n"]
+    forward = 2 * four["max_num_batched_tokens"] * (4 * four["hidden"] + 2 * four["widest_activation"])
+    logits = four["max_num_seqs"] * four["head_n"]
     forward = forward + 4 * logits
     sampler = np.float32(policy.engine.sampler_bytes_per_logit) * logits * four["tensor_parallel"]
     taken = weights + np.maximum(forward, sampler) + policy.engine.graph_bytes
@@ -132,8 +132,10 @@ def evaluate_grid_numpy(
     blocks = np.ceil((prompt + output) / policy.engine.kv_block_tokens) * policy.engine.kv_block_tokens
     one_kv = element * (four["full_layers"] * blocks + four["sliding_layers"] * np.minimum(blocks, four["window"]))
     one_kv = (one_kv + four["state_bytes"]) / stages
+    share, crowd = (total - pool) / total, batch / four["max_num_seqs"]
+    crowded = (share <= 1) & (crowd > share)
     used = (
-        (total - pool) / total,
+        np.where(crowded, crowd, share),
         batch * (one_kv / np.maximum(pool, 1)),
         tpot * np.float32(1 / policy.tpot_s),
         ttft * np.float32(1 / policy.ttft_s),
@@ -142,7 +144,7 @@ def evaluate_grid_numpy(
     limit, overrun = np.zeros(tpot.shape, np.int8), largest
     for index in (4, 3, 2, 1):
         broken = used[index - 1] > 1
-        limit = np.where(broken, np.int8(index), limit)
+        limit = np.where(broken, np.where(crowded, np.int8(5), np.int8(1)) if index == 1 else np.int8(index), limit)
         overrun = np.where(broken, used[index - 1], overrun)
     usd = _column(cost.usd_per_h) * np.float32(1e6 / 3600) / batch * tpot
     joules = _column(cost.tdp_w) / batch * tpot

@@ -5,24 +5,17 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measured_runs import NAMED_PRECISION, PRECISIONS
+from benchmarks.measured_runs import NAMED_PRECISION, PRECISIONS, overlaps
 from benchmarks.operator_tables import Shards
 from configs.errors import InputError
 from data.catalog import find_engine, find_gpu, gpu_aliases, load_coefficients, load_gpus, load_llms
+from data.engine_limits import batch_limits as limits_on
 from data.records import Configuration, Gpu, Llm
-from data.units import GIB
 from models.size import size
-
-ASYNC_BY_DEFAULT = [0, 14]
-"""vLLM's first version with asynchronous scheduling by default (vllm-project/vllm#27614)."""
-LARGE_GPU_BYTES = 70 * GIB
-"""Memory from which vLLM's defaults of max_num_seqs and max_num_batched_tokens are the large ones, but on an A100
-(vllm/engine/arg_utils.py, EngineArgs.get_batch_defaults, of the API server; vllm-project/vllm#17885)."""
-LARGE_DEFAULTS = {"max_num_seqs": 1024, "max_num_batched_tokens": 8192}
-SMALL_DEFAULTS = {"max_num_seqs": 256, "max_num_batched_tokens": 2048}
 
 
 def find_device(folder: Path, meta: dict[str, Any]) -> Gpu:
@@ -132,13 +125,11 @@ def batch_limits(meta: dict[str, Any], gpu: Gpu) -> dict[str, tuple[int, str]]:
     """max_num_seqs and max_num_batched_tokens, each with where it comes from: the engine's arguments, else its resolved
     configuration, else vLLM's default on that GPU."""
     memory = _first((part(meta, "hardware"), "device_total_memory_bytes")) or gpu.memory_bytes
-    large = memory >= LARGE_GPU_BYTES and not gpu.name.startswith("A100")
+    known = replace(gpu, memory_bytes=memory)
     found: dict[str, tuple[int, str]] = {}
-    # The default of sequences is no more than the tokens: a sequence takes one at least.
     for key in ("max_num_batched_tokens", "max_num_seqs"):
-        default = LARGE_DEFAULTS[key] if large else SMALL_DEFAULTS[key]
-        if key == "max_num_seqs":
-            default = min(default, found["max_num_batched_tokens"][0])
+        tokens = found["max_num_batched_tokens"][0] if found else None
+        default: int = getattr(limits_on(find_engine("vllm"), known, None, tokens), key)
         if value := _first((part(meta, "engine_kwargs"), key)):
             found[key] = int(value), "engine_kwargs"
         elif value := _first((part(meta, "resolved_config", "scheduler_config"), key)):
@@ -153,5 +144,4 @@ def overlapped(meta: dict[str, Any]) -> bool:
     logged = part(meta, "resolved_config", "scheduler_config").get("async_scheduling")
     if logged is not None:
         return bool(logged)
-    version = [int(part) for part in re.findall(r"[0-9]+", str(meta.get("vllm_version") or ""))[:2]]
-    return version >= ASYNC_BY_DEFAULT
+    return overlaps(find_engine("vllm"), str(meta.get("vllm_version") or ""))

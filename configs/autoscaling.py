@@ -6,11 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from configs.base import Name, NonNegative, Positive, Section
-from configs.evaluation import EngineName
-
-Reference = Annotated[str, Field(min_length=1, max_length=250, pattern=r"^[A-Za-z0-9/][A-Za-z0-9._/:@+-]*$")]
-"""A container image, a Hugging Face id or a path."""
+from configs.base import Name, NonNegative, Positive, Reference, Section
 
 
 class StartUpTimes(Section):
@@ -61,7 +57,7 @@ class AutoscalingPolicy(Section):
     prometheus: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:/_-]+$", max_length=200)] = Field(
         default="http://prometheus-server.monitoring:9090", description="where KEDA queries the signals"
     )
-    images: dict[EngineName, Reference] = Field(
+    images: dict[Name, Reference] = Field(
         default_factory=dict, description="container image by engine, where it is not the published one"
     )
     models: dict[Name, Reference] = Field(

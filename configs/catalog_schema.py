@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from configs.base import Name, NonNegative, Positive, Section
+from configs.engine_serving import EngineServing
 
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -89,14 +90,34 @@ class LlmCatalog(Section):
     llms: dict[Name, LlmEntry] = Field(min_length=1)
 
 
+class OverlapSince(Section):
+    """The first release that schedules ahead by default; measurements of older ones are read without."""
+
+    version: str = Field(pattern=r"^\d+\.\d+$")
+    day: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$", description="of its release")
+
+
+class GpuMemoryDefaults(Section):
+    """The limits of a batch on GPUs with so much memory, where they are others than elsewhere."""
+
+    from_gib: Positive
+    but_not: tuple[Name, ...] = Field(default=(), description="parts of the names of GPUs that it is not for")
+    max_num_seqs: Annotated[int, Field(ge=1)]
+    max_num_batched_tokens: Annotated[int, Field(ge=64)]
+
+
 class EngineEntry(Section):
     """A serving engine's defaults and its host overhead an iteration."""
 
     version: str
+    also: tuple[str, ...] = Field(default=(), description="what people and benchmarks call it")
     gpu_memory_utilization: Share
     memory_rule: Literal["share_of_total", "share_of_free"]
     max_num_seqs: Annotated[int, Field(ge=1)]
     max_num_batched_tokens: Annotated[int, Field(ge=64)]
+    by_gpu_memory: tuple[GpuMemoryDefaults, ...] = Field(
+        default=(), description="limits on larger GPUs; of several the one of the largest memory holds"
+    )
     kv_block_tokens: Annotated[int, Field(ge=1)]
     graph_gib: NonNegative
     communication_gib: NonNegative
@@ -104,8 +125,15 @@ class EngineEntry(Section):
     overlapped_scheduling: bool = Field(
         default=True, description="an iteration is scheduled while the one before runs: requests join one later"
     )
+    overlapped_since: OverlapSince | None = Field(default=None, description="where it was not always so")
+    graph_hides_quantize: bool = Field(
+        default=False, description="tables of GEMMs below 16 bits count launches that its CUDA graph hides"
+    )
     sampler_bytes_per_logit: NonNegative = Field(
         default=4.0, description="peak of sampling, a sequence and vocabulary entry"
+    )
+    serving: EngineServing | None = Field(
+        default=None, description="for manifests; without it the engine is sized and planned, and nothing is emitted"
     )
     source: Name
     note: str = ""

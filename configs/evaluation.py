@@ -10,7 +10,6 @@ from configs.base import Name, Section, Share
 
 WeightPrecision = Literal["bf16", "fp8", "int8", "int4", "fp4"]
 KvPrecision = Literal["bf16", "fp8"]
-EngineName = Literal["vllm", "trtllm", "sglang"]
 Routing = Literal["round_robin", "random"]
 
 
@@ -42,8 +41,9 @@ class EvaluationPolicy(Section):
         description="ranks of a mixture's replica that each keep whole attention, and the KV cache, for requests of "
         "their own, and share the experts; its GPUs are tensor_parallel x pipeline_parallel x this",
     )
-    engine: EngineName = Field(
-        default="vllm", description="the serving engine whose scheduling, memory and limits are simulated"
+    engine: Name = Field(
+        default="vllm",
+        description="the serving engine whose scheduling, memory and limits are simulated: a catalog name",
     )
     gpu_memory_utilization: Annotated[float, Field(gt=0.1, le=0.98)] | None = Field(
         default=None, description="share of GPU memory the engine may take; default: the engine's own"
@@ -52,10 +52,10 @@ class EvaluationPolicy(Section):
         default=0.02, description="approved safety share of GPU memory left free on top"
     )
     max_num_seqs: Annotated[int, Field(ge=1, le=8192)] | None = Field(
-        default=None, description="most sequences in a batch; nothing: the engine's default"
+        default=None, description="most sequences in a batch; nothing: the engine's default on the GPU"
     )
     max_num_batched_tokens: Annotated[int, Field(ge=64, le=131_072)] | None = Field(
-        default=None, description="most tokens in an iteration; nothing: the engine's default"
+        default=None, description="most tokens in an iteration; nothing: the engine's default on the GPU"
     )
     calibration: tuple[str, ...] = Field(
         default=(), description="files that `fleetcast calibrate` and `loadtest` wrote, relative to this one"

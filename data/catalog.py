@@ -20,11 +20,12 @@ from configs.catalog_schema import (
     LlmCatalog,
     LlmEntry,
 )
+from configs.engine_serving import EngineServing
 from configs.errors import InputError
 from configs.validation import validated
 from configs.yaml_files import load_yaml
 from data.catalog_config import llm_from_config
-from data.records import Engine, Gpu, Llm, Source
+from data.records import BatchDefaults, Engine, Gpu, Llm, Source
 from data.units import GB, GIB, MIB, TFLOPS
 
 FOLDER = Path(__file__).parent / "catalog"
@@ -98,11 +99,17 @@ def llm_aliases(path: Path = FOLDER / "llms.yaml") -> Mapping[str, str]:
 
 
 @cache
+def _engines(path: Path) -> EngineCatalog:
+    return validated(EngineCatalog, load_yaml(path), str(path))
+
+
+@cache
 def load_engines(path: Path = FOLDER / "engines.yaml") -> Mapping[str, Engine]:
     """Engines by name."""
-    catalog = validated(EngineCatalog, load_yaml(path), str(path))
+    catalog = _engines(path)
 
     def engine(name: str, entry: EngineEntry) -> Engine:
+        since = entry.overlapped_since
         return Engine(
             name=name,
             version=entry.version,
@@ -110,11 +117,17 @@ def load_engines(path: Path = FOLDER / "engines.yaml") -> Mapping[str, Engine]:
             memory_rule=entry.memory_rule,
             max_num_seqs=entry.max_num_seqs,
             max_num_batched_tokens=entry.max_num_batched_tokens,
+            by_gpu_memory=tuple(
+                BatchDefaults(one.max_num_seqs, one.max_num_batched_tokens, one.from_gib * GIB, one.but_not)
+                for one in sorted(entry.by_gpu_memory, key=lambda each: -each.from_gib)
+            ),
             kv_block_tokens=entry.kv_block_tokens,
             graph_bytes=entry.graph_gib * GIB,
             communication_bytes=entry.communication_gib * GIB,
             host_overhead_s=entry.host_overhead_ms * 1e-3,
             overlapped_scheduling=entry.overlapped_scheduling,
+            overlapped_since=(since.version, since.day) if since else None,
+            graph_hides_quantize=entry.graph_hides_quantize,
             sampler_bytes_per_logit=entry.sampler_bytes_per_logit,
             source=_source(catalog.sources, entry.source, f"{path}, engines.{name}.source"),
         )
@@ -253,6 +266,22 @@ def driver_name(gpu: str, path: Path = FOLDER / "gpus.yaml") -> str | None:
 
 def find_engine(name: str) -> Engine:
     """The engine of that name, however it is spelt (`TensorRT-LLM`, `vLLM`), or InputError with the closest names."""
-    plain = re.sub(r"[\s_-]|v?\d[\d.]*$|dynamo|pytorch", "", name.lower()).replace("tensorrt", "trt")
-    plain = {"trt": "trtllm", "sgl": "sglang"}.get(plain, plain)
-    return _find(load_engines(), name, "engine", {name: plain} if plain in load_engines() else {})
+    known = engine_aliases().get(_plain_engine(name))
+    return _find(load_engines(), name, "engine", {name: known} if known else {})
+
+
+def _plain_engine(name: str) -> str:
+    """A name without separators, version and what is around the engine (Dynamo, the PyTorch backend)."""
+    return re.sub(r"[\s_-]|v?\d[\d.]*$|dynamo|pytorch", "", name.lower())
+
+
+@cache
+def engine_aliases(path: Path = FOLDER / "engines.yaml") -> Mapping[str, str]:
+    """Plain spelling, as people and benchmarks have it -> catalog name."""
+    return {_plain_engine(also): name for name, one in _engines(path).engines.items() for also in (name, *one.also)}
+
+
+@cache
+def engine_serving(name: str, path: Path = FOLDER / "engines.yaml") -> EngineServing | None:
+    """How the engine of that catalog name is started and read; None where its entry does not say."""
+    return _engines(path).engines[name].serving

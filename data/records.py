@@ -96,8 +96,19 @@ class Llm:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchDefaults:
+    """An engine's limits of a batch on GPUs with memory_bytes or more, save those with a part of `but_not` in their
+    names."""
+
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    memory_bytes: float = 0.0
+    but_not: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
-    """A serving engine's memory and scheduling defaults."""
+    """A serving engine's memory and scheduling defaults; data/engine_limits.py says its batch's limits on a GPU."""
 
     name: str
     version: str
@@ -112,6 +123,12 @@ class Engine:
     host_overhead_s: float = 0.0
     overlapped_scheduling: bool = False
     """Whether an iteration is scheduled while the one before it runs."""
+    by_gpu_memory: tuple[BatchDefaults, ...] = ()
+    """Other limits on some GPUs, the largest memory first."""
+    overlapped_since: tuple[str, str] | None = None
+    """Version and day of the first release that does; None where all do, or none."""
+    graph_hides_quantize: bool = False
+    """Whether tables of its GEMMs below 16 bits count quantise and launch times that its CUDA graph hides."""
     sampler_bytes_per_logit: float = 4.0
     """Peak memory of sampling, for every sequence and vocabulary entry."""
 

@@ -8,17 +8,18 @@ from typing import Any
 
 import pandas as pd
 
+from configs.engine_serving import EngineServing
 from configs.errors import InputError
 from configs.loading import load_scenario
 from configs.schema import Scenario
-from data.catalog import driver_name, find_engine, find_gpu, find_llm, llm_aliases
-from data.records import Configuration
+from data.catalog import driver_name, engine_serving, find_engine, find_gpu, find_llm, llm_aliases
+from data.records import Configuration, Engine
 from data.scaling_file import read_scaling
 from data.scaling_records import PoolScaling
 from data.units import GB
 from flows.run_folder import whole_folder
 from flows.scaling_pools import configuration_of, read_plan
-from reports.manifests.engines import FACES, Serving
+from reports.manifests.engines import Serving, unsaid
 from reports.manifests.nodes import resource
 from reports.manifests.pool import PoolManifest
 from reports.manifests.render import render
@@ -49,7 +50,7 @@ def emit_run(run: Path, scaling: Path | None, out: Path) -> tuple[str, ...]:
 
 
 def manifests(run: Path, scaling: Path | None) -> dict[str, str]:
-    """Relative path -> text."""
+    """Relative path -> text. Raises InputError for pools of an engine whose catalog entry has no `serving`."""
     plan = read_plan(run)
     if scaling is None and (run / SCALING).is_file():
         scaling = run / SCALING
@@ -93,8 +94,10 @@ def _pool(
     kv_tokens = float(rows["kv_capacity_tokens"].min()) / one.schedulers
     weights_s = float(rows["weight_bytes_per_gpu"].max()) * one.gpus / (policy.start_up.weights_gb_per_s * GB)
     llm, engine = find_llm(one.llm), find_engine(one.engine)
-    images = {str(name): image for name, image in policy.images.items()}
-    model, quantize, checkpoint = _checkpoint(one, policy.models.get(one.llm), llm.native_precision)
+    images = {find_engine(name).name: image for name, image in policy.images.items()}
+    models = {find_llm(name).name: checkpoint for name, checkpoint in policy.models.items()}
+    how = _how(engine)
+    model, quantize, checkpoint = _checkpoint(one, models.get(one.llm), llm.native_precision, bool(how.fp8_from_bf16))
     utilisation = scenario.evaluate.gpu_memory_utilization or engine.gpu_memory_utilization
     # The planned headroom is memory that the engine must not take.
     utilisation = round(max(utilisation - scenario.evaluate.headroom, 0.1), 3)
@@ -104,6 +107,21 @@ def _pool(
             for row in plan["forecast"]
             if find_llm(row["series"]["llm"]).name == one.llm
         }
+    )
+    serving = Serving(
+        engine=how,
+        model=model,
+        served_name=one.llm,
+        tensor_parallel=one.tensor_parallel,
+        pipeline_parallel=one.pipeline_parallel,
+        expert_parallel=one.expert_parallel,
+        data_parallel=one.attention_data_parallel,
+        max_num_seqs=one.max_num_seqs,
+        max_num_batched_tokens=one.max_num_batched_tokens,
+        max_model_len=int(min(llm.max_positions or kv_tokens, kv_tokens)),
+        gpu_memory_utilization=utilisation,
+        kv_precision=one.kv_precision,
+        quantize=quantize,
     )
     return PoolManifest(
         scenario=str(plan["scenario"]),
@@ -119,22 +137,8 @@ def _pool(
         disrupted_max=int(pool["failure_replicas"]),
         surge=int(pool["rollout_replicas"]),
         zones=scenario.plan.reserves.zones,
-        serving=Serving(
-            engine=one.engine,
-            model=model,
-            served_name=one.llm,
-            tensor_parallel=one.tensor_parallel,
-            pipeline_parallel=one.pipeline_parallel,
-            expert_parallel=one.expert_parallel,
-            data_parallel=one.attention_data_parallel,
-            max_num_seqs=one.max_num_seqs,
-            max_num_batched_tokens=one.max_num_batched_tokens,
-            max_model_len=int(min(llm.max_positions or kv_tokens, kv_tokens)),
-            gpu_memory_utilization=utilisation,
-            kv_precision=one.kv_precision,
-            quantize=quantize,
-        ),
-        image=images.get(one.engine, FACES[one.engine].image),
+        serving=serving,
+        image=images.get(one.engine, how.image),
         namespace=policy.namespace,
         prometheus=policy.prometheus,
         kv_tokens=kv_tokens,
@@ -142,9 +146,21 @@ def _pool(
         drain_s=policy.start_up.drain_s,
         policy=None if scaled is None else scaled.chosen.policy,
         schedule=() if scaled is None else scaled.schedule,
-        checkpoint=checkpoint,
+        checkpoint="; ".join(text for text in (checkpoint, unsaid(serving)) if text),
         scaling_doubt=_doubt(scaled),
     )
+
+
+def _how(engine: Engine) -> EngineServing:
+    found = engine_serving(engine.name)
+    if found is None:
+        raise InputError(
+            f"engine {engine.name!r}",
+            "a catalog entry with `serving`: image, health, metrics and command line",
+            "one without",
+            "No manifest can start it: add `serving` to its entry in data/catalog/engines.yaml. Its plan stands.",
+        )
+    return found
 
 
 def _doubt(scaled: PoolScaling | None) -> str:
@@ -159,7 +175,7 @@ def _doubt(scaled: PoolScaling | None) -> str:
     )
 
 
-def _checkpoint(one: Configuration, named: str | None, native: str) -> tuple[str, bool, str]:
+def _checkpoint(one: Configuration, named: str | None, native: str, makes_fp8: bool) -> tuple[str, bool, str]:
     """What the engine loads, whether it quantises that to fp8 itself, and what is left to do."""
     if named is not None:
         return named, False, ""
@@ -169,6 +185,6 @@ def _checkpoint(one: Configuration, named: str | None, native: str) -> tuple[str
     for alias in ids:
         if any(hint in alias.lower() for hint in HINTS.get(one.precision, ())):
             return alias, False, ""
-    if one.precision == "fp8" and native == "bf16" and one.engine in ("vllm", "sglang"):
+    if one.precision == "fp8" and native == "bf16" and makes_fp8:
         return ids[0], True, ""
     return ids[0], False, f"needs a checkpoint in {one.precision}: name it under autoscaling.models"

@@ -28,10 +28,6 @@ from reports.loadtest_chart import CurvePoint, chart, png, svg
 KV_PRECISIONS = ("bf16", "fp8")
 
 
-OVERLAP_SINCE = "2026-01-17"
-"""Release of vLLM 0.14, the first with asynchronous scheduling by default."""
-
-
 @dataclass(frozen=True, slots=True)
 class Question:
     """What served the load tests; without a GPU they are checked, not fitted."""
@@ -124,7 +120,8 @@ def _setup(test: LoadTest, question: Question) -> Setup:
     )  # fmt: skip
     overlap = question.overlap
     if overlap is None:
-        old = engine.name == "vllm" and "" < test.day < OVERLAP_SINCE
+        since = engine.overlapped_since
+        old = since is not None and "" < test.day < since[1]
         overlap = engine.overlapped_scheduling and not old
     engine = replace(engine, overlapped_scheduling=overlap)
     return Setup(one, llm, gpu, engine, load_coefficients(), replicas, question.cached_tokens)

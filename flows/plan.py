@@ -21,6 +21,7 @@ from data.history import TrafficHistory
 from data.plan_records import FleetPlan, FleetProblem, LastPool
 from data.records import CapacityTable
 from data.replay_records import Replay
+from data.scenario_names import check_names
 from flows import steps
 from flows.changes import last_pools
 from flows.corrections import in_force
@@ -104,6 +105,7 @@ def on_cluster(scenario: Scenario, history: TrafficHistory) -> Forecast:
 
 def plan_by(do: Steps, loaded: LoadedScenario, out: str, data_folder: str | None) -> steps.Finished:
     """A plan from its scenario to its run folder, recorded in the ledger, by these steps."""
+    check_names(loaded.scenario)
     watch = Stopwatch()
     where = None if data_folder is None else Path(data_folder)
     begun = datetime.now(UTC)

@@ -15,7 +15,7 @@ import pandas as pd
 from configs.errors import InputError
 from configs.loading import load_scenario
 from configs.schema import Scenario
-from data.catalog import find_llm
+from data.catalog import find_engine, find_llm
 from data.prices import CATALOG, load_prices, offers
 from data.records import Configuration
 
@@ -153,5 +153,5 @@ def asked_configuration(
         got = f"classes of {', '.join(sorted(llms))}"
         raise InputError("--class", "classes of one LLM", got, "A replica holds one LLM.")
     policy = scenario.evaluate
-    one = Configuration(llms.pop(), gpu, precision, policy.kv_precision, tp, policy.engine)
+    one = Configuration(llms.pop(), gpu, precision, policy.kv_precision, tp, find_engine(policy.engine).name)
     return one, names

@@ -17,6 +17,7 @@ from configs.errors import InputError
 from configs.evaluation import EvaluationPolicy
 from configs.validation import validated
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
+from data.engine_limits import batch_limits
 from data.plain import finite
 from data.prices import load_prices
 from models.front import Sweep, sweep
@@ -38,7 +39,7 @@ class Grid:
     input_tokens: Sequence[int]
     output_tokens: Sequence[int]
     batches: int
-    """Batch sizes, spaced geometrically from 1 to the engine's max_num_seqs."""
+    """Batch sizes, spaced geometrically from 1 to the engine's max_num_seqs, the largest of the GPUs'."""
     ttft_s: float
     tpot_s: float
     prices: Sequence[str] = ()
@@ -65,12 +66,12 @@ def run(grid: Grid) -> Sweep:
         },
         "command line",
     )
-    seqs, tokens = engine.max_num_seqs, engine.max_num_batched_tokens
+    most = {name: batch_limits(engine, gpu) for name, gpu in gpus.items()}
     grid_of = configurations(list(llms.values()), list(gpus.values()), engine, policy)
     limits = SweepPolicy(
-        engine, engine.gpu_memory_utilization, policy.headroom, tokens, grid.ttft_s, grid.tpot_s
+        engine, engine.gpu_memory_utilization, policy.headroom, grid.ttft_s, grid.tpot_s
     )  # fmt: skip
-    batches = np.unique(np.round(np.geomspace(1, seqs, grid.batches)))
+    batches = np.unique(np.round(np.geomspace(1, max(one.max_num_seqs for one in most.values()), grid.batches)))
     coefficients = load_coefficients(calibration=grid.calibration)
     return sweep(
         grid_of, llms, gpus, _prices(grid.prices), coefficients, limits, batches,

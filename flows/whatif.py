@@ -19,6 +19,7 @@ from data.forecast_records import Forecast
 from data.plain import finite
 from data.plan_records import FleetPlan, FleetProblem
 from data.records import Offer
+from data.scenario_names import check_names
 from flows import steps
 from flows.changes import compare
 from flows.lengths import at_forecast_lengths
@@ -51,6 +52,7 @@ def what_if(folder: Path, bundle: PlanBundle, texts: Sequence[str], seconds: flo
     prices = [one for one in settings if one.path[0] == "prices"]
     rest = [one for one in settings if one not in growth and one not in prices]
     scenario = changed(bundle.scenario, rest)
+    check_names(scenario)
     if scenario.traffic.series != bundle.scenario.traffic.series:
         raise InputError(
             "--set traffic.series",

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Protocol, TypeVar
 
 from configs.catalog_schema import CoefficientCatalog
-from data.records import Gpu, Provenance
+from data.records import Engine, Gpu, Provenance
 from data.units import GB
 
 MICRO = 1e-6
@@ -66,7 +66,7 @@ def _mid(fits: Sequence[F], field: str) -> float:
 def coefficients(
     catalog: CoefficientCatalog,
     gpu: Gpu,
-    engine: str,
+    engine: Engine,
     compute_precision: str,
     kv_precision: str,
     tensor_parallel: int,
@@ -75,21 +75,20 @@ def coefficients(
     # No int8 tables are public: its kernels have the shape of fp8's, at the rate of the GPU's int8 cores.
     tabled = "fp8" if compute_precision == "int8" else compute_precision
     gemm_rows = [fit for fit in catalog.gemm if fit.precision == tabled]
-    gemm, gemm_own = _choose(gemm_rows, gpu, engine)
-    # TensorRT-LLM's fp8 tables include quantise and launch time that the engine hides behind its graph: its bf16
-    # launch cost is what a step pays.
+    gemm, gemm_own = _choose(gemm_rows, gpu, engine.name)
     t0 = _mid(gemm, "t0_us")
-    if engine == "trtllm" and compute_precision != "bf16":
-        bf16, _ = _choose([fit for fit in catalog.gemm if fit.precision == "bf16"], gpu, engine)
+    if engine.graph_hides_quantize and compute_precision != "bf16":
+        # The bf16 launch cost is what a step pays.
+        bf16, _ = _choose([fit for fit in catalog.gemm if fit.precision == "bf16"], gpu, engine.name)
         t0 = min(t0, _mid(bf16, "t0_us"))
     decode_rows = [fit for fit in catalog.decode_attention if fit.kv_precision == kv_precision]
-    decode, decode_own = _choose(decode_rows, gpu, engine)
-    prefill, prefill_own = _choose(catalog.prefill_attention, gpu, engine)
+    decode, decode_own = _choose(decode_rows, gpu, engine.name)
+    prefill, prefill_own = _choose(catalog.prefill_attention, gpu, engine.name)
     own = gemm_own and decode_own and prefill_own and tabled == compute_precision
     ring_t0_s, ring_bytes_per_s = 0.0, float("inf")
     if tensor_parallel > 1:
         sized = [fit for fit in catalog.all_reduce if fit.tensor_parallel == min(tensor_parallel, 8)]
-        ring, ring_own = _choose(sized, gpu, engine)
+        ring, ring_own = _choose(sized, gpu, engine.name)
         if ring_own:
             ring_t0_s, ring_bytes_per_s = _mid(ring, "t0_us") * MICRO, _mid(ring, "bus_gb_per_s") * GB
         else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from configs.catalog_schema import CoefficientCatalog
+from data.engine_limits import batch_limits
 from data.records import Configuration, Engine, Gpu, Llm
 from models.memory import kv_bytes, memory
 from models.phases import decode_s, prefill_times_s
@@ -53,8 +54,7 @@ def disaggregated(
     The keys and values cross the slower of the two replicas' links once, all ranks at the same time.
     """
     rows, _ = build_rows([decode], llms, gpus, engine, catalog)
-    seqs = decode.max_num_seqs or engine.max_num_seqs
-    budget = decode.max_num_batched_tokens or engine.max_num_batched_tokens
+    seqs, budget = batch_limits(engine, gpus[decode.gpu], decode.max_num_seqs, decode.max_num_batched_tokens)
     pool = float(memory(rows, engine, engine.gpu_memory_utilization, headroom, budget, seqs).pool[0])
     tokens = jnp.full((1, 1), input_tokens + output_tokens, dtype=jnp.float32)
     one_kv = float(kv_bytes(rows, tokens, engine.kv_block_tokens)[0, 0])
@@ -65,8 +65,8 @@ def disaggregated(
         return None
     tpot_s = float(decode_s(rows, batch, context, 1.0)[0])
     source, _ = build_rows([prefill], llms, gpus, engine, catalog)
-    prefill_budget = prefill.max_num_batched_tokens or engine.max_num_batched_tokens
-    prefill_s, _ = prefill_times_s(source, input_tokens, 0.0, 1.0, float(prefill_budget))
+    prefill_budget = float(source.max_num_batched_tokens[0])
+    prefill_s, _ = prefill_times_s(source, input_tokens, 0.0, 1.0, prefill_budget)
     link = min(gpus[one.gpu].link_bytes_per_s for one in (prefill, decode)) * TRANSFER_EFFICIENCY
     prompt = jnp.full((1, 1), input_tokens, dtype=jnp.float32)
     moved = max(float(kv_bytes(r, prompt, engine.kv_block_tokens)[0, 0]) for r in (rows, source))

@@ -83,7 +83,7 @@ def _tails(sample: LengthSample, slo: SloTarget) -> _Tails:
     )
 
 
-@partial(jax.jit, static_argnames=("engine", "utilization", "headroom", "seqs", "tokens", "adapters", "adapter_rank"))
+@partial(jax.jit, static_argnames=("engine", "utilization", "headroom", "adapters", "adapter_rank"))
 def _kernel(
     rows: Rows,
     load: Load,
@@ -93,20 +93,17 @@ def _kernel(
     engine: Engine,
     utilization: float,
     headroom: float,
-    seqs: int,
-    tokens: int,
     adapters: int,
     adapter_rank: int,
 ) -> tuple[Memory, jax.Array, jax.Array, Estimate]:
     """Memory, KV bytes of a tail sequence, sequences that fit, and goodput of every row."""
-    mem = memory(rows, engine, utilization, headroom, tokens, seqs, adapters, adapter_rank)
+    limit, budget = rows.max_num_seqs, rows.max_num_batched_tokens
+    mem = memory(rows, engine, utilization, headroom, budget, limit, adapters, adapter_rank)
     pool = jnp.maximum(mem.pool, 0.0)
     tail = kv_bytes(rows, kv_tail, engine.kv_block_tokens)
     # Concurrent requests share the pool: at n of them the sum concentrates, so the tail enters once, the mean n times.
     mean = kv_bytes(rows, kv_mean, engine.kv_block_tokens)
     fit = jnp.where(pool >= tail, 1.0 + (pool - tail) / mean, 0.0)
-    limit = jnp.full_like(pool, float(seqs))
-    budget = jnp.full_like(pool, float(tokens))
     return mem, tail, fit, estimate(rows, load._replace(kv_capacity_seqs=fit), limit, budget)
 
 
@@ -157,16 +154,12 @@ def evaluate(
         tpot_z=z[1],
         e2e_z=z[2],
     )
-    seqs = policy.max_num_seqs or engine.max_num_seqs
-    tokens = policy.max_num_batched_tokens or engine.max_num_batched_tokens
     mem, tail, fit, found = jax.device_get(
         _kernel(
             *spread((rows, load, *(column([getattr(t, name) for t in chosen]) for name in KV_TOKENS)), len(pairs)),
             engine=engine,
             utilization=policy.gpu_memory_utilization or engine.gpu_memory_utilization,
             headroom=policy.headroom,
-            seqs=seqs,
-            tokens=tokens,
             adapters=adapters,
             adapter_rank=adapter_rank,
         )

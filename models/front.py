@@ -27,6 +27,7 @@ ADVICE = {
     "memory": "more tensor or pipeline parallelism, a smaller precision or a larger GPU",
     "kv_cache": "shorter requests, an fp8 cache or more GPUs a replica",
     "tpot": "more tensor parallelism, a smaller precision or a faster GPU",
+    "max_num_seqs": "smaller batches, or raise evaluate.max_num_seqs",
     "ttft": "shorter prompts, more tensor parallelism or a faster GPU",
 }
 
@@ -154,7 +155,8 @@ def _excuse(found: SweepPoints, lane: int, policy: SweepPolicy, loads: LoadGrid)
     at = np.unravel_index(int(np.argmin(overrun)), overrun.shape)
     limit, share = LIMITS[int(found.limit[lane][at])], float(overrun[at])
     limits = {"tpot": policy.tpot_s, "ttft": policy.ttft_s}
-    unit = f"s at batch {float(loads.batch[at[0]]):g}" if limit in limits else "of the GPU's memory"
+    units = dict.fromkeys(limits, f"s at batch {float(loads.batch[at[0]]):g}")
+    unit = {**units, "max_num_seqs": "of the engine's sequences"}.get(limit, "of the GPU's memory")
     available = limits.get(limit, 1.0)
     return Excuse(limit, share * available, available, unit, ADVICE[limit])
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from configs.evaluation import EvaluationPolicy
+from data.engine_limits import batch_limits
 from data.records import Configuration, Engine, Gpu, Llm
 
 
@@ -13,8 +14,7 @@ def configurations(
     llms: Sequence[Llm], gpus: Sequence[Gpu], engine: Engine, policy: EvaluationPolicy
 ) -> tuple[Configuration, ...]:
     """The cartesian grid of a policy, in a stable order."""
-    seqs = policy.max_num_seqs or engine.max_num_seqs
-    tokens = policy.max_num_batched_tokens or engine.max_num_batched_tokens
+    limits = {gpu.name: batch_limits(engine, gpu, policy.max_num_seqs, policy.max_num_batched_tokens) for gpu in gpus}
     return tuple(
         Configuration(
             llm=llm.name,
@@ -25,8 +25,8 @@ def configurations(
             engine=engine.name,
             pipeline_parallel=stages,
             expert_parallel=experts,
-            max_num_seqs=seqs,
-            max_num_batched_tokens=tokens,
+            max_num_seqs=limits[gpu.name].max_num_seqs,
+            max_num_batched_tokens=limits[gpu.name].max_num_batched_tokens,
             attention_data_parallel=ranks,
         )
         for llm, gpu, precision in product(llms, gpus, policy.precisions)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs.catalog_schema import CoefficientCatalog
+from data.engine_limits import batch_limits
 from data.loadtests.records import LoadPoint
 from data.records import Configuration, Engine, FloatArray, Gpu, Llm, StepCost
 from models.loadtest_checks import sequence_limit
@@ -151,9 +152,8 @@ def _factors(theta: FloatArray) -> Factors:
 def _limits(setup: Setup, points: Sequence[LoadPoint]) -> tuple[Limits, list[str]]:
     """Engine limits of every point: as configured, except for a number of sequences that the test shows to be lower."""
     one, engine = setup.configuration, setup.engine
-    budget = one.max_num_batched_tokens or engine.max_num_batched_tokens
     notes = []
-    seqs = one.max_num_seqs or engine.max_num_seqs
+    seqs, budget = batch_limits(engine, setup.gpu, one.max_num_seqs, one.max_num_batched_tokens)
     if not one.max_num_seqs:
         shown = sequence_limit(points, budget)
         if shown < 0.9 * seqs * setup.replicas:

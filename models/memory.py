@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from data.records import Engine
 from models.rows import Rows
@@ -33,12 +34,12 @@ def memory(
     engine: Engine,
     utilization: float,
     headroom: float,
-    max_batched_tokens: int,
-    max_seqs: int,
+    max_batched_tokens: ArrayLike,
+    max_seqs: ArrayLike,
     adapters: int = 0,
     adapter_rank: int = 16,
 ) -> Memory:
-    """Memory terms of every row.
+    """Memory terms of every row. max_batched_tokens, max_seqs: of all rows or shape [rows].
 
     utilization: share of the GPU (or of what is free) the engine takes; headroom: approved share left on top, for
     fragmentation too. adapters: LoRA adapters resident at once, on every dense projection at adapter_rank in bf16.
@@ -54,9 +55,10 @@ def memory(
     weights = layers / rows.pipeline_parallel + 2.0 * ends
     # Peak of a profiling step at the token budget: residual stream, normed copy and the widest GEMM output in bf16,
     # twice for the allocator's overlap, and float32 logits; or of the sampler after it, if that is larger.
-    forward = 2.0 * max_batched_tokens * (4.0 * rows.hidden + 2.0 * rows.widest_activation)
-    forward = forward + 4.0 * max_seqs * rows.head_n
-    sampler = engine.sampler_bytes_per_logit * max_seqs * rows.vocabulary
+    seqs, tokens = jnp.asarray(max_seqs, dtype=jnp.float32), jnp.asarray(max_batched_tokens, dtype=jnp.float32)
+    forward = 2.0 * tokens * (4.0 * rows.hidden + 2.0 * rows.widest_activation)
+    forward = forward + 4.0 * seqs * rows.head_n
+    sampler = engine.sampler_bytes_per_logit * seqs * rows.vocabulary
     activations = jnp.maximum(forward, sampler)
     graphs = jnp.full_like(weights, engine.graph_bytes)
     communication = jnp.where(rows.tensor_parallel * rows.pipeline_parallel > 1, engine.communication_bytes, 0.0)

@@ -47,8 +47,7 @@ def observe(
         return jnp.asarray(np.asarray(values, dtype=np.float32))
 
     inputs, outputs = column([t.input_tokens for t in tests]), column([t.output_tokens for t in tests])
-    seqs = configuration.max_num_seqs or engine.max_num_seqs
-    budget = configuration.max_num_batched_tokens or engine.max_num_batched_tokens
+    seqs, budget = rows.max_num_seqs, rows.max_num_batched_tokens
     pool = memory(rows, engine, engine.gpu_memory_utilization, 0.0, budget, seqs).pool
     fit = pool / kv_bytes(rows, inputs + outputs / 2.0, engine.kv_block_tokens)
     load = ClosedLoop(
@@ -56,8 +55,8 @@ def observe(
         input_tokens=inputs,
         output_tokens=outputs,
         # A test that ran did fit, whatever the memory model says.
-        sequences_that_fit=jnp.minimum(jnp.where(fit >= 1.0, fit, jnp.inf), float(seqs)),
-        token_budget=jnp.full_like(inputs, float(budget)),
+        sequences_that_fit=jnp.minimum(jnp.where(fit >= 1.0, fit, jnp.inf), seqs),
+        token_budget=budget,
     )
     found = jax.device_get(closed_loop(rows, load))
     return Observations(

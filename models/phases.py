@@ -84,8 +84,8 @@ def phases(
     """
     rows, (provenance,) = build_rows([configuration], llms, gpus, engine, catalog)
     mine = batch / configuration.schedulers
-    budget = configuration.max_num_batched_tokens or engine.max_num_batched_tokens
-    prefill_s, added_s = prefill_times_s(rows, input_tokens, prefix_share, mine, float(budget))
+    budget = float(rows.max_num_batched_tokens[0])
+    prefill_s, added_s = prefill_times_s(rows, input_tokens, prefix_share, mine, budget)
     context = input_tokens + output_tokens / 2.0
     step_s = float(decode_s(rows, mine, context, 1.0)[0])
     per_step, verify_s = 1.0, step_s

@@ -81,7 +81,7 @@ def parts(
         return jnp.asarray(np.array([getattr(one, name) for one in windows], dtype=np.float32))
 
     n, prompt = jnp.maximum(column("batch"), 1.0), column("input_tokens")
-    budget = float(configuration.max_num_batched_tokens or engine.max_num_batched_tokens)
+    budget = rows.max_num_batched_tokens
     decode = behind_host(linear_time_s(rows, n, n) + decode_attention_s(rows, n, n * column("context_tokens")), n)
     chunk = jnp.maximum(jnp.minimum(prompt, budget), 1.0)
     added = linear_time_s(rows, n + chunk, n) - linear_time_s(rows, n, n)

@@ -47,7 +47,7 @@ def resource_uses(
         def linear(tokens: FloatArray | float, lane: int = lane) -> FloatArray:
             return np.asarray(np.interp(tokens, cost.tokens, cost.linear_s[lane]))
 
-        budget = float(row.configuration.max_num_batched_tokens or 8192)
+        budget = float(row.configuration.max_num_batched_tokens)
         chunk = np.clip(computed, 1.0, budget)
         per_token = (linear(batch + chunk) - linear(batch)) / chunk
         prefill = computed * per_token + cost.prefill_per_attention_s[lane] * computed * (cached + computed / 2)

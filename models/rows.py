@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs.catalog_schema import CoefficientCatalog
+from data.engine_limits import batch_limits
 from data.records import Configuration, Engine, Gpu, Llm, Provenance
 from models.coefficients import Coefficients, coefficients
 from models.corrections import correct, nearest
@@ -97,6 +98,9 @@ class Rows(NamedTuple):
     all_reduce_t0_s: jax.Array
     all_reduce_bytes_per_s: jax.Array
     host_overhead_s: jax.Array
+    max_num_seqs: jax.Array
+    """Of the configuration, else the engine's default on its GPU."""
+    max_num_batched_tokens: jax.Array
     per_sequence_s: jax.Array
     """Host time that calibration adds for every sequence of an iteration; 0 without."""
 
@@ -182,7 +186,7 @@ def _build(
     def fitted(gpu: Gpu, compute: str, kv_precision: str, tensor_parallel: int) -> Coefficients:
         key = (gpu.name, compute, kv_precision, tensor_parallel)
         if key not in known:
-            known[key] = coefficients(catalog, gpu, engine.name, compute, kv_precision, tensor_parallel)
+            known[key] = coefficients(catalog, gpu, engine, compute, kv_precision, tensor_parallel)
         return known[key]
 
     for one in configurations:
@@ -250,6 +254,7 @@ def _build(
             "all_reduce_bytes_per_s": fit.all_reduce_bytes_per_s,
             "host_overhead_s": engine.host_overhead_s,
             "per_sequence_s": 0.0,
+            **batch_limits(engine, gpu, one.max_num_seqs, one.max_num_batched_tokens)._asdict(),
         }
         mine = nearest(catalog.corrections, one)
         if mine is not None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 
 from configs.catalog_schema import CoefficientCatalog
+from data.engine_limits import batch_limits
 from data.memory_records import MemoryBreakdown
 from data.records import Configuration, Engine, Gpu, Llm
 from models.excuses import hardware
@@ -30,8 +31,7 @@ def size(
     """Breakdown of one configuration for requests of context_tokens (input and output together)."""
     llm, gpu = llms[configuration.llm], gpus[configuration.gpu]
     share = gpu_memory_utilization or engine.gpu_memory_utilization
-    seqs = configuration.max_num_seqs or engine.max_num_seqs
-    budget = configuration.max_num_batched_tokens or engine.max_num_batched_tokens
+    seqs, budget = batch_limits(engine, gpu, configuration.max_num_seqs, configuration.max_num_batched_tokens)
     rows, _ = build_rows([configuration], llms, gpus, engine, catalog)
     mem = memory(rows, engine, share, headroom, budget, seqs, adapters, adapter_rank)
     pool = float(mem.pool[0])

@@ -21,7 +21,7 @@ from models.memory import kv_bytes, memory
 from models.rows import Rows
 from models.step_time import behind_host, decode_attention_s, linear_time_s, pipeline_fill, prefill_attention_s
 
-LIMITS = ("", "memory", "kv_cache", "tpot", "ttft")
+LIMITS = ("", "memory", "kv_cache", "tpot", "ttft", "max_num_seqs")
 """What SweepPoints.limit indexes: the first limit a point breaks; 0 is feasible."""
 
 
@@ -67,7 +67,6 @@ class SweepPolicy:
     engine: Engine
     utilization: float
     headroom: float
-    max_batched_tokens: int
     ttft_s: float
     tpot_s: float
 
@@ -88,7 +87,10 @@ class _Parts(NamedTuple):
     alone: jax.Array
     usd: jax.Array
     watts: jax.Array
-    memory_share: jax.Array
+    fixed_share: jax.Array
+    """Of the GPU's memory, or, where that suffices, of the engine's sequences if they are scarcer."""
+    fixed_limit: jax.Array
+    """Which of the two, as an index of LIMITS."""
     one_kv: jax.Array
 
 
@@ -106,18 +108,21 @@ def _parts(rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy) -> _P
     n2 = jnp.broadcast_to(loads.batch, (lanes, loads.batch.size))
     decode = linear_time_s(rows, n2, n2)[:, :, None, None]
     # A prompt is computed in as few even chunks as the budget allows.
-    chunk_count = jnp.ceil(loads.input_tokens / float(policy.max_batched_tokens))
+    chunk_count = jnp.ceil(loads.input_tokens / rows.max_num_batched_tokens[:, None])
     chunk = loads.input_tokens / chunk_count
-    mixed = linear_time_s(rows, n2[:, :, None] + chunk[None, None, :], n2[:, :, None])[:, :, :, None]
+    mixed = linear_time_s(rows, n2[:, :, None] + chunk[:, None, :], n2[:, :, None])[:, :, :, None]
     prompts = jnp.broadcast_to(loads.input_tokens, (lanes, loads.input_tokens.size))
     attention = prefill_attention_s(rows, prompts**2 / 2.0, prompts)[:, None, :, None]
-    chunks = chunk_count[None, None, :, None]
-    fill = pipeline_fill(rows, jnp.broadcast_to(chunk_count, prompts.shape))[:, None, :, None]
+    chunks = chunk_count[:, None, :, None]
+    fill = pipeline_fill(rows, chunk_count)[:, None, :, None]
     prefill = chunks * (mixed - decode) + attention
 
     mem = memory(
-        rows, policy.engine, policy.utilization, policy.headroom, policy.max_batched_tokens, policy.engine.max_num_seqs
+        rows, policy.engine, policy.utilization, policy.headroom, rows.max_num_batched_tokens, rows.max_num_seqs
     )
+    memory_share = wide((mem.total - mem.pool) / mem.total)
+    seqs_share = batch / wide(rows.max_num_seqs)
+    crowded = (memory_share <= 1.0) & (seqs_share > memory_share)
     lengths = (lanes, loads.input_tokens.size, loads.output_tokens.size)
     longest = jnp.broadcast_to((prompt + output)[:, 0], lengths)
     one_kv = kv_bytes(rows, longest, policy.engine.kv_block_tokens) / jnp.maximum(mem.pool, 1.0)[:, None, None]
@@ -136,7 +141,8 @@ def _parts(rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy) -> _P
         alone=prefill * fill,
         usd=wide(cost.usd_per_h) * (1e6 / 3600.0) / batch,
         watts=wide(cost.tdp_w) / batch,
-        memory_share=wide((mem.total - mem.pool) / mem.total),
+        fixed_share=jnp.where(crowded, seqs_share, memory_share),
+        fixed_limit=jnp.where(crowded, jnp.int8(LIMITS.index("max_num_seqs")), jnp.int8(LIMITS.index("memory"))),
         one_kv=one_kv[:, None],
     )
 
@@ -146,12 +152,12 @@ def _points(parts: _Parts, policy: SweepPolicy) -> SweepPoints:
     tpot = step + parts.others * parts.prefill
     # Every chunk of a prompt shares its iteration with the decodes of the others.
     ttft = parts.chunks * step + parts.alone
-    used = (parts.memory_share, parts.batch * parts.one_kv, tpot * (1.0 / policy.tpot_s), ttft * (1.0 / policy.ttft_s))
+    used = (parts.fixed_share, parts.batch * parts.one_kv, tpot * (1.0 / policy.tpot_s), ttft * (1.0 / policy.ttft_s))
     overrun = jnp.maximum(jnp.maximum(used[0], used[1]), jnp.maximum(used[2], used[3]))
     limit = jnp.zeros(tpot.shape, jnp.int8)
     for index in (4, 3, 2, 1):
         broken = used[index - 1] > 1.0
-        limit = jnp.where(broken, jnp.int8(index), limit)
+        limit = jnp.where(broken, parts.fixed_limit if index == 1 else jnp.int8(index), limit)
         overrun = jnp.where(broken, used[index - 1], overrun)
     return SweepPoints(
         tpot_s=tpot,

@@ -32,7 +32,7 @@ LlmOption = Annotated[str, typer.Option(help="Catalog name, Hugging Face id, or 
 GpuOption = Annotated[str, typer.Option(help="Catalog name, e.g. H100-SXM.")]
 PrecisionOption = Annotated[str, typer.Option(help="Weights: bf16, fp8, int8, int4 or fp4.")]
 TpOption = Annotated[int, typer.Option(help="Tensor parallelism: GPUs a replica.")]
-EngineOption = Annotated[str, typer.Option(help="vllm, trtllm or sglang.")]
+EngineOption = Annotated[str, typer.Option(help="vllm, trtllm, sglang or another of the engine catalog.")]
 KvOption = Annotated[str, typer.Option(help="KV cache: bf16 or fp8.")]
 InputOption = Annotated[int, typer.Option("--input", min=1, help="Prompt tokens of a request.")]
 OutputOption = Annotated[int, typer.Option("--output", min=1, help="Output tokens of a request.")]

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from configs.loading import load_scenario
+from data.scenario_names import check_names
 from flows.commands.options import EXIT_INFEASIBLE, ConfigOption, DataOption, JsonOption, terminal
 
 
@@ -26,7 +27,7 @@ def plan(
 ) -> None:
     """Make a fleet plan: ingest, forecast, evaluate, optimise, report."""
     # Checked before anything heavy is imported: a wrong key is answered in a second.
-    load_scenario(config)
+    check_names(load_scenario(config).scenario)
     from flows.changes import show_changes
     from flows.plan import plan as make_plan
     from flows.progress import shown_on

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from configs.loading import load_scenario
+from data.scenario_names import check_names
 from flows.commands.options import EXIT_BAD_INPUT, ConfigOption, DataOption, JsonOption, terminal
 
 
@@ -97,6 +98,7 @@ def backtest(
 ) -> None:
     """Walk history, planning each month from what was known; cost and shortfall beside three other rules."""
     loaded = load_scenario(config)
+    check_names(loaded.scenario)
     from flows.backtest import backtest as walk_history
     from flows.backtest import backtest_json, show_backtest
     from flows.ledger import open_ledger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from reports.manifests.engines import FACES, PORT, command
+from reports.manifests.engines import PORT, command
 from reports.manifests.pool import APP, PoolManifest
 from reports.manifests.yaml_text import Value
 
@@ -26,7 +26,7 @@ def metadata(pool: PoolManifest, suffix: str = "") -> dict[str, Value]:
 
 def container(pool: PoolManifest, name: str) -> dict[str, Value]:
     """The engine: its arguments, GPUs, ports and probes."""
-    face = FACES[pool.serving.engine]
+    face = pool.serving.engine
     # Kubernetes itself would read $(NAME) as a variable.
     whole = [word.replace("$", "$$") for word in command(pool.serving)]
     resources: dict[str, Value] = {
@@ -199,7 +199,7 @@ def inference_service(pool: PoolManifest) -> dict[str, Value]:
 
 
 def _scrape(pool: PoolManifest) -> dict[str, str]:
-    face = FACES[pool.serving.engine]
+    face = pool.serving.engine
     return {
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(PORT),

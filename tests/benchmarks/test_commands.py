@@ -14,7 +14,8 @@ import pytest
 
 from benchmarks import closed_loop, scheduler, vllm_log
 from benchmarks.measured_runs import read_runs
-from data.catalog import find_engine
+from data.catalog import find_engine, find_gpu
+from data.engine_limits import batch_limits
 from tests.benchmarks.test_measured_files import ROW, written
 from tests.benchmarks.test_operator_tables import tables
 
@@ -48,7 +49,7 @@ CLOSED = ROW | {"isl": "64", "osl": "16", "system": "H100", "model_path": "Llama
 
 @pytest.mark.slow
 def test_closed_loops_are_scored_and_queues_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    slots = find_engine("vllm").max_num_seqs
+    slots = batch_limits(find_engine("vllm"), find_gpu("H100-SXM")).max_num_seqs
     rows = [
         CLOSED | {"batch_size": "4"},
         CLOSED | {"batch_size": "4", "silicon_ttft_ms": ""},
@@ -72,7 +73,7 @@ def test_closed_loops_of_no_usable_run_are_answered(tmp_path: Path, capsys: pyte
 @pytest.mark.slow
 def test_clients_beyond_the_engines_slots_wait_for_one(tmp_path: Path) -> None:
     (run,), _ = read_runs(written(tmp_path / "runs.csv", [CLOSED]))
-    slots = find_engine("vllm").max_num_seqs
+    slots = batch_limits(find_engine("vllm"), find_gpu("H100-SXM")).max_num_seqs
     waves = 8
     few, many = (closed_loop.simulate_runs([replace(run, concurrency=n)], waves, 0.8) for n in (slots, 2 * slots))
     ttft, tpot = (np.array([float(pair[i][0]) for pair in (few, many)]) for i in (0, 1))

@@ -68,7 +68,7 @@ def test_more_stages_than_layers_are_excused() -> None:
     small = replace(load_llms()["Llama-3.1-8B"], name="tiny", layers=2)
     gpus, engine = load_gpus(), find_engine("vllm")
     ones = [Configuration("tiny", "H100-SXM", "bf16", "bf16", 1, "vllm", pipeline_parallel=pp) for pp in (2, 4)]
-    policy = SweepPolicy(engine, 0.9, 0.02, 8192, 2.0, 0.05)
+    policy = SweepPolicy(engine, 0.9, 0.02, 2.0, 0.05)
     axes = (np.array([1.0]), np.array([100.0]), np.array([10.0]))
     found = sweep(ones, {"tiny": small}, gpus, {"H100-SXM": 2.0}, load_coefficients(), policy, *axes)
     assert [point.configuration for point in found.front] == ones[:1]

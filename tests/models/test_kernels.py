@@ -61,7 +61,7 @@ def test_step_time_equals_the_plain_twin(
     one = configuration(name, gpu_name, precision, tp)
     work = prefill * context / 2.0
     got = step(rows_of(one), n, n * context, prefill, work, context)[0]
-    fit = coefficients(load_coefficients(), gpu, "vllm", compute, "bf16", tp)
+    fit = coefficients(load_coefficients(), gpu, ENGINE, compute, "bf16", tp)
     want = dense_gqa_step_s(
         llm, gpu, ENGINE, fit, one, WEIGHT_BYTES[precision], gpu.dense_flops[compute], n, n * context, prefill, work,
         context,
@@ -138,14 +138,14 @@ def test_a100_has_no_fp8_and_everything_takes_int4() -> None:
 
 def test_unknown_hardware_is_a_roofline_guess_and_says_so() -> None:
     catalog = load_coefficients()
-    assert coefficients(catalog, find_gpu("H100-SXM"), "vllm", "bf16", "bf16", 8).provenance == "fitted"
-    assert coefficients(catalog, find_gpu("MI300X"), "vllm", "bf16", "bf16", 8).provenance == "roofline"
+    assert coefficients(catalog, find_gpu("H100-SXM"), ENGINE, "bf16", "bf16", 8).provenance == "fitted"
+    assert coefficients(catalog, find_gpu("MI300X"), ENGINE, "bf16", "bf16", 8).provenance == "roofline"
 
 
 def test_a_relative_lends_its_efficiencies_but_not_its_name() -> None:
     catalog = load_coefficients()
-    own = coefficients(catalog, find_gpu("L40S"), "vllm", "bf16", "bf16", 2)
-    lent = coefficients(catalog, find_gpu("L4"), "vllm", "bf16", "bf16", 2)
+    own = coefficients(catalog, find_gpu("L40S"), ENGINE, "bf16", "bf16", 2)
+    lent = coefficients(catalog, find_gpu("L4"), ENGINE, "bf16", "bf16", 2)
     assert lent.gemm_eff_memory == own.gemm_eff_memory
     assert lent.decode_t0_s == own.decode_t0_s
     assert (own.provenance, lent.provenance) == ("fitted", "roofline")

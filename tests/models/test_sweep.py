@@ -20,7 +20,7 @@ from models.step_time import step_time_s
 from models.sweep import LIMITS, Budget, LoadGrid, SweepPolicy, evaluate_grid, pareto_front, stream
 
 ENGINE = find_engine("vllm")
-POLICY = SweepPolicy(ENGINE, 0.9, 0.02, 8192, 2.0, 0.05)
+POLICY = SweepPolicy(ENGINE, 0.9, 0.02, 2.0, 0.05)
 LOADS = LoadGrid(
     jnp.asarray([1, 8, 64], dtype=jnp.float32),
     jnp.asarray([200, 3000, 20_000], dtype=jnp.float32),
@@ -78,22 +78,42 @@ def test_what_memory_needs_is_what_size_says() -> None:
 
 
 def test_a_long_prompt_waits_for_a_step_with_every_chunk() -> None:
-    """Against the iterations of 20,000 tokens in three even chunks, each beside the decodes of the others."""
+    """Against the iterations of 20,000 tokens in even chunks, each beside the decodes of the others: three of at most
+    8,192 tokens on an H100, ten of at most 2,048 on an L40S."""
     rows, cost = grid()
     found = jax.device_get(evaluate_grid(rows, cost, LOADS, policy=POLICY))
-    chunk, output = 20_000.0 / 3.0, 800.0
+    output = 800.0
 
     def full(value: float) -> jax.Array:
         return jnp.full(rows.hidden.shape, value, dtype=jnp.float32)
 
     for place, batch in enumerate((1.0, 8.0, 64.0)):
         kv = full(batch * (20_000.0 + output / 2.0))
-        iterations = sum(
-            np.asarray(step_time_s(rows, full(batch), kv, full(chunk), full(chunk * (i + 0.5) * chunk), full(20_000.0)))
-            for i in range(3)
-        )
-        alone = np.asarray(rows.pipeline_parallel) == 1
-        np.testing.assert_allclose(found.ttft_s[alone, place, 2, 1], iterations[alone], rtol=0.02)
+        for budget, chunks in ((8192, 3), (2048, 10)):
+            chunk = 20_000.0 / chunks
+            iterations = sum(
+                np.asarray(
+                    step_time_s(rows, full(batch), kv, full(chunk), full(chunk * (i + 0.5) * chunk), full(20_000.0))
+                )
+                for i in range(chunks)
+            )
+            mine = (np.asarray(rows.pipeline_parallel) == 1) & (np.asarray(rows.max_num_batched_tokens) == budget)
+            assert mine.sum() == (16 if budget == 8192 else 8)
+            np.testing.assert_allclose(found.ttft_s[mine, place, 2, 1], iterations[mine], rtol=0.02)
+
+
+def test_more_than_the_engine_runs_at_once_is_a_limit_of_its_own() -> None:
+    """A batch of 300: more than vLLM's 256 sequences on an L40S, fewer than its 1,024 on an H100."""
+    rows, cost = grid()
+    loads = LOADS._replace(batch=jnp.asarray([256, 300], dtype=jnp.float32), input_tokens=jnp.asarray([1.0]))
+    loads = loads._replace(output_tokens=jnp.asarray([1.0]))
+    found = jax.device_get(evaluate_grid(rows, cost, loads, policy=POLICY))
+    small = np.asarray(rows.max_num_seqs) == 256
+    loaded = np.asarray(found.limit[:, 0, 0, 0]) != LIMITS.index("memory")
+    told = found.limit[:, 1, 0, 0] == LIMITS.index("max_num_seqs")
+    np.testing.assert_array_equal(told, small & loaded)
+    assert told.any()
+    np.testing.assert_allclose(found.overrun[told, 1, 0, 0], 300 / 256)
 
 
 BIG = """
@@ -109,7 +129,7 @@ ones = [
     Configuration("Llama-3.1-8B", gpu, precision, "bf16", 1, "vllm")
     for gpu in sorted(gpus) for precision in ("bf16", "int4")
 ][:64]
-policy = SweepPolicy(find_engine("vllm"), 0.9, 0.02, 8192, 1e-6, 1e-6)
+policy = SweepPolicy(find_engine("vllm"), 0.9, 0.02, 1e-6, 1e-6)
 
 def peak_mib(batches):
     axes = np.geomspace(1, 256, batches), np.geomspace(100, 1000, 8), np.geomspace(50, 500, 8)

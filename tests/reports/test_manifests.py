@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import InputError
-from data.catalog import driver_name
+from data.catalog import driver_name, engine_serving, load_engines
 from data.scaling_records import SIGNALS, Rate, ScalerPolicy
 from reports.manifests import texts
-from reports.manifests.engines import Serving, command, query
+from reports.manifests.engines import Serving, command, query, unsaid
 from reports.manifests.names import dns_name, label_value
 from reports.manifests.nodes import resource
 from reports.manifests.pool import PoolManifest
@@ -33,7 +33,10 @@ DNS = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|Ki|Mi|Gi)?")
 
-SERVING = Serving("vllm", "meta-llama/Llama-3.1-70B", "Llama-3.1-70B", 4, 1, 1, 256, 8192, 131072, 0.88, "bf16", True)
+ENGINES = {name: said for name in load_engines() if (said := engine_serving(name))}
+SERVING = Serving(
+    ENGINES["vllm"], "meta-llama/Llama-3.1-70B", "Llama-3.1-70B", 4, 1, 1, 256, 8192, 131072, 0.88, "bf16", True
+)  # fmt: skip
 POLICY = ScalerPolicy("concurrency", 33.4, 3, 12, headroom=2, down_window_s=600.0, smoothing_s=15.0)
 POOL = PoolManifest(
     "default", "Llama-3.1-70B", ("chat", "code"), "us-east", "H100-SXM", "fp8", 4, "nvidia.com/gpu", 12, 1, 0, 2,
@@ -94,7 +97,7 @@ def objects(files: dict[str, str]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
 @pytest.mark.parametrize("policy", [POLICY, None])
 def test_everything_is_valid(engine: str, policy: ScalerPolicy | None) -> None:
-    pool = replace(POOL, serving=replace(SERVING, engine=engine), policy=policy)
+    pool = replace(POOL, serving=replace(SERVING, engine=ENGINES[engine]), policy=policy)
     found = objects(render(PLAN, [pool], {}))
     kinds = {one["kind"] for one in found}
     always = {"Deployment", "Service", "PodDisruptionBudget", "InferenceService"}
@@ -122,39 +125,54 @@ def test_the_schemas_are_schemas_and_refuse_what_is_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "expected"),
+    ("engine", "plain", "more"),
     [
         (
             "vllm",
-            "vllm serve meta-llama/Llama-3.1-70B --tensor-parallel-size 4 --max-num-seqs 256 --max-num-batched-tokens "
-            "8192 --max-model-len 131072 --gpu-memory-utilization 0.88 --kv-cache-dtype auto --quantization fp8",
+            "vllm serve meta-llama/Llama-3.1-70B --served-model-name Llama-3.1-70B --host 0.0.0.0 --port 8000 "
+            "--tensor-parallel-size 4 --pipeline-parallel-size 1 --max-num-seqs 256 --max-num-batched-tokens 8192 "
+            "--max-model-len 131072 --gpu-memory-utilization 0.88 --kv-cache-dtype auto",
+            "vllm serve meta-llama/Llama-3.1-70B --served-model-name Llama-3.1-70B --host 0.0.0.0 --port 8000 "
+            "--tensor-parallel-size 4 --pipeline-parallel-size 2 --max-num-seqs 256 --max-num-batched-tokens 8192 "
+            "--max-model-len 131072 --gpu-memory-utilization 0.88 --kv-cache-dtype fp8 --quantization fp8 "
+            "--enable-expert-parallel",
         ),
         (
             "sglang",
-            "--model-path meta-llama/Llama-3.1-70B --tp-size 4 --max-running-requests 256 --chunked-prefill-size 8192 "
-            "--context-length 131072 --mem-fraction-static 0.88 --kv-cache-dtype auto --enable-metrics "
-            "--quantization fp8",
+            "python3 -m sglang.launch_server --model-path meta-llama/Llama-3.1-70B --served-model-name Llama-3.1-70B "
+            "--host 0.0.0.0 --port 8000 --tp-size 4 --pp-size 1 --max-running-requests 256 --chunked-prefill-size 8192 "
+            "--context-length 131072 --mem-fraction-static 0.88 --kv-cache-dtype auto --enable-metrics",
+            "python3 -m sglang.launch_server --model-path meta-llama/Llama-3.1-70B --served-model-name Llama-3.1-70B "
+            "--host 0.0.0.0 --port 8000 --tp-size 4 --pp-size 2 --max-running-requests 256 --chunked-prefill-size 8192 "
+            "--context-length 131072 --mem-fraction-static 0.88 --kv-cache-dtype fp8_e4m3 --enable-metrics "
+            "--quantization fp8 --ep-size 4",
         ),
         (
             "trtllm",
-            "trtllm-serve meta-llama/Llama-3.1-70B --tp_size 4 --max_batch_size 256 --max_num_tokens 8192 "
-            "--max_seq_len 131072 --kv_cache_free_gpu_memory_fraction 0.88",
+            "trtllm-serve meta-llama/Llama-3.1-70B --backend pytorch --host 0.0.0.0 --port 8000 --tp_size 4 "
+            "--pp_size 1 --max_batch_size 256 --max_num_tokens 8192 --max_seq_len 131072 "
+            "--kv_cache_free_gpu_memory_fraction 0.88",
+            "trtllm-serve meta-llama/Llama-3.1-70B --backend pytorch --host 0.0.0.0 --port 8000 --tp_size 4 "
+            "--pp_size 2 --max_batch_size 256 --max_num_tokens 8192 --max_seq_len 131072 "
+            "--kv_cache_free_gpu_memory_fraction 0.88 --ep_size 4",
         ),
     ],
 )
-def test_each_engine_is_told_in_its_own_words(engine: str, expected: str) -> None:
-    found = command(replace(SERVING, engine=engine))
-    words = expected.split()
-    for at, word in enumerate(words):
-        assert word in found
-        if word.startswith("--") and at + 1 < len(words) and not words[at + 1].startswith("--"):
-            assert found[found.index(word) + 1] == words[at + 1]
+def test_each_engine_is_told_in_its_own_words(engine: str, plain: str, more: str) -> None:
+    """plain: as it is started; more: with fp8 of its own making, an fp8 cache, two stages and spread experts."""
+    one = replace(SERVING, engine=ENGINES[engine], quantize=False)
+    assert command(one) == plain.split()
+    assert unsaid(one) == ""
+    all_of_it = replace(one, quantize=True, kv_precision="fp8", pipeline_parallel=2, expert_parallel=4)
+    assert command(all_of_it) == more.split()
+    # trtllm-serve has no argument for the cache's precision.
+    assert ("an fp8 KV cache" in unsaid(all_of_it)) == (engine == "trtllm")
 
 
 def test_signals_are_read_over_the_pool_and_headroom_is_in_their_unit() -> None:
     for engine in ("vllm", "sglang", "trtllm"):
         for signal in SIGNALS[1:]:
-            text = query(engine, signal, "ns", "pool", 1000.0, 15.0)
+            text = query(ENGINES[engine], signal, "ns", "pool", 1000.0, 15.0)
             assert 'namespace="ns",pod=~"pool-.*"' in text
             assert text.startswith("sum(")
     (keda,) = [

@@ -56,14 +56,16 @@ class Replay:
 @dataclass(frozen=True, slots=True)
 class Situation:
     """Something that happens to a pool part of the way through: `away` replicas are missing from the start (a rollout
-    holds them), `lost` die with what they hold, and load is multiplied by `load` (what other places had). kept says
-    whether the plan keeps a reserve for it: only then does a miss break the plan."""
+    holds them), `lost` die with what they hold, and load is multiplied by `load` (what other places had). Where
+    protected_alone, classes that are not are turned away from then on, as the reserve foresees. kept says whether the
+    plan keeps a reserve for it: only then does a miss break the plan."""
 
     name: str
     away: int = 0
     lost: int = 0
     load: float = 1.0
     kept: bool = True
+    protected_alone: bool = False
 
     @property
     def disturbs(self) -> bool:

@@ -21,6 +21,7 @@ from data import archive
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.dataset import MANIFEST, opened
 from data.ingestion import ingest_files
+from data.plain import finite
 from data.plan_records import Pool
 from data.records import FloatArray, IntArray
 from data.replay_records import PoolRun, Situation
@@ -31,6 +32,7 @@ from models.fleet_replay import BEGINS, Stream, answer, judge, merged, surged
 from models.simulator.engine import engine_limits
 from models.simulator.load import Mix, draw, mean_context_tokens
 from models.step_cost import step_cost
+from optimizer.failover import after_region_loss
 from reports.bundle import PlanBundle
 from reports.write import ARCHIVE
 
@@ -143,27 +145,21 @@ def situations(bundle: PlanBundle, pool: Pool, pools: Sequence[Pool]) -> Iterato
     zones, name = policy.reserves.zones, "zone lost"
     if zones < 2:
         zones, name = ASSUMED_ZONES, f"zone lost, if its replicas are spread over {ASSUMED_ZONES}"
-    yield Situation(name, lost=math.ceil(pool.replicas / zones), kept=policy.reserves.zone_loss)
+    lost = math.ceil(pool.replicas / zones)
+    yield Situation(name, lost=lost, kept=policy.reserves.zone_loss, protected_alone=True)
     for region in dict.fromkeys(other.region for other in pools if other.region != pool.region):
-        factor = _failover(bundle, pool, region, pools)
+        factor = _failover(bundle, pool, region)
         if factor > 1.0:
-            yield Situation(f"{region} lost", load=factor, kept=policy.reserves.region_loss)
+            yield Situation(f"{region} lost", load=factor, kept=policy.reserves.region_loss, protected_alone=True)
 
 
-def _failover(bundle: PlanBundle, pool: Pool, lost: str, pools: Sequence[Pool]) -> float:
-    """Load of a pool as a multiple of its own when a region is lost whose protected demand may come here: shared by
-    the pools of the LLM that are left, in proportion to what they carry."""
-    if pool.region not in bundle.problem.may_serve.get(lost, ()):
-        return 1.0
-    mine = [one for one in pools if one.configuration.llm == pool.configuration.llm]
-    left = sum(one.peak_rps for one in mine if one.region != lost)
-    moved = 0.0
-    for one in mine:
-        if one.region == lost:
-            mix = pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, bundle.plan.routes, one)
-            total = sum(part.share for part in mix)
-            moved += one.peak_rps * sum(p.share for p in mix if bundle.problem.protected[p.name]) / total
-    return 1.0 + moved / left
+def _failover(bundle: PlanBundle, pool: Pool, lost: str) -> float:
+    """Protected load of a pool when a region is lost, as a multiple of its own; 1 where it has none of its own to take
+    for a measure."""
+    moved = after_region_loss(bundle.problem, bundle.plan.pools, pool.month, lost).get(pool, {})
+    mix = pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, bundle.plan.routes, pool)
+    mine = sum(part.share for part in mix if bundle.problem.protected[part.name]) / sum(part.share for part in mix)
+    return sum(moved.values()) / (pool.peak_rps * mine) if mine > 0.0 else 1.0
 
 
 def pool_stream(
@@ -208,10 +204,17 @@ def _through(bundle: PlanBundle, pool: Pool, mix: Mix, stream: Stream, each: Ite
         engine, one.max_num_seqs, one.max_num_batched_tokens, row.kv_capacity_tokens / one.schedulers
     )
     begins = float(stream.arrival_s[-1]) * BEGINS
+    guarded = np.array([bundle.problem.protected[part.name] for part in mix])
     for situation in each:
-        asked = surged(stream, situation.load, begins)
+        asked = stream
+        if situation.protected_alone:
+            asked = stream.some(np.flatnonzero(guarded[stream.which] | (stream.arrival_s < begins)))
+        asked = surged(asked, situation.load, begins)
         here = pool.replicas - situation.away
         known = (one, pool.region, pool.month, situation, here)
+        if not (asked.arrival_s >= begins).any():
+            # Nothing on this pool is protected: nothing is promised of it.
+            continue
         rps = float(len(asked.arrival_s) / asked.arrival_s[-1])
         told = (rps, len(asked.arrival_s), float(asked.arrival_s[-1]))
         if here - situation.lost < 1:
@@ -230,7 +233,8 @@ def replay_json(found: Replayed) -> str:
         asdict(run) | {"configuration": run.configuration.label, "verdict": run.verdict, "llm": run.configuration.llm}
         for run in found.runs
     ]
-    return json.dumps({"holds": found.holds, "traffic": found.traffic, "runs": rows}, indent=2, allow_nan=False) + "\n"
+    told = finite({"holds": found.holds, "traffic": found.traffic, "runs": rows})
+    return json.dumps(told, indent=2, allow_nan=False) + "\n"
 
 
 COLOURS: Mapping[str, str] = {"holds": "green", "misses": "bold red"}
@@ -247,7 +251,8 @@ def show_replay(console: Console, found: Replayed) -> None:
     for run in found.runs:
         one = run.configuration
         left = f"{run.replicas} -> {run.replicas - run.situation.lost}" if run.situation.lost else str(run.replicas)
-        within = ", ".join(f"{part.name} {part.within_slo:.1%}" for part in run.classes)
+        answered = [part for part in run.classes if not math.isnan(part.within_slo)]
+        within = ", ".join(f"{part.name} {part.within_slo:.1%}" for part in answered)
         table.add_row(
             f"{one.label} {run.region}", run.situation.name, left, f"{run.rps:.3g}", f"{run.requests:,}",
             f"{run.seconds / 60:.0f}", within, f"{run.worst_minute:.1%}",

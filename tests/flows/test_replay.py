@@ -87,6 +87,17 @@ def test_a_lost_zone_is_shown_without_a_reserve_and_breaks_no_verdict() -> None:
     assert not found.holds
 
 
+def test_a_lost_zone_carries_the_protected_classes_alone() -> None:
+    """As the reserve is planned: nothing is promised of the others, and a pool that has no others is not played."""
+    one = bundle()
+    names = [run.situation.name for run in replay_run(one, None, 1.0, 0.5).runs]
+    assert any(name.startswith("zone lost") for name in names)
+    open_to_loss = replace(one, problem=replace(one.problem, protected={"batch-summary": False}))
+    names = [run.situation.name for run in replay_run(open_to_loss, None, 1.0, 0.5).runs]
+    assert not any(name.startswith("zone lost") for name in names)
+    assert "1 lost" in names, "a replica's loss is carried for all classes"
+
+
 def test_twice_the_load_breaks_it_and_says_where() -> None:
     found = replay_run(bundle(), None, 3.0, 1.0)
     assert not found.holds

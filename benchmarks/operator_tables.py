@@ -135,7 +135,7 @@ def _all_reduce(llm: Llm, tokens: np.ndarray, shards: Shards) -> np.ndarray:
     ranks = shards.tensor_parallel
     if ranks == 1:
         return np.zeros_like(tokens)
-    fit = coefficients(load_coefficients(), shards.gpu, "vllm", "bf16", "bf16", ranks)
+    fit = coefficients(load_coefficients(), shards.gpu, find_engine("vllm"), "bf16", "bf16", ranks)
     ring = 2.0 * (ranks - 1) / ranks * 2.0 * tokens * llm.hidden / fit.all_reduce_bytes_per_s
     return np.asarray(2 * llm.layers * (fit.all_reduce_t0_s + ring) / MICRO)
 

@@ -16,7 +16,7 @@ from data.forecast_records import Accuracy
 from data.records import FloatArray
 from data.units import HOURS_PER_WEEK
 from forecast.accuracy import bias, covered, diebold_mariano, mase, pinball, wape
-from forecast.calibrate import UPPER, Evidence, Pool, calibration, summed
+from forecast.calibrate import UPPER, Evidence, Pool, calibration, independent, peak_share, summed
 from forecast.paths import Calibration, peak_tail
 from forecast.windows import Window
 
@@ -26,20 +26,22 @@ NORMAL = {0.8: 1.2816, 0.95: 1.9600}
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One series' past: its evidence by window, how many windows are independent, the hours that came, and the accuracy
-    of every method in which the intervals of the forecast itself are still missing."""
+    """One series' past: its evidence by window, how many windows are independent and what each counts for in peaks, the
+    hours that came, and the accuracy of every method in which the intervals of the forecast itself are still missing.
+    """
 
     evidence: tuple[Evidence, ...]
     independent: float
+    peak_share: float
     actual: tuple[FloatArray, ...]
     accuracy: tuple[Accuracy, ...]
 
     @property
     def pool(self) -> Pool:
-        return summed(self.evidence, self.independent)
+        return summed(self.evidence, self.independent, self.peak_share)
 
 
-NOTHING = Scored((), 0.0, (), ())
+NOTHING = Scored((), 0.0, 0.0, (), ())
 
 
 def _point(method: str, windows: list[Window], forecasts: list[FloatArray], pinball95: float) -> Accuracy:
@@ -96,14 +98,16 @@ def _daily(windows: list[Window], forecasts: list[FloatArray]) -> FloatArray:
     return np.array([by_date[date] for date in sorted(by_date)])
 
 
-def scored(windows: list[Window], method: str, evidence: Sequence[Evidence], independent: float) -> Scored:
-    """Everything about a series' past that needs no other series; nothing without windows."""
+def scored(windows: list[Window], method: str, evidence: Sequence[Evidence], horizon_days: float) -> Scored:
+    """Everything about a series' past that needs no other series; nothing without windows. horizon_days: of what is
+    forecast today."""
     if not windows:
         return NOTHING
     own = _point(method, windows, [w.forecast for w in windows], float("nan"))
     return Scored(
         tuple(evidence),
-        independent,
+        independent(windows),
+        peak_share(windows, horizon_days),
         tuple(w.actual for w in windows),
         (
             own,
@@ -121,7 +125,7 @@ def with_intervals(past: Scored, everyone: Pool, hours: bool = True) -> tuple[Ac
     losses: list[float] = []
     for i, one in enumerate(past.evidence):
         others = [other for j, other in enumerate(past.evidence) if j != i]
-        without = summed(others, past.independent * len(others) / len(past.evidence))
+        without = summed(others, past.independent * len(others) / len(past.evidence), past.peak_share)
         fit = calibration(without, everyone, hours=hours)
         losses.append(pinball(past.actual[i], _upper(one, fit), 0.95))
         for level in LEVELS:

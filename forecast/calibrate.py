@@ -35,6 +35,8 @@ PRIOR_WINDOWS = 8.0
 LEAN_PRIOR = 20.0
 """The same for where peaks lie: past windows know shorter histories, whose peaks lean otherwise (chosen on generated
 and on five public series, docs/forecast.md)."""
+PEAK_DAYS = 28
+"""Peaks are those of a month: a window that is shorter (and than the horizon) has not seen what is asked of it."""
 LEAST_FACTOR = 1.0 / 3.0
 LEAST_DAYS = 10
 Z80 = float(stats.norm.ppf(0.9))
@@ -53,12 +55,13 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Sums over the windows of many series: independent windows, mean squares of their scores, capped, and the mean
-    score of peaks, capped."""
+    """Sums over the windows of many series: independent windows, mean squares of their scores, capped; how many
+    windows they count for in peaks, and the mean square and the mean of the scores of those, capped."""
 
     windows: float
     total: float
     hour: float
+    peak_windows: float
     peak: float
     peak_lean: float
 
@@ -112,21 +115,29 @@ def independent(windows: list[Window]) -> float:
     return len(days) / len(windows[0].date)
 
 
+def peak_share(windows: list[Window], horizon_days: float) -> float:
+    """What a window counts for in peaks: the square of its share of the days whose largest hour is forecast (chosen on
+    generated series of 5 and 8 weeks, docs/forecast.md)."""
+    return min(len(windows[0].date) / min(horizon_days, PEAK_DAYS), 1.0) ** 2 if windows else 0.0
+
+
 def _square(scores: FloatArray) -> float:
     return float(np.nanmean(np.minimum(np.square(scores), CAP * CAP))) / CAPPED_SQUARE
 
 
-def summed(evidence: Sequence[Evidence], windows: float) -> Pool:
-    """The pool of one series; all zero without evidence. windows: how many of them are independent."""
+def summed(evidence: Sequence[Evidence], windows: float, share: float = 1.0) -> Pool:
+    """The pool of one series; all zero without evidence. windows: how many of them are independent; share: what each
+    counts for in peaks (`peak_share`)."""
     if not evidence or windows <= 0.0:
-        return Pool(0.0, 0.0, 0.0, 0.0, 0.0)
-    hours = np.concatenate([one.hour for one in evidence])
+        return Pool(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    hours, peaks = np.concatenate([one.hour for one in evidence]), np.array([one.peak for one in evidence])
     return Pool(
         windows,
         windows * _square(np.array([one.total for one in evidence])) / WINDOW_HANDICAP,
         windows * _square(hours) / WINDOW_HANDICAP,
-        windows * _square(np.array([one.peak for one in evidence])),
-        windows * float(np.clip([one.peak for one in evidence], -CAP, CAP).mean()),
+        windows * share,
+        windows * share * _square(peaks),
+        windows * share * float(np.clip(peaks, -CAP, CAP).mean()),
     )
 
 
@@ -142,14 +153,16 @@ def calibration(own: Pool, everyone: Pool, prior: float = PRIOR_WINDOWS, hours: 
     hours: whether hours are moved too.
     """
 
-    def factor(name: str, none: float) -> float:
-        pooled = (prior * none + getattr(everyone, name)) / (prior + everyone.windows)
-        mine = (prior * pooled + getattr(own, name)) / (prior + own.windows)
+    def factor(name: str, none: float, count: str = "windows") -> float:
+        pooled = (prior * none + getattr(everyone, name)) / (prior + getattr(everyone, count))
+        mine = (prior * pooled + getattr(own, name)) / (prior + getattr(own, count))
         return float(np.clip(np.sqrt(mine), LEAST_FACTOR, 1.0 / LEAST_FACTOR))
 
     hour = factor("hour", 1.0) if hours else 1.0
-    pooled = everyone.peak_lean / (LEAN_PRIOR + everyone.windows)
-    lean = (LEAN_PRIOR * pooled + own.peak_lean) / (LEAN_PRIOR + own.windows)
-    # The spread is about where peaks lie, not about where they were expected.
-    about = factor("peak", PEAK_DOUBT) ** 2 - lean**2 / CAPPED_SQUARE
+    all_count, count = LEAN_PRIOR + everyone.peak_windows, LEAN_PRIOR + own.peak_windows
+    lean = (LEAN_PRIOR * everyone.peak_lean / all_count + own.peak_lean) / count
+    # The spread is about where peaks lie, not about where they were expected; and where they lie is known from so many
+    # windows only, of all series and of this one.
+    doubt = 1.0 / all_count + 1.0 / count
+    about = factor("peak", PEAK_DOUBT, "peak_windows") ** 2 - lean**2 / CAPPED_SQUARE + doubt
     return Calibration(factor("total", 1.0), hour, float(np.sqrt(max(about, LEAST_FACTOR**2))), lean)

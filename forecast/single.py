@@ -11,7 +11,7 @@ from data.records import BoolArray, FloatArray
 from data.units import HOURS_PER_WEEK
 from forecast.backtest import NOTHING, Scored, scored
 from forecast.calendar import as_sundays, without_holidays
-from forecast.calibrate import Evidence, examine, independent
+from forecast.calibrate import Evidence, examine
 from forecast.clean import filled, launched
 from forecast.cold import from_shape
 from forecast.empirical import empirical_bank, flat_level
@@ -112,7 +112,7 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
     )  # fmt: skip
     evidence = [examine(w, model, rng) for w in past]
     result = Prepared(
-        point=model.point, model=model, past=scored(past, method, evidence, independent(past)), method=method,
+        point=model.point, model=model, past=scored(past, method, evidence, len(future) / 24), method=method,
         degradations=tuple(notes), empirical=False, course=course, recent=float(values[-4 * HOURS_PER_WEEK :].mean()),
         seen=int(observed.notna().sum()),
     )  # fmt: skip
@@ -152,7 +152,7 @@ def drawn_from_history(
     medians = [replace(window, forecast=found.upper[0]) for window, found in zip(past, evidence, strict=True)]
     method = "median of its own past days"
     return replace(
-        one, model=model, past=scored(medians, method, evidence, independent(past)), method=method, empirical=True
+        one, model=model, past=scored(medians, method, evidence, len(future) / 24), method=method, empirical=True
     )
 
 

@@ -97,7 +97,7 @@ def evaluate_grid_numpy(
     attention = (layers * two["prefill_t0_s"] + work / (efficiency * two["bf16_flops"]))[:, None, :, None]
     prefill = chunks * (mixed - decode) + attention
     # The last chunk passes the pipeline's stages whole.
-    stages, even = two["pipeline_parallel"], chunk[None, :]
+    stages, even = two["pipeline_parallel"], chunk
     worked = work / (efficiency * two["bf16_flops"]) * (2 * count - 1) / (count * count)
     one = np.float32(1)
     wait = _linear(two, stages * even, one) - _linear(two, even, one) + (stages - 1) * worked

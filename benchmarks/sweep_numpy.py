@@ -96,6 +96,12 @@ def evaluate_grid_numpy(
     layers = two["full_layers"] + two["sliding_layers"]
     attention = (layers * two["prefill_t0_s"] + work / (efficiency * two["bf16_flops"]))[:, None, :, None]
     prefill = chunks * (mixed - decode) + attention
+    # The last chunk passes the pipeline's stages whole.
+    stages, even = two["pipeline_parallel"], chunk
+    worked = work / (efficiency * two["bf16_flops"]) * (2 * count - 1) / (count * count)
+    one = np.float32(1)
+    wait = _linear(two, stages * even, one) - _linear(two, even, one) + (stages - 1) * worked
+    wait = wait[:, None, :, None]
     element = four["kv_width"] * four["kv_element_bytes"]
     context = prompt + output / 2
     kept = four["full_layers"] * context + four["sliding_layers"] * np.minimum(context, four["window"])
@@ -109,7 +115,7 @@ def evaluate_grid_numpy(
     gpu, host = gpu * gpu, (np.float32(HOST_PER_SEQUENCE_S) * batch) ** 2
     step = np.sqrt(np.sqrt(gpu * gpu + host * host))
     tpot = step + (batch - 1) / output * prefill
-    ttft = chunks * step + prefill * (1 + (four["pipeline_parallel"] - 1) / chunks)
+    ttft = chunks * step + prefill + wait
 
     stages = four["pipeline_parallel"]
     weights = (

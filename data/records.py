@@ -281,6 +281,15 @@ class StepCost:
     host_per_sequence_s: FloatArray | None = None
     """Host work h a decoding request, [lanes], that runs beside the GPU: an iteration of g seconds on the GPU takes
     (g^4 + (h n)^4)^(1/4). None is none."""
+    pipeline_stages: FloatArray | None = None
+    """Stages p that the layers are cut into, [lanes]; None is 1 everywhere.
+
+    An iteration is then a round of p micro-batches, one in every stage, that share its work evenly: what it takes is
+    what each takes through all stages, and linear counts the tokens of all. Fewer than p requests fill no round: n and
+    K count p / n times as much. A chunk of prompt is not cut: it passes the stages whole, in linear(n + p G) with p
+    times the work, and what that is more than the round is `late`, the longest of its prompt's chunks: the first and
+    every later token of a request leave so long after the round in which they were made.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from models.rows import Rows
-from models.step_time import behind_host, decode_attention_s, linear_time_s, pipeline_fill, prefill_attention_s
+from models.step_time import behind_host, decode_attention_s, linear_time_s, pipeline_wait_s, prefill_attention_s
 
 
 class ClosedLoop(NamedTuple):
@@ -59,4 +59,5 @@ def closed_loop(rows: Rows, load: ClosedLoop) -> ClosedLoopTime:
     interference = (n - 1.0) / jnp.maximum(load.output_tokens, 1.0) * (added + attention)
     chunks = jnp.ceil(load.input_tokens / chunk)
     alone = chunks * linear_time_s(rows, load.input_tokens / chunks, jnp.ones_like(n)) + attention
-    return ClosedLoopTime(decode, interference, alone * pipeline_fill(rows, chunks), n)
+    wait = pipeline_wait_s(rows, load.input_tokens / chunks, chunks, attention)
+    return ClosedLoopTime(decode, interference, alone + wait, n)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from models.rows import Rows
-from models.step_time import behind_host, decode_attention_s, linear_time_s, pipeline_fill, prefill_attention_s
+from models.step_time import behind_host, decode_attention_s, linear_time_s, pipeline_wait_s, prefill_attention_s
 
 BATCHES = 48
 """Points of the batch grid, spaced geometrically from 1 to max_num_seqs."""
@@ -73,7 +73,8 @@ def _at(rows: Rows, load: Load, n: jax.Array, budget: jax.Array) -> tuple[jax.Ar
     chunk = jnp.maximum(jnp.minimum(budget, computed), 1.0)
     per_token = (linear_time_s(rows, n + chunk, n) - linear_time_s(rows, n, n)) / chunk
     work = jnp.broadcast_to(_wide(load.prefill_work_mean), n.shape)
-    prefill = per_token * computed + prefill_attention_s(rows, work, jnp.broadcast_to(context, n.shape))
+    attention = prefill_attention_s(rows, work, jnp.broadcast_to(context, n.shape))
+    prefill = per_token * computed + attention
     step = decode(n) + finishing * prefill
     # A tail prompt is prefilled alone after the step under way; before it wait those that arrived in the queue. The
     # share of time spent on prefill is the utilisation of that queue (M/D/1 wait, doubled for the percentile).
@@ -82,9 +83,9 @@ def _at(rows: Rows, load: Load, n: jax.Array, budget: jax.Array) -> tuple[jax.Ar
     def ttft(z: jax.Array, prompt: jax.Array) -> jax.Array:
         wait = busy / (1.0 - busy) * prefill * (1.0 + _wide(z))
         # Between the chunks of one prompt an otherwise busy pipeline does other work; an idle one waits to be filled.
-        chunks = jnp.ceil(_wide(prompt) / chunk)
-        fill = 1.0 + (pipeline_fill(rows, chunks) - 1.0) * (1.0 - busy)
-        return wait + step + prefill * (_wide(prompt) / jnp.maximum(computed, 1.0)) * fill
+        size = _wide(prompt) / jnp.maximum(computed, 1.0)
+        stages = pipeline_wait_s(rows, chunk, jnp.ceil(_wide(prompt) / chunk), attention * size)
+        return wait + step + prefill * size + stages * (1.0 - busy)
 
     # A request with few output tokens cannot average a prefill out: one whole foreign prefill lands on its TPOT.
     interference = jnp.minimum(finishing * per_request, 1.0) * prefill / jnp.maximum(per_request, 2.0)

@@ -187,7 +187,9 @@ def run(cost: StepCost, load: Load, limits: Limits, request_s: FloatArray) -> Pr
             sent, late = load.arrival_s[mine, :n], np.zeros((len(mine), n))
             c = load.clients[mine[0]]
             if c < n:
-                sent = sent_by_clients(sent, end, int(c))
+                # A place is free before its last token has passed the later pipeline stages.
+                behind = 0.0 if got.late_s is None else got.late_s[t * lanes + mine, :n]
+                sent = sent_by_clients(sent, end - behind, int(c))
                 # Behind a queue nobody is late: who joins next was known before its place was free.
                 if limits.overlaps[i] and c <= limits.max_num_seqs[i]:
                     gap = (gaps * (tokens > 1)).sum(axis=1) / np.maximum((tokens > 1).sum(axis=1), 1)

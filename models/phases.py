@@ -18,7 +18,7 @@ from models.step_time import (
     behind_host,
     decode_attention_s,
     linear_time_s,
-    pipeline_fill,
+    pipeline_wait_s,
     prefill_attention_s,
 )
 
@@ -142,7 +142,7 @@ def _prefill(
     attention = prefill_attention_s(rows, _full(rows, work), _full(rows, context))
     alone = chunks * linear_time_s(rows, _full(rows, chunk), _full(rows, 1.0)) + attention
     added = chunks * (linear_time_s(rows, n + chunk, n) - linear_time_s(rows, n, n)) + attention
-    return alone * pipeline_fill(rows, _full(rows, chunks)), added
+    return alone + pipeline_wait_s(rows, _full(rows, chunk), _full(rows, chunks), attention), added
 
 
 def _busy(rows: Rows, batch: float, context: float, step_s: float) -> float:

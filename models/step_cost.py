@@ -58,6 +58,7 @@ def step_cost(
     rows, _ = build_rows(configurations, llms, gpus, engine, catalog)
     context = jnp.asarray(np.asarray(mean_context_tokens, dtype=np.float32))
     found = jax.device_get(_parts(rows, jnp.asarray(TOKEN_GRID, dtype=jnp.float32), context))
+    stages = np.array([float(one.pipeline_parallel) for one in configurations])
     linear, base, per_head, per_kv, prefill_base, per_work = (np.asarray(part, dtype=np.float64) for part in found)
     return StepCost(
         tokens=TOKEN_GRID,
@@ -69,4 +70,5 @@ def step_cost(
         prefill_per_token_s=np.zeros_like(base),
         prefill_per_attention_s=per_work,
         host_per_sequence_s=np.full_like(base, HOST_PER_SEQUENCE_S),
+        pipeline_stages=stages if (stages > 1).any() else None,
     )

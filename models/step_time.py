@@ -7,7 +7,7 @@ all-reduce, the small kernels between them, the output head and the host. Everyt
 axis, any load axes after it.
 
 With p pipeline stages as many micro-batches are under way: a token passes all layers, each with 1/p of the load, and
-p hops (Narayanan et al., 2021, Megatron-LM). Filling an empty pipeline costs pipeline_fill besides.
+p hops (Narayanan et al., 2021, Megatron-LM). A prompt in an empty pipeline waits pipeline_wait_s besides.
 """
 
 from __future__ import annotations
@@ -152,13 +152,22 @@ def micro_batches(r: Rows, requests: jax.Array) -> jax.Array:
     return jnp.clip(requests, 1.0, r.pipeline_parallel)
 
 
-def pipeline_fill(rows: Rows, chunks: jax.Array) -> jax.Array:
-    """How much longer `chunks` (shape [rows, ...]) take through an empty pipeline than through a full one.
+def pipeline_wait_s(rows: Rows, chunk: jax.Array, chunks: jax.Array, attention_s: jax.Array) -> jax.Array:
+    """Seconds that a prompt in an empty pipeline takes beyond its iterations, in which p micro-batches share its work:
+    its last chunk is not cut, it passes the stages one after the other. shape [rows, ...], attention_s of all chunks.
 
-    The last of m micro-batches leaves p - 1 stages after a full pipeline would be done: (m + p - 1) / m.
+    A chunk of c tokens passes all layers as it does on one GPU: linear(p c), linear(c) being that of c / p. So m chunks
+    that fill their GEMMs take (m + p - 1) / m times their iterations, the bubble of Narayanan et al. (2021); short ones
+    read every weight once in either, and take no longer.
     """
-    r = _columns(rows, chunks.ndim - 1)
-    return 1.0 + (r.pipeline_parallel - 1.0) / jnp.maximum(chunks, 1.0)
+    r = _columns(rows, chunk.ndim - 1)
+    one = jnp.ones_like(chunk)
+    whole = linear_time_s(rows, r.pipeline_parallel * chunk, one) - linear_time_s(rows, chunk, one)
+    launches = (r.full_layers + r.sliding_layers) * r.prefill_t0_s
+    # The last of m even chunks attends to the most: (2 m - 1) / m^2 of the work.
+    m = jnp.maximum(chunks, 1.0)
+    last = jnp.maximum(attention_s - launches, 0.0) * (2.0 * m - 1.0) / (m * m)
+    return whole + (r.pipeline_parallel - 1.0) * last
 
 
 def behind_host(step_s: jax.Array, sequences: jax.Array) -> jax.Array:

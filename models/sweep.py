@@ -19,7 +19,7 @@ from data.records import Engine, FloatArray, IntArray
 from models.device import spread
 from models.memory import kv_bytes, memory
 from models.rows import Rows
-from models.step_time import behind_host, decode_attention_s, linear_time_s, pipeline_fill, prefill_attention_s
+from models.step_time import behind_host, decode_attention_s, linear_time_s, pipeline_wait_s, prefill_attention_s
 
 LIMITS = ("", "memory", "kv_cache", "tpot", "ttft", "max_num_seqs")
 """What SweepPoints.limit indexes: the first limit a point breaks; 0 is feasible."""
@@ -112,10 +112,10 @@ def _parts(rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy) -> _P
     chunk = loads.input_tokens / chunk_count
     mixed = linear_time_s(rows, n2[:, :, None] + chunk[:, None, :], n2[:, :, None])[:, :, :, None]
     prompts = jnp.broadcast_to(loads.input_tokens, (lanes, loads.input_tokens.size))
-    attention = prefill_attention_s(rows, prompts**2 / 2.0, prompts)[:, None, :, None]
+    attention = prefill_attention_s(rows, prompts**2 / 2.0, prompts)
     chunks = chunk_count[:, None, :, None]
-    fill = pipeline_fill(rows, chunk_count)[:, None, :, None]
-    prefill = chunks * (mixed - decode) + attention
+    wait = pipeline_wait_s(rows, chunk, chunk_count, attention)[:, None, :, None]
+    prefill = chunks * (mixed - decode) + attention[:, None, :, None]
 
     mem = memory(
         rows, policy.engine, policy.utilization, policy.headroom, rows.max_num_batched_tokens, rows.max_num_seqs
@@ -138,7 +138,7 @@ def _parts(rows: Rows, cost: Budget, loads: LoadGrid, policy: SweepPolicy) -> _P
         one_read=one_read[:, None],
         others=(batch - 1.0) / output,
         prefill=prefill,
-        alone=prefill * fill,
+        alone=prefill + wait,
         usd=wide(cost.usd_per_h) * (1e6 / 3600.0) / batch,
         watts=wide(cost.tdp_w) / batch,
         fixed_share=jnp.where(crowded, seqs_share, memory_share),

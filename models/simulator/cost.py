@@ -29,6 +29,8 @@ class Cost(NamedTuple):
     mixed: jax.Array
     host: jax.Array | None = None
     """Host work a decoding request, beside the GPU's; None where no lane has any, which spares its arithmetic."""
+    stages: jax.Array | None = None
+    """Pipeline stages; None where no lane has more than one."""
 
 
 def mixed_factor(cost: StepCost) -> FloatArray:
@@ -65,7 +67,37 @@ def uniform(cost: StepCost, most_tokens: int, tick_s: FloatArray | float) -> Cos
         ticks(cost.prefill_per_attention_s),
         jnp.asarray(mixed_factor(cost).astype(np.float32)),
         None if cost.host_per_sequence_s is None else ticks(cost.host_per_sequence_s),
+        None if cost.pipeline_stages is None else jnp.asarray(cost.pipeline_stages.astype(np.float32)),
     )
+
+
+def most_stages(cost: StepCost) -> float:
+    """Pipeline stages of the lane that has most."""
+    return 1.0 if cost.pipeline_stages is None else float(cost.pipeline_stages.max())
+
+
+def in_rounds(cost: Cost, requests: jax.Array) -> jax.Array | float:
+    """How many times as much a decoding request counts where there are fewer than stages."""
+    if cost.stages is None:
+        return 1.0
+    return cost.stages / jnp.clip(requests, 1.0, cost.stages)
+
+
+def linear_at(cost: Cost, tokens: jax.Array) -> jax.Array:
+    """The linear part of an iteration of so many tokens, [lanes] each."""
+    where = tokens / GRID_TOKENS
+    low = jnp.floor(where).astype(jnp.int32)
+    piece = cost.linear.at[jnp.arange(tokens.shape[0]), low].get(mode="clip")
+    return piece[:, 0] + piece[:, 1] * (where - low)
+
+
+def whole_chunk(cost: Cost, requests: jax.Array, granted: jax.Array, work: jax.Array, decode: jax.Array) -> jax.Array:
+    """Ticks in which a micro-batch of granted prompt tokens, and its share of the decoding requests, passes all
+    stages; decode is what those take in a round. Of lanes with stages."""
+    assert cost.stages is not None
+    linear = linear_at(cost, requests + cost.stages * granted)
+    gpu = linear + decode + cost.p0 + cost.stages * (cost.p1 * granted + cost.p2 * work)
+    return gpu if cost.host is None else behind_host(gpu, cost.host * requests)[0]
 
 
 def behind_host(gpu: jax.Array, host: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -87,4 +119,5 @@ def take(cost: StepCost, index: IntArray) -> StepCost:
         cost.decode_per_kv_token_s[index], cost.prefill_base_s[index], cost.prefill_per_token_s[index],
         cost.prefill_per_attention_s[index], mixed_factor(cost)[index],
         None if cost.host_per_sequence_s is None else cost.host_per_sequence_s[index],
+        None if cost.pipeline_stages is None else cost.pipeline_stages[index],
     )  # fmt: skip

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from data import machine
 from data.records import BoolArray, Engine, FloatArray, IntArray, StepCost
 from models.device import on_device
-from models.simulator.cost import mixed_factor, take, uniform
+from models.simulator.cost import mixed_factor, most_stages, take, uniform
 from models.simulator.kernel import WINDOW, State, advance, start
 
 TICKS = 2**30
@@ -91,6 +91,9 @@ class Outcome(NamedTuple):
     mean_kv_tokens: FloatArray
     busy_s: FloatArray
     makespan_s: FloatArray
+    late_s: FloatArray | None = None
+    """Seconds in which a request's tokens pass the pipeline stages after the first, [lanes, requests], in both of its
+    times; its place in the batch is free so long before its end. None without stages."""
 
 
 def simulate(
@@ -100,8 +103,8 @@ def simulate(
 
     pad: a step costs what Vidur's predictor (Agrawal et al., MLSys 2024) makes of it: batches are padded to a multiple
     of GRID_TOKENS tokens, and its prompt chunks attend as one chunk, the root of their squares' sum long, behind the
-    sum of their contexts, each padded to kernel.CONTEXT_TOKENS. Lanes that need more than most_iterations come back
-    unfinished with nan times. Raises ValueError for arrivals that are not finite.
+    sum of their contexts, each padded to kernel.CONTEXT_TOKENS (of one pipeline stage). Lanes that need more than
+    most_iterations come back unfinished with nan times. Raises ValueError for arrivals that are not finite.
 
     Lanes run together, at most LANES at a time and one group a core; those that end make room. Memory a lane is what
     its requests take and the log of one phase (4 bytes times kernel.PHASE). Cost grows linearly in lanes and in their
@@ -123,7 +126,8 @@ def simulate(
     with ThreadPoolExecutor(max_workers=min(cores, count)) as pool:
         parts = list(pool.map(part, range(count), groups))
     back = np.argsort(np.concatenate(groups), kind="stable")
-    return Outcome(*(np.concatenate(field)[back] for field in zip(*parts, strict=True)))
+    whole: Outcome = jax.tree.map(lambda *fields: np.concatenate(fields)[back], *parts)
+    return whole
 
 
 def _iterations(cost: StepCost, requests: Requests, limits: Limits) -> IntArray:
@@ -171,7 +175,7 @@ def _together(cost: StepCost, requests: Requests, limits: Limits, most_iteration
     size = 1 << (lanes - 1).bit_length()
     here = np.resize(np.arange(lanes), size)
     ticks = np.rint(arrival / tick_s[:, None])
-    most_tokens = int(np.max(limits.token_budget) + np.max(limits.max_num_seqs))
+    most_tokens = int(most_stages(cost) * np.max(limits.token_budget) + np.max(limits.max_num_seqs))
     inputs = (
         uniform(take(cost, here), most_tokens, tick_s[here]),
         np.stack([ticks, prompt, cached, output], axis=2).astype(np.int32)[here],
@@ -183,16 +187,19 @@ def _together(cost: StepCost, requests: Requests, limits: Limits, most_iteration
             np.asarray(limits.overlaps, dtype=bool)[here],
         ),
     )
-    state: State = start(np.arange(size) < lanes, requests=count, ring=1 << int(output.max() + WINDOW).bit_length())
+    ring = 1 << int(output.max() + WINDOW).bit_length()
+    staged = cost.pipeline_stages is not None
+    state: State = start(np.arange(size) < lanes, requests=count, ring=ring, staged=staged)
     here = np.where(np.arange(size) < lanes, here, -1)
     first, end = np.full((lanes, count), np.nan), np.full((lanes, count), np.nan)
+    late = np.zeros((lanes, count)) if staged else None
     totals = {name: np.zeros(lanes) for name in TOTALS}
     while True:
         begun = np.asarray(state.iteration)
         few = size // 2 if size > SMALLEST else 0
         state, living = jax.device_get(advance(state, *inputs, np.int32(most_iterations), np.int32(few), pad=pad))
         mine = np.flatnonzero(here >= 0)
-        _note(state, begun, mine, here[mine], output, first, end)
+        _note(state, begun, mine, here[mine], output, first, end, late)
         if not living.any() or 2 * np.count_nonzero(living) <= size > SMALLEST:
             gone = mine[~living[mine]]
             for name, values in totals.items():
@@ -205,9 +212,10 @@ def _together(cost: StepCost, requests: Requests, limits: Limits, most_iteration
             state, inputs = jax.tree.map(lambda values, index=index: np.asarray(values)[index], (state, inputs))
             here = np.where(living[index], here[index], -1)
     elapsed = np.maximum(totals["clock"], 1.0)
+    behind = 0.0 if late is None else late
     return Outcome(
-        first_token_s=first * tick_s[:, None],
-        end_s=end * tick_s[:, None],
+        first_token_s=(first + behind) * tick_s[:, None],
+        end_s=(end + behind) * tick_s[:, None],
         iterations=totals["iteration"].astype(np.int64),
         finished=np.isfinite(end).all(axis=1),
         kv_pressure=totals["pressed"] / np.maximum(totals["iteration"], 1),
@@ -215,16 +223,21 @@ def _together(cost: StepCost, requests: Requests, limits: Limits, most_iteration
         mean_kv_tokens=totals["kv_time"] / elapsed,
         busy_s=totals["busy"] * tick_s,
         makespan_s=elapsed * tick_s,
+        late_s=None if late is None else late * tick_s[:, None],
     )
 
 
 def _note(
-    state: State, begun: IntArray, rows: IntArray, owner: IntArray, output: IntArray, first: FloatArray, end: FloatArray
-) -> None:
+    state: State, begun: IntArray, rows: IntArray, owner: IntArray, output: IntArray, first: FloatArray,
+    end: FloatArray, late: FloatArray | None,
+) -> None:  # fmt: skip
     """Books, in place, the ticks of the first and last tokens that came in this phase."""
     count = output.shape[1]
     low, high = begun[rows, None], np.asarray(state.iteration)[rows, None]
     token = state.log[rows, :count].astype(np.int64)
     for which, into in ((token, first), (token + output[owner] - 1, end)):
         lane, request = np.nonzero((token >= 0) & (which >= low) & (which < high))
-        into[owner[lane], request] = state.log[rows[lane], count + which[lane, request] - low[lane, 0]]
+        place = which[lane, request] - low[lane, 0]
+        into[owner[lane], request] = state.log[rows[lane], count + place]
+        if into is first and late is not None and state.late is not None:
+            late[owner[lane], request] = state.late[rows[lane], place]

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from models.simulator.cost import GRID_TOKENS, Cost, behind_host
+from models.simulator.cost import GRID_TOKENS, Cost, behind_host, in_rounds, whole_chunk
 
 PHASE = 16384
 """Iterations that the log of a phase holds."""
@@ -61,6 +61,11 @@ class State(NamedTuple):
     running_time: jax.Array
     kv_time: jax.Array
     busy: jax.Array
+    late: jax.Array | None = None
+    """[lanes, PHASE] ticks in which tokens of what joined in an iteration of the phase pass the other pipeline stages;
+    None where no lane has any."""
+    filling: jax.Array | None = None
+    """The same of the prompt that is being prefilled."""
 
 
 class Ends(NamedTuple):
@@ -71,8 +76,8 @@ class Ends(NamedTuple):
     kv: jax.Array
 
 
-@partial(jax.jit, static_argnames=("requests", "ring"))
-def start(wanted: jax.Array, *, requests: int, ring: int) -> State:
+@partial(jax.jit, static_argnames=("requests", "ring", "staged"))
+def start(wanted: jax.Array, *, requests: int, ring: int, staged: bool = False) -> State:
     """The state before anything came; lanes that are not wanted [lanes] have nothing to do."""
     lanes = wanted.shape[0]
 
@@ -85,6 +90,7 @@ def start(wanted: jax.Array, *, requests: int, ring: int) -> State:
         zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32), jnp.zeros((lanes, ring, 2), jnp.float32),
         jnp.full((lanes, requests + PHASE), -1, jnp.int32), zeros(jnp.int32), zeros(jnp.float32),
         zeros(jnp.float32), zeros(jnp.float32),
+        jnp.zeros((lanes, PHASE), jnp.float32) if staged else None, zeros(jnp.float32) if staged else None,
     )  # fmt: skip
 
 
@@ -175,13 +181,14 @@ def advance(
         low = jnp.floor(where).astype(jnp.int32)
         piece = cost.linear.at[lane, low].get(mode="clip")
         linear = piece[:, 0] + piece[:, 1] * (where - low)
-        decode = (cost.d0 + cost.d1 * n + cost.d2 * k) * jnp.where(s.granted > 0, cost.mixed, 1.0)
+        each = in_rounds(cost, n)
+        decode = (cost.d0 + (cost.d1 * n + cost.d2 * k) * each) * jnp.where(s.granted > 0, cost.mixed, 1.0)
         seconds = linear + jnp.where(s.running > 0, decode, 0.0)
         chunk = jnp.sqrt(s.squares) if pad else s.granted
         attended = chunk * (s.work + 0.5 * chunk) if pad else s.work
         prefill = cost.p0 + cost.p1 * chunk + cost.p2 * attended
         seconds = seconds + jnp.where(s.granted > 0, prefill, 0.0)
-        growth = cost.d2 * n
+        growth = cost.d2 * n * each
         alike = jnp.float32(WINDOW)
         if cost.host is not None:
             host = cost.host * n
@@ -192,6 +199,13 @@ def advance(
             alike = jnp.floor(jnp.sqrt(CURVED / jnp.maximum(bend, 1e-30)) * seconds / jnp.maximum(growth, 1e-30))
             growth = growth * slope
         ran = close & ~empty
+        late, filling = s.late, s.filling
+        if late is not None and filling is not None:
+            chunks = ran & (s.granted > 0)
+            whole = whole_chunk(cost, n, s.granted.astype(jnp.float32), s.work, jnp.where(s.running > 0, decode, 0.0))
+            longest = jnp.maximum(filling, whole - seconds)
+            late = late.at[lane, jnp.where(chunks, s.iteration - begun, PHASE)].set(longest, mode="drop")
+            filling = jnp.where(chunks, jnp.where(s.prefilled > 0, longest, 0.0), filling)
         # How many iterations alike: up to the one after which a request ends or another can be admitted. One that waits
         # without being granted anything waits for an end; prefill makes the next iteration another one.
         # Under overlap, one that came during an iteration joins the one after the next.
@@ -247,6 +261,8 @@ def advance(
             s.running_time + passed * (n + s.joining),
             s.kv_time + passed * (k + 0.5 * n * jnp.maximum(closed - 1.0, 0.0)),
             s.busy + passed,
+            late,
+            filling,
         )
         return after, upcoming(bookings, iteration)
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.records import BoolArray, FloatArray, IntArray, StepCost
-from models.simulator.cost import uniform
+from models.simulator.cost import most_stages, uniform
 from models.simulator.engine import TICKS, Limits, Requests
 from models.simulator.pool_engine import run
 from models.simulator.pool_state import NEVER, Rules, State
@@ -140,7 +140,7 @@ def simulate_pool(
         ticks(np.asarray(pool.backoff_s)), whole(pool.retries), jnp.asarray(pool.preempts),
         ticks(pool.down_from_s), ticks(pool.down_until_s), jnp.asarray(pool.abrupt), jnp.asarray(limits.overlaps),
     )  # fmt: skip
-    most_tokens = int(np.max(limits.token_budget) + np.max(limits.max_num_seqs))
+    most_tokens = int(most_stages(cost) * np.max(limits.token_budget) + np.max(limits.max_num_seqs))
     # At most a slot for every request that a replica holds: the running, the waiting, and one amid its prefill. Fewer
     # are faster and nearly always enough; a lane that needed more says so and is run again.
     most = int(np.max(np.minimum(limits.max_num_seqs + pool.max_queue + 1, arrival.shape[1])))
@@ -211,6 +211,8 @@ def _tick_s(cost: StepCost, requests: Requests, limits: Limits, pool: Pool) -> f
         + cost.decode_per_kv_token_s[:, None] * (prompt + output) * output
         + cost.prefill_per_attention_s[:, None] * prompt**2
     )
+    # A chunk passes every stage whole, and the last leaves so long after its round.
+    one = one * most_stages(cost)
     outages = np.where(np.isfinite(pool.down_until_s), pool.down_until_s, 0.0).max(axis=1)
     last = np.maximum(np.max(requests.arrival_s, axis=1, initial=0.0, where=np.isfinite(requests.arrival_s)), outages)
     waits = pool.backoff_s * 2.0 ** (np.asarray(pool.retries) + 1)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 import models.simulator.pool_state as ps
-from models.simulator.cost import GRID_TOKENS, Cost, behind_host
+from models.simulator.cost import Cost, behind_host, in_rounds, linear_at, whole_chunk
 from models.simulator.pool_state import FIELDS, NEVER, Rules, Slots, State
 
 
@@ -56,6 +56,7 @@ def run(
     lanes, requests = table.shape[:2]
     replicas = rules.down_from.shape[1]
     lane = jnp.arange(lanes)
+    fields = len(FIELDS) + (cost.stages is not None)
     block = rules.block_tokens[:, None]
 
     def blocks(tokens: jax.Array) -> jax.Array:
@@ -66,7 +67,7 @@ def run(
         return row.at[:, 0].set(jnp.where(head < requests, row[:, 0], NEVER))
 
     def body(s: State) -> State:
-        row = Slots(*(s.row[:, i] for i in range(len(FIELDS))))
+        row = Slots(*(s.row[:, i] for i in range(fields)))
         mine = jnp.arange(replicas)[None, :] == s.replica[:, None]
         fresh = s.source < 0
         retry = s.fifo_next[lane, jnp.maximum(s.source, 0)]
@@ -131,12 +132,11 @@ def run(
         # Close the iteration: its cost, then a token for every request that decodes or joins.
         n, k = n_decoding.astype(jnp.float32), jnp.where(decoding, context, 0).sum(axis=1).astype(jnp.float32)
         total = n_decoding + s.granted
-        where = total.astype(jnp.float32) / GRID_TOKENS
-        low = jnp.floor(where).astype(jnp.int32)
-        piece = cost.linear.at[lane, low].get(mode="clip")
-        seconds = piece[:, 0] + piece[:, 1] * (where - low)
+        seconds = linear_at(cost, total.astype(jnp.float32))
         mixed = jnp.where(s.granted > 0, cost.mixed, 1.0)
-        seconds = seconds + jnp.where(n_decoding > 0, (cost.d0 + cost.d1 * n + cost.d2 * k) * mixed, 0.0)
+        decode = (cost.d0 + (cost.d1 * n + cost.d2 * k) * in_rounds(cost, n)) * mixed
+        decode = jnp.where(n_decoding > 0, decode, 0.0)
+        seconds = seconds + decode
         seconds = seconds + jnp.where(s.granted > 0, cost.p0 + cost.p1 * s.granted + cost.p2 * s.work, 0.0)
         if cost.host is not None:
             seconds, _ = behind_host(seconds, cost.host * n)
@@ -148,7 +148,18 @@ def run(
         ends = jnp.where(cut, falls, ends)
         steps = (ran & ~cut)[:, None] & (decoding | joining)
         produced = row.produced + steps
-        ready = steps & (produced == row.output) & (row.deadline >= ends[:, None])
+        leaving, late_ = ends[:, None], row.late
+        if late_ is not None:
+            # The longest chunk of what joins, and of what came before in the prompts of those that do.
+            prompts = joining | (row.state == ps.PREFILL)
+            whole = whole_chunk(cost, n, s.granted.astype(jnp.float32), s.work, decode)
+            longest = jnp.maximum(
+                jnp.where(prompts, late_, 0).max(axis=1), jnp.round(whole - seconds).astype(jnp.int32)
+            )
+            chunks = (ran & ~cut & (s.granted > 0))[:, None] & prompts
+            late_ = jnp.where(chunks, longest[:, None], late_)
+            leaving = leaving + late_
+        ready = steps & (produced == row.output) & (row.deadline >= leaving)
 
         # The one request that leaves its slot, or moves in it.
         victim = _first(decoding | joining | (row.state == ps.PREFILL), -row.priority, -row.order)
@@ -186,14 +197,15 @@ def run(
             put(row.output, wanted[:, 3], taken),
             prefilled,
             put(produced, jnp.zeros_like(asks), taken),
-            put(jnp.where(steps & (row.first < 0), ends[:, None], row.first), jnp.full_like(asks, -1), taken),
-            jnp.where(ready, ends[:, None], row.end),
+            put(jnp.where(steps & (row.first < 0), leaving, row.first), jnp.full_like(asks, -1), taken),
+            jnp.where(ready, leaving, row.end),
             put(row.patience, patience, taken),
             put(row.deadline, deadline, taken),
             put(row.attempt, attempt, taken),
             put(row.came, now, taken),
+            None if late_ is None else put(late_, jnp.zeros_like(asks), taken | preempts),
         )
-        table_ = s.table.at[lane, s.replica].set(jnp.stack(after, axis=1))
+        table_ = s.table.at[lane, s.replica].set(jnp.stack([one for one in after if one is not None], axis=1))
 
         # Whoever was turned away, dropped or lost comes back after its backoff, or gives up.
         fails = turned_away | expires | loses
@@ -283,7 +295,7 @@ def run(
     start = choose(
         State(
             step=jnp.int32(0), open=zeros(dtype=bool),
-            table=zeros(replicas, len(FIELDS), slots), row=zeros(len(FIELDS), slots), replica=zeros(),
+            table=zeros(replicas, fields, slots), row=zeros(fields, slots), replica=zeros(),
             arriving=zeros(dtype=bool), source=zeros(), clock=jnp.full((lanes, replicas), NEVER),
             seen=zeros(replicas), granted=zeros(),
             work=zeros(dtype=jnp.float32), outstanding=zeros(replicas), head=zeros(), next_row=arrival_of(zeros()),

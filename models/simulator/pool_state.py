@@ -35,6 +35,8 @@ class Slots(NamedTuple):
     deadline: jax.Array
     attempt: jax.Array
     came: jax.Array
+    late: jax.Array | None = None
+    """Ticks in which its tokens pass the other pipeline stages; None where no lane has any."""
 
 
 class Rules(NamedTuple):

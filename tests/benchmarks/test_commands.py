@@ -53,14 +53,15 @@ def test_closed_loops_are_scored_and_queues_told(tmp_path: Path, capsys: pytest.
     rows = [
         CLOSED | {"batch_size": "4"},
         CLOSED | {"batch_size": "4", "silicon_ttft_ms": ""},
+        CLOSED | {"batch_size": "4", "pp_size": "2"},
         CLOSED | {"batch_size": str(slots + 1)},
         CLOSED | {"system": "TPU v9"},
     ]
     path = written(tmp_path / "runs.csv", rows)
     found = answer(closed_loop.main, capsys, "--runs", str(path), "--waves", "2", "--calibrate", "1")
-    assert (found["runs"], found["more_clients_than_slots"]) == (3, 1)
+    assert (found["runs"], found["more_clients_than_slots"]) == (4, 1)
     assert found["left_out"] == {"unknown GPU 'TPU v9'": 1, "attention data parallelism": 0}
-    assert (found["ttft"]["all"]["n"], found["tpot"]["all"]["n"]) == (2, 3)
+    assert (found["ttft"]["all"]["n"], found["tpot"]["all"]["n"]) == (3, 4), "pipelines have a TTFT, too"
 
 
 def test_closed_loops_of_no_usable_run_are_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

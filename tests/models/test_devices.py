@@ -83,12 +83,13 @@ def test_lanes_simulated_over_devices_are_the_lanes_of_one(tmp_path: Path) -> No
             used.update(found[0].clock.devices())
             return found
         engine.advance = noting
-        out = simulated()._asdict() | {"devices": len(used)}
+        out = {name: one for name, one in simulated()._asdict().items() if one is not None} | {"devices": len(used)}
     """
     several = on_devices(code, 2, tmp_path)
     assert several.pop("devices") == 2
     for name, one in simulated()._asdict().items():
-        np.testing.assert_array_equal(several[name], one, err_msg=name)
+        if one is not None:
+            np.testing.assert_array_equal(several[name], one, err_msg=name)
 
 
 def _cuda() -> Any:

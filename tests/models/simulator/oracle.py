@@ -16,6 +16,7 @@ class Request:
     produced: int = 0
     first_s: float = math.nan
     end_s: float = math.nan
+    late_s: float = 0.0
 
     @property
     def context(self) -> int:
@@ -34,6 +35,20 @@ class Cost:
     p2: float
     mixed: float = 1.0
     host: float = 0.0
+    stages: int = 1
+
+    def decode(self, requests: int, kv_tokens: int, mixed: bool) -> float:
+        """Seconds of decoding: fewer requests than stages leave micro-batches empty, and share the work among fewer."""
+        if not requests:
+            return 0.0
+        each = self.stages / min(requests, self.stages)
+        return (self.d0 + (self.d1 * requests + self.d2 * kv_tokens) * each) * (self.mixed if mixed else 1.0)
+
+    def passes(self, requests: int, granted: int, work: float, decode: float) -> float:
+        """Seconds in which prompt tokens that stay together, beside their share of the requests, pass all stages."""
+        alone = self.at(requests + self.stages * granted) + decode
+        alone += self.p0 + self.stages * (self.p1 * granted + self.p2 * work)
+        return self.beside_host(alone, requests)
 
     def beside_host(self, gpu: float, decoding: int) -> float:
         return (gpu**4 + (self.host * decoding) ** 4) ** 0.25
@@ -63,6 +78,7 @@ def run(
             r.arrival_s = math.inf
     unsent = list(requests[clients:]) if clients else []
     queue, running, clock, seen = list(requests), [], 0.0, 0.0
+    late = 0.0
     while queue or running:
         if not running and queue[0].arrival_s > clock and queue[0].prefilled == 0:
             clock = queue[0].arrival_s
@@ -87,9 +103,8 @@ def run(
         granted = sum(chunk for chunk, _ in chunks)
         batch = len(decoding) + granted
         seconds = cost.at(up(batch, 8) if pad else batch)
-        if decoding:
-            decode = cost.d0 + cost.d1 * len(decoding) + cost.d2 * sum(r.context for r in decoding)
-            seconds += decode * (cost.mixed if granted else 1.0)
+        decode = cost.decode(len(decoding), sum(r.context for r in decoding), bool(granted))
+        seconds += decode
         if granted:
             if pad:
                 chunks = [
@@ -98,14 +113,20 @@ def run(
             work = sum(chunk * (before + chunk / 2) for chunk, before in chunks)
             seconds += cost.p0 + cost.p1 * sum(chunk for chunk, _ in chunks) + cost.p2 * work
         seconds = cost.beside_host(seconds, len(decoding))
+        if granted and cost.stages > 1:
+            late = max(late, cost.passes(len(decoding), granted, work, decode) - seconds)
+        for r in finished:
+            r.late_s = late
+        if not queue or queue[0].prefilled == 0:
+            late = 0.0
         seen, clock = clock if overlap else clock + seconds, clock + seconds
         for r in decoding:
             r.produced += 1
         for r in finished:
-            r.first_s, r.produced = clock, 1
+            r.first_s, r.produced = clock + r.late_s, 1
         for r in decoding + finished:
             if r.produced == r.output:
-                r.end_s = clock
+                r.end_s = clock + r.late_s
                 if unsent:
                     unsent.pop(0).arrival_s = clock
         running = [r for r in decoding + finished if r.produced < r.output]

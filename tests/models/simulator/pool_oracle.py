@@ -31,6 +31,7 @@ class Job:
     prefilled: int = 0
     produced: int = 0
     running: bool = False
+    late_s: float = 0.0
 
     def blocks(self, block: int) -> int:
         return math.ceil((self.prompt + self.produced + 1) / block) * block
@@ -118,7 +119,7 @@ class PoolOracle:
             self.fail(job, now, "rejected")
             return
         job.order, self.accepted = self.accepted, self.accepted + 1
-        job.came_s, job.prefilled, job.produced, job.first_s = now, 0, 0, math.nan
+        job.came_s, job.prefilled, job.produced, job.first_s, job.late_s = now, 0, 0, math.nan, 0.0
         replica.waiting.append(job)
         if replica.clock == math.inf:
             replica.clock = now
@@ -151,7 +152,7 @@ class PoolOracle:
                 break
             victim = max(held, key=lambda job: (job.priority, job.order))
             replica.drop(victim)
-            victim.prefilled = 0
+            victim.prefilled, victim.late_s = 0, 0.0
             replica.waiting.append(victim)
             self.preemptions += 1
         decoding = list(replica.running)
@@ -183,11 +184,9 @@ class PoolOracle:
                 replica.filling = None
                 joined.append(job)
                 replica.running.append(job)
-        seconds = self.cost.at(len(decoding) + granted)
-        if decoding:
-            decode = self.cost.d0 + self.cost.d1 * len(decoding)
-            decode += self.cost.d2 * sum(job.prompt + job.produced for job in decoding)
-            seconds += decode * (self.cost.mixed if granted else 1.0)
+        context = sum(job.prompt + job.produced for job in decoding)
+        decode = self.cost.decode(len(decoding), context, bool(granted))
+        seconds = self.cost.at(len(decoding) + granted) + decode
         if granted:
             seconds += self.cost.p0 + self.cost.p1 * granted + self.cost.p2 * work
         seconds = self.cost.beside_host(seconds, len(decoding))
@@ -197,11 +196,17 @@ class PoolOracle:
             return
         replica.clock = end
         replica.seen = now if self.overlap else end
+        if granted and self.cost.stages > 1:
+            prompts = [*joined, *([replica.filling] if replica.filling else [])]
+            late = self.cost.passes(len(decoding), granted, work, decode) - seconds
+            late = max([late, *(job.late_s for job in prompts)])
+            for job in prompts:
+                job.late_s = late
         for job in list(replica.running):
             job.produced += 1
             if math.isnan(job.first_s):
-                job.first_s = end
-            if job.produced >= job.output and end <= job.came_s + job.deadline_s:
+                job.first_s = end + job.late_s
+            if job.produced >= job.output and end + job.late_s <= job.came_s + job.deadline_s:
                 replica.running.remove(job)
                 replica.done += 1
-                job.fate, job.end_s, job.replica = "served", end, self.replicas.index(replica)
+                job.fate, job.end_s, job.replica = "served", end + job.late_s, self.replicas.index(replica)

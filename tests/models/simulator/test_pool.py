@@ -11,7 +11,7 @@ from models.simulator.engine import Limits, Requests, simulate
 from models.simulator.pool import FATES, ROUTING, Patience, Pool, plain_pool, routing_draws, simulate_pool
 from tests.models.simulator.oracle import Cost
 from tests.models.simulator.pool_oracle import Job, PoolOracle, Replica
-from tests.models.simulator.test_engine import draw
+from tests.models.simulator.test_engine import draw, stages
 
 LANES, COUNT, REPLICAS = 4, 25, 3
 
@@ -49,7 +49,7 @@ def test_every_time_and_fate_equals_the_plain_program(seed: int, rate: float) ->
             list(map(float, cost.tokens)), list(map(float, cost.linear_s[lane])), cost.decode_base_s[lane],
             cost.decode_per_seq_s[lane], cost.decode_per_kv_token_s[lane], cost.prefill_base_s[lane],
             cost.prefill_per_token_s[lane], cost.prefill_per_attention_s[lane], cost.mixed_decode_factor[lane],
-            0.0 if cost.host_per_sequence_s is None else cost.host_per_sequence_s[lane],
+            0.0 if cost.host_per_sequence_s is None else cost.host_per_sequence_s[lane], stages(cost, lane),
         )  # fmt: skip
         routing, retries, backoff = ROUTING[pool.routing[lane]], int(pool.retries[lane]), float(pool.backoff_s[lane])
         want = PoolOracle(

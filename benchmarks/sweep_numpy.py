@@ -132,9 +132,10 @@ def evaluate_grid_numpy(
     taken = taken + np.where(four["tensor_parallel"] * stages > 1, np.float32(policy.engine.communication_bytes), 0)
     total, margin = four["memory_bytes"], policy.headroom * four["memory_bytes"]
     if policy.engine.memory_rule == "share_of_free":
-        pool = policy.utilization * (total - taken) - margin
+        spare = (1 - policy.utilization) * (total - taken)
     else:
-        pool = policy.utilization * total - taken - margin
+        spare = (1 - policy.utilization) * total
+    pool = total - taken - margin - np.maximum(spare, np.float32(policy.engine.fragmentation_bytes))
     blocks = np.ceil((prompt + output) / policy.engine.kv_block_tokens) * policy.engine.kv_block_tokens
     one_kv = element * (four["full_layers"] * blocks + four["sliding_layers"] * np.minimum(blocks, four["window"]))
     one_kv = (one_kv + four["state_bytes"]) / stages

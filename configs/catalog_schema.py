@@ -121,6 +121,10 @@ class EngineEntry(Section):
     kv_block_tokens: Annotated[int, Field(ge=1)]
     graph_gib: NonNegative
     communication_gib: NonNegative
+    fragmentation_gib: NonNegative = Field(
+        description="what the allocator reserves and cannot use; the engine counts it nowhere, so that it lies in the "
+        "memory that its share leaves free"
+    )
     host_overhead_ms: NonNegative
     overlapped_scheduling: bool = Field(
         default=True, description="an iteration is scheduled while the one before runs: requests join one later"

@@ -124,6 +124,7 @@ def load_engines(path: Path = FOLDER / "engines.yaml") -> Mapping[str, Engine]:
             kv_block_tokens=entry.kv_block_tokens,
             graph_bytes=entry.graph_gib * GIB,
             communication_bytes=entry.communication_gib * GIB,
+            fragmentation_bytes=entry.fragmentation_gib * GIB,
             host_overhead_s=entry.host_overhead_ms * 1e-3,
             overlapped_scheduling=entry.overlapped_scheduling,
             overlapped_since=(since.version, since.day) if since else None,

@@ -23,7 +23,7 @@ class MemoryBreakdown:
     """LoRA adapters resident at once."""
     headroom_bytes: float
     left_to_others_bytes: float
-    """What the engine's utilization rule leaves to the driver and other processes."""
+    """What the engine's utilization rule leaves to the driver and other processes, less fragmentation."""
     kv_pool_bytes: float
     """Negative where the weights do not fit."""
     kv_bytes_per_token: float
@@ -44,6 +44,8 @@ class MemoryBreakdown:
     """Rule of thumb for comparison: 1.2 x parameters x bytes over the GPUs."""
     runs_at_precision: bool
     """Whether the GPU computes in the weights' precision and reads the cache's."""
+    fragmentation_bytes: float = 0.0
+    """What the allocator reserves and cannot use. KV blocks that are not full are in kv_bytes_per_token."""
 
     @property
     def loads(self) -> bool:

@@ -131,6 +131,8 @@ class Engine:
     """Whether tables of its GEMMs below 16 bits count quantise and launch times that its CUDA graph hides."""
     sampler_bytes_per_logit: float = 4.0
     """Peak memory of sampling, for every sequence and vocabulary entry."""
+    fragmentation_bytes: float = 0.0
+    """What its allocator reserves and cannot use, beside the share that it takes."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -28,6 +28,7 @@ PARTS = (
     ("CUDA graphs", "graph_bytes", "cyan"),
     ("communication", "communication_bytes", "cyan"),
     ("LoRA adapters", "adapter_bytes", "yellow"),
+    ("fragmentation", "fragmentation_bytes", "yellow"),
     ("safety headroom", "headroom_bytes", "bright_black"),
     ("left to the driver", "left_to_others_bytes", "bright_black"),
 )
@@ -131,6 +132,9 @@ def _memory(m: MemoryBreakdown, cells: int) -> Table:
         bar = Text(_bar(share, cells), style=style)
         if field == "weight_bytes":
             bar.append(f"  1.2 x parameters would be {m.rule_weight_bytes / GB:.1f}", style="dim")
+        if field == "fragmentation_bytes":
+            where = "in what the engine's share leaves free" if m.left_to_others_bytes > 0 else "the KV cache gives way"
+            bar.append(f"  the allocator's, {where}", style="dim")
         if field == "kv_pool_bytes":
             bar.append(f"  {m.kv_capacity_tokens:,.0f} tokens" if value > 0 else "  nothing is left", style="dim")
         table.add_row(name, f"{value / GB:.2f} GB", f"{share:.0%}", bar)

@@ -1,7 +1,8 @@
 """Memory of one GPU of a replica: weights, activations, graphs, communication, and what is left for the KV cache.
 
 Every term is bytes on one rank. The KV pool follows the engine's own rule: vLLM and SGLang take a share of the whole
-GPU and subtract everything else from it; TensorRT-LLM takes a share of what is free after loading.
+GPU and subtract everything else from it; TensorRT-LLM takes a share of what is free after loading. What the allocator
+reserves and cannot use is in neither: it lies in what the share leaves free; where that is less, the pool gives way.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Memory(NamedTuple):
     communication: jax.Array
     adapters: jax.Array
     headroom: jax.Array
+    fragmentation: jax.Array
     pool: jax.Array
     total: jax.Array
 
@@ -41,8 +43,8 @@ def memory(
 ) -> Memory:
     """Memory terms of every row. max_batched_tokens, max_seqs: of all rows or shape [rows].
 
-    utilization: share of the GPU (or of what is free) the engine takes; headroom: approved share left on top, for
-    fragmentation too. adapters: LoRA adapters resident at once, on every dense projection at adapter_rank in bf16.
+    utilization: share of the GPU (or of what is free) the engine takes; headroom: approved share left on top.
+    adapters: LoRA adapters resident at once, on every dense projection at adapter_rank in bf16.
     Embedding, head and router stay in bf16 whatever the weights are. Of pipeline stages the fullest counts.
     """
     layers = (
@@ -67,10 +69,12 @@ def memory(
     margin = headroom * rows.memory_bytes
     taken = weights + activations + graphs + communication + lora
     if engine.memory_rule == "share_of_free":
-        pool = utilization * (rows.memory_bytes - taken) - margin
+        spare = (1.0 - utilization) * (rows.memory_bytes - taken)
     else:
-        pool = utilization * rows.memory_bytes - taken - margin
-    return Memory(weights, activations, graphs, communication, lora, margin, pool, rows.memory_bytes)
+        spare = (1.0 - utilization) * rows.memory_bytes
+    fragmentation = jnp.full_like(weights, engine.fragmentation_bytes)
+    pool = rows.memory_bytes - taken - margin - jnp.maximum(spare, fragmentation)
+    return Memory(weights, activations, graphs, communication, lora, margin, fragmentation, pool, rows.memory_bytes)
 
 
 def kv_bytes(rows: Rows, tokens: jax.Array, block_tokens: int) -> jax.Array:

@@ -39,6 +39,7 @@ def size(
     sequence = float(kv_bytes(rows, probe, engine.kv_block_tokens)[0, 0])
     per_token = sequence / max(context_tokens, 1.0)
     taken = float((mem.weights + mem.activations + mem.graphs + mem.communication + mem.adapters + mem.headroom)[0])
+    fragmentation = float(mem.fragmentation[0])
     largest = _largest_context(llm, rows, pool, engine.kv_block_tokens)
     weight = float(rows.expert_weight_bytes[0] if llm.experts else rows.weight_bytes[0])
     return MemoryBreakdown(
@@ -52,7 +53,7 @@ def size(
         communication_bytes=float(mem.communication[0]),
         adapter_bytes=float(mem.adapters[0]),
         headroom_bytes=float(mem.headroom[0]),
-        left_to_others_bytes=gpu.memory_bytes - taken - pool,
+        left_to_others_bytes=max(gpu.memory_bytes - taken - fragmentation - pool, 0.0),
         kv_pool_bytes=pool,
         kv_bytes_per_token=per_token,
         kv_capacity_tokens=max(pool, 0.0) / per_token * configuration.schedulers,
@@ -67,6 +68,7 @@ def size(
         hidden_size_rule_kv_bytes_per_token=2.0 * llm.layers * llm.hidden * float(rows.kv_element_bytes[0]),
         rule_weight_bytes=1.2 * total_parameters(llm) * weight / configuration.gpus,
         runs_at_precision=hardware(configuration, gpu) is None,
+        fragmentation_bytes=fragmentation,
     )
 
 

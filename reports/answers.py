@@ -56,7 +56,7 @@ def _memory(bundle: PlanBundle) -> tuple[str, ...]:
         f"{one.configuration.label}: of {one.total_bytes / GB:.0f} GB a GPU, weights {one.weight_bytes / GB:.1f}, KV "
         f"cache {one.kv_pool_bytes / GB:.1f} ({one.kv_capacity_tokens:,.0f} tokens a replica), buffers and graphs "
         f"{(one.activation_bytes + one.graph_bytes + one.communication_bytes) / GB:.1f}, margin "
-        f"{(one.headroom_bytes + one.left_to_others_bytes) / GB:.1f}."
+        f"{(one.headroom_bytes + one.fragmentation_bytes + one.left_to_others_bytes) / GB:.1f}."
         for one in bundle.memory
     )
 

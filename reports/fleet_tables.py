@@ -48,7 +48,8 @@ def memory(bundle: PlanBundle) -> Rows:
         (
             one.configuration.label, f"{one.weight_bytes / GB:.1f}", f"{one.kv_pool_bytes / GB:.1f}",
             f"{(one.activation_bytes + one.graph_bytes + one.communication_bytes) / GB:.1f}",
-            f"{one.headroom_bytes / GB:.1f}", f"{one.left_to_others_bytes / GB:.1f}", f"{one.total_bytes / GB:.1f}",
+            f"{one.fragmentation_bytes / GB:.1f}", f"{one.headroom_bytes / GB:.1f}",
+            f"{one.left_to_others_bytes / GB:.1f}", f"{one.total_bytes / GB:.1f}",
             f"{one.kv_capacity_tokens:,.0f}", f"{one.concurrent_requests:,}",
         )
         for one in bundle.memory

@@ -35,6 +35,7 @@ ENTRY = """
     kv_block_tokens: 16
     graph_gib: 0.5
     communication_gib: 0.4
+    fragmentation_gib: 0.25
     host_overhead_ms: 1.0
     overlapped_scheduling: false
     source: tgi-docs
@@ -93,7 +94,8 @@ def test_it_is_sized_with_its_own_limits_and_memory() -> None:
     memory = size(mine.configuration, {llm.name: llm}, {gpu.name: gpu}, find_engine("tgi"), load_coefficients(), 700.0)
     assert (memory.concurrent_requests, memory.seqs_bind) == (128, True)
     # What its share leaves to others, and what its graphs take.
-    assert memory.left_to_others_bytes == pytest.approx(0.15 * gpu.memory_bytes, rel=1e-4)
+    assert memory.fragmentation_bytes == pytest.approx(0.25 * 2**30)
+    assert memory.left_to_others_bytes == pytest.approx(0.15 * gpu.memory_bytes - 0.25 * 2**30, rel=1e-4)
     assert memory.graph_bytes == pytest.approx(0.5 * 2**30)
 
 

@@ -31,6 +31,7 @@ def test_what_loads_and_serves() -> None:
     assert answer.capacity.method.startswith("continuous-batching simulation")
     m = answer.memory
     parts = m.weight_bytes + m.activation_bytes + m.graph_bytes + m.communication_bytes + m.headroom_bytes
+    parts += m.fragmentation_bytes
     assert parts + m.left_to_others_bytes + m.kv_pool_bytes == pytest.approx(m.total_bytes, rel=1e-6)
     assert json.loads(size_json(answer))["capacity"]["knee_rps"] == answer.capacity.knee_rps
 

@@ -113,6 +113,24 @@ def test_memory_adds_up() -> None:
     assert float(mem.adapters[0]) == 0.0
 
 
+@pytest.mark.parametrize("name", ["vllm", "trtllm", "sglang"])
+def test_fragmentation_lies_in_what_the_share_leaves_and_takes_the_pool_beyond_that(name: str) -> None:
+    """The engine's own pool, by its rule, as long as what it leaves free holds the allocator's fragmentation."""
+    rows = rows_of(configuration("Llama-3.1-8B", "L4", "int4"))
+    engine = find_engine(name)
+    lost = engine.fragmentation_bytes
+    assert 0.5 * 2**30 < lost < 0.7 * 2**30
+    for share in (0.85, 0.90, 0.96, 0.98, 1.0):
+        mem = memory(rows, engine, share, 0.02, 2048, 256)
+        total, pool = float(mem.total[0]), float(mem.pool[0])
+        taken = float((mem.weights + mem.activations + mem.graphs + mem.communication)[0])
+        own = share * (total - taken) if engine.memory_rule == "share_of_free" else share * total - taken
+        short = max(lost - (total - taken - own), 0.0)
+        assert pool == pytest.approx(own - 0.02 * total - short, rel=1e-5)
+        assert (short > 0) == (share > 0.97)
+        assert float(mem.fragmentation[0]) == pytest.approx(lost)
+
+
 def test_adapters_weigh_their_low_rank_products() -> None:
     rows = rows_of(configuration("Llama-3.1-8B", "A100-80GB-SXM"))
     # Rank 16 on q, k, v (fused), o, gate and up (fused), down: 20.4 M parameters an adapter over 32 layers.

@@ -22,9 +22,11 @@ def test_everything_is_accounted_for(gpu: str, tp: int) -> None:
     parts = (
         found.weight_bytes + found.activation_bytes + found.graph_bytes + found.communication_bytes
         + found.adapter_bytes + found.headroom_bytes + found.left_to_others_bytes + found.kv_pool_bytes
+        + found.fragmentation_bytes
     )  # fmt: skip
     assert parts == pytest.approx(found.total_bytes)
-    assert found.left_to_others_bytes == pytest.approx(0.1 * found.total_bytes, rel=1e-4)
+    assert found.fragmentation_bytes == pytest.approx(0.6 * 2**30)
+    assert found.left_to_others_bytes == pytest.approx(0.1 * found.total_bytes - 0.6 * 2**30, rel=1e-4)
 
 
 def test_llama_8b_on_an_a100() -> None:

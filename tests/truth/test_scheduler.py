@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import closed_loop, scheduler, vllm_log
+from benchmarks.front_end import FRONT_END_S, of_others_s
 from benchmarks.measured_runs import read_runs
 
 pytestmark = pytest.mark.truth
@@ -62,6 +63,12 @@ def test_first_tokens_of_closed_loops_after_four_of_each_configuration(reference
     vllm = [i for i, run in enumerate(runs) if run.configuration.engine == "vllm" and not run.moe]
     measured = np.array([run.ttft_s for run in runs])
     assert closed_loop.errors(measured[vllm], ttft[vllm])["mape_percent"] <= 12
+    engine = np.array([run.configuration.engine for run in runs])
+    known = np.flatnonzero(measured > 0.0).tolist()
+    typical = np.array([FRONT_END_S[one] for one in engine])
+    assert closed_loop.errors(measured, ttft + typical)["mape_percent"] <= 28
+    assert closed_loop.errors(measured, ttft + of_others_s(runs, ttft, known))["mape_percent"] <= 36
+    assert closed_loop.errors(measured, ttft)["mape_percent"] <= 50
     found = closed_loop.calibrated(runs, ttft, points=4)
     assert found["at_most_16_clients"]["n"] > 1000
     assert found["at_most_16_clients"]["mape_percent"] <= 25

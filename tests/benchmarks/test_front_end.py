@@ -1,4 +1,4 @@
-"""The typical front-end time of closed-loop runs: the least mean percentage error, told by other LLMs than the scored."""
+"""The typical front-end time of closed-loop runs: the least mean percentage error, told by other LLMs."""
 
 from __future__ import annotations
 

@@ -84,7 +84,12 @@ def ingested_lengths(
             where = f"{class_sql(chosen, tokens=False)} = {class_names(chosen).index(name)}"
             metered = from_histograms(connection, where, seed, f"{folder.name}, engine histograms")
             if metered is None:
-                raise _nothing(folder)
+                raise InputError(
+                    str(folder),
+                    "token lengths of requests that match the rule",
+                    "none",
+                    "See what is there: `fleetcast describe DIR`; widen `match`, or declare `lengths` of another kind.",
+                )
             sample, joint = metered, False
             share = float(metered.cached_tokens.sum() / metered.input_tokens.sum())
     notes = []

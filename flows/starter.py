@@ -12,15 +12,17 @@ from pathlib import Path
 from configs.classes import ClassRules
 from configs.errors import InputError
 from configs.loading import load_scenario
-from configs.traffic import Ingested
+from configs.traffic import Ingested, IngestedLengths
 from data.catalog import find_gpu, find_llm
-from data.ingested import ingested_hours
+from data.ingested import ingested_hours, ingested_lengths
 from data.prices import load_prices
 from data.statistics.describe import describe_dataset
 
 ENOUGH_HOURS = 48
 """Whole hours of history from which a forecast is made; below, arrivals follow a documented daily shape."""
 COLD_WEEKS = 4
+STAND_IN = "azure-2023-conversation"
+"""Public trace whose lengths are taken where the dataset has none."""
 WORDS = {"yes", "no", "on", "off", "y", "n", "true", "false", "null"}
 """What YAML takes for something else than text."""
 
@@ -54,10 +56,12 @@ def write(answers: Answers, out: Path) -> str:
     llm, gpus = find_llm(answers.llm).name, [find_gpu(name).name for name in answers.gpus]
     markets = [_market(text, gpus) for text in answers.markets]
     source, told = _source(answers, out)
+    lengths, why = _lengths(answers, out)
+    told += why
     budget = answers.budget_usd_per_month
     text = TEMPLATE.format(
         name=re.sub(r"[^A-Za-z0-9._-]+", "-", out.stem).strip("-._") or "scenario", told=told, llm=llm,
-        request_class=_quoted(answers.request_class), source=source,
+        request_class=_quoted(answers.request_class), source=source, lengths=lengths,
         dataset=_relative(answers.dataset, out), region=_quoted(answers.region),
         ttft_s=answers.ttft_s, tpot_s=answers.tpot_s,
         months=answers.months, gpus=", ".join(gpus), markets=", ".join(markets), volume=answers.volume,
@@ -128,6 +132,20 @@ def _source(answers: Answers, out: Path) -> tuple[str, str]:
     )
 
 
+def _lengths(answers: Answers, out: Path) -> tuple[str, str]:
+    """The `lengths` of the series, and what to say where they are not the dataset's own."""
+    path = _path(answers.dataset, out)
+    try:
+        ingested_lengths(IngestedLengths(dataset=path), out.resolve().parent, None, "all", 0.0, 0)
+    except InputError:
+        return (
+            f"{{kind: file, public_name: {STAND_IN}}}",
+            " The dataset counts requests and has no token lengths: those of Azure's conversations of 2023 stand in. "
+            "Put your own in `lengths`.",
+        )
+    return f"{{kind: ingested, dataset: {_quoted(path)}}}", ""
+
+
 def _first_day() -> str:
     from datetime import UTC, datetime
 
@@ -153,7 +171,7 @@ traffic:
       # {told}
       # With two days of your own log or more: {{kind: ingested, dataset: {dataset}}}
       source: {source}
-      lengths: {{kind: ingested, dataset: {dataset}}}
+      lengths: {lengths}
       regions: {{{region}: 1.0}}     # where requests come from, as shares
       volume_multiplier: {volume:g}          # a declared scaling; every output repeats it
 

@@ -12,7 +12,8 @@ import pytest
 
 from configs.errors import InputError
 from configs.loading import load_scenario
-from configs.traffic import Ingested, Synthetic
+from configs.traffic import Ingested, IngestedLengths, Synthetic
+from data.ingested import ingested_lengths
 from flows import ingest
 from flows.starter import Answers, write
 
@@ -57,6 +58,21 @@ def test_a_short_log_gives_its_mean_and_its_lengths_and_says_so(
     assert series.lengths.kind == "ingested"
     assert "synthetic" in told
     assert told in (tmp_path / "my.yaml").read_text(encoding="utf-8").replace("\n      # ", " ")
+
+
+def test_counts_without_tokens_take_lengths_that_are_there_and_say_so(
+    answers: Callable[[float], Answers], tmp_path: Path
+) -> None:
+    counts = tmp_path / "counts.csv"
+    hours = [f"{hour // 24},{hour % 24},{40 + hour % 24},5,{45 + hour % 24}" for hour in range(20 * 24)]
+    counts.write_text("\n".join(["day,hour,conversation,api,all", *hours]) + "\n", encoding="utf-8")
+    ingest.run([str(counts)], tmp_path / "counted", None, None, None, [])
+    told = write(replace(answers(3.0), dataset=tmp_path / "counted"), tmp_path / "my.yaml")
+    (series,) = load_scenario(tmp_path / "my.yaml").scenario.traffic.series
+    assert (series.source.kind, series.lengths.kind) == ("ingested", "file")
+    assert "no token lengths" in told
+    with pytest.raises(InputError, match="token lengths"):
+        ingested_lengths(IngestedLengths(dataset="counted"), tmp_path, None, "all", 0.0, 0)
 
 
 @pytest.mark.parametrize("name", ["x: {a: 1}", 'a"\nplan: {}', "yes", "{}", "- a"])

@@ -188,5 +188,6 @@ def test_the_grade_says_how_much_is_missing_and_is_capped_by_it() -> None:
     own = Accuracy("portfolio", 5, 0.1, 0.8, 0.0, 0.02, {}, {}, {}, 0.1, "2026-06-01")
     accuracy = (own, own)
     assert grade(accuracy, 2000) == grade(accuracy, 2000, missing=0.1)
-    assert [grade(accuracy, 2000, missing=share)[0] for share in (0.0, 0.15, 0.3, 0.6)] == ["A", "A", "B", "C"]
-    assert "30% of its hours are unobserved, so B is the best it can have" in grade(accuracy, 2000, missing=0.3)[1]
+    assert [grade(accuracy, 2000, missing=share)[0] for share in (0.0, 0.3, 0.6, 0.8)] == ["A", "A", "B", "C"]
+    assert "60% of its hours are unobserved, so B is the best it can have" in grade(accuracy, 2000, missing=0.6)[1]
+    assert "30% of its hours are unobserved: " in grade(accuracy, 2000, missing=0.3)[1]

@@ -39,12 +39,15 @@ def mixed_factor(cost: StepCost) -> FloatArray:
     return ones if cost.mixed_decode_factor is None else np.asarray(cost.mixed_decode_factor)
 
 
+def grid_points(most_tokens: int) -> int:
+    """Grid points of a table that reaches most_tokens; rounded up, so that few shapes are ever compiled."""
+    return -(-(most_tokens + 2 * GRID_TOKENS) // TABLE_STEP) * TABLE_STEP // GRID_TOKENS - 1
+
+
 def uniform(cost: StepCost, most_tokens: int, tick_s: FloatArray | float) -> Cost:
     """The cost on a uniform grid from 0 to beyond most_tokens, in ticks of tick_s seconds, one value or [lanes]."""
     lanes = cost.linear_s.shape[0]
-    # Rounded up, so that few shapes are ever compiled.
-    end = -(-(most_tokens + 2 * GRID_TOKENS) // TABLE_STEP) * TABLE_STEP
-    grid = np.arange(0, end, GRID_TOKENS, dtype=np.float64)
+    grid = GRID_TOKENS * np.arange(grid_points(most_tokens) + 1, dtype=np.float64)
     tokens = np.asarray(cost.tokens, dtype=np.float64)
     slope = (cost.linear_s[:, -1] - cost.linear_s[:, -2]) / (tokens[-1] - tokens[-2])
     table = np.stack([np.interp(grid, tokens, cost.linear_s[lane]) for lane in range(lanes)])

@@ -6,8 +6,9 @@ however long a lane runs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,14 +17,12 @@ from numpy.typing import ArrayLike
 from data import machine
 from data.records import BoolArray, Engine, FloatArray, IntArray, StepCost
 from models.device import on_device
-from models.simulator.cost import mixed_factor, most_stages, take, uniform
-from models.simulator.kernel import WINDOW, State, advance, start
+from models.simulator.batch import SMALLEST, Batch, batch_of, some
+from models.simulator.cost import grid_points, mixed_factor, most_stages, take, uniform
+from models.simulator.kernel import WINDOW, advance, start
 
+Inputs = tuple[Any, Any, Any]
 TICKS = 2**30
-LANES = 512
-"""Lanes that step together: more gain nothing on a core."""
-SMALLEST = 64
-"""Fewer lanes cost as much a step as this many."""
 TOTALS = ("clock", "iteration", "pressed", "running_time", "kv_time", "busy")
 """What is kept of the state of a lane that has ended."""
 MOST_ITERATIONS = 1 << 24
@@ -97,7 +96,12 @@ class Outcome(NamedTuple):
 
 
 def simulate(
-    cost: StepCost, requests: Requests, limits: Limits, most_iterations: int = MOST_ITERATIONS, pad: bool = False
+    cost: StepCost,
+    requests: Requests,
+    limits: Limits,
+    most_iterations: int = MOST_ITERATIONS,
+    pad: bool = False,
+    batch: Batch | None = None,
 ) -> Outcome:
     """Exact times of every request in every lane.
 
@@ -106,9 +110,9 @@ def simulate(
     sum of their contexts, each padded to kernel.CONTEXT_TOKENS (of one pipeline stage). Lanes that need more than
     most_iterations come back unfinished with nan times. Raises ValueError for arrivals that are not finite.
 
-    Lanes run together, at most LANES at a time and one group a core; those that end make room. Memory a lane is what
-    its requests take and the log of one phase (4 bytes times kernel.PHASE). Cost grows linearly in lanes and in their
-    steps: a granted chunk, or up to kernel.WINDOW iterations in which nobody comes or goes.
+    Lanes run together, as many at a time as `batch` says (None: as suits the device) and one group a core or device;
+    those that end make room. Memory is lane_bytes a lane, whatever it runs for. Cost grows linearly in lanes and in
+    their steps: a granted chunk, or up to kernel.WINDOW iterations in which nobody comes or goes.
     """
     lanes = requests.arrival_s.shape[0]
     if not np.isfinite(requests.arrival_s).all():
@@ -116,12 +120,15 @@ def simulate(
     cores = max(len(jax.devices()), machine.cores() if jax.default_backend() == "cpu" else 1)
     # Long and short lanes are dealt out evenly, so that all cores end at about the same time.
     order = np.argsort(-_iterations(cost, requests, limits), kind="stable")
-    count = max(-(-lanes // LANES), min(cores, -(-lanes // SMALLEST)))
+    grid = grid_points(_most_tokens(cost, limits))
+    how = batch_of(requests.arrival_s.shape[1], _ring(requests), grid) if batch is None else batch
+    count = max(-(-lanes // how.lanes), min(cores, -(-lanes // SMALLEST)))
     groups = [order[number::count] for number in range(count)]
 
     def part(number: int, group: IntArray) -> Outcome:
         with on_device(number):
-            return _together(take(cost, group), requests.lanes(group), limits.lanes(group), most_iterations, pad)
+            mine = take(cost, group), requests.lanes(group), limits.lanes(group)
+            return _together(*mine, most_iterations, pad, how)
 
     with ThreadPoolExecutor(max_workers=min(cores, count)) as pool:
         parts = list(pool.map(part, range(count), groups))
@@ -163,8 +170,23 @@ def _tick_s(cost: StepCost, requests: Requests, limits: Limits) -> FloatArray:
     return np.asarray(np.maximum(requests.arrival_s.max(axis=1) + drain, 1e-3) / TICKS)
 
 
-def _together(cost: StepCost, requests: Requests, limits: Limits, most_iterations: int, pad: bool) -> Outcome:
-    """One group of lanes, phase by phase; the batch halves as often as half of its lanes have ended."""
+def _ring(requests: Requests) -> int:
+    """Slots of the ring of ends: a power of two, so that few are ever compiled."""
+    return 1 << int(np.max(requests.output_tokens, initial=1) + WINDOW).bit_length()
+
+
+def _most_tokens(cost: StepCost, limits: Limits) -> int:
+    """Tokens of the largest iteration."""
+    return int(most_stages(cost) * np.max(limits.token_budget) + np.max(limits.max_num_seqs))
+
+
+def _together(
+    cost: StepCost, requests: Requests, limits: Limits, most_iterations: int, pad: bool, batch: Batch
+) -> Outcome:
+    """One group of lanes, phase by phase; the batch halves as often as half of its lanes have ended.
+
+    The state stays on its device. What is fetched of a phase is who lives, and of a lane its times and totals once.
+    """
     arrival = np.asarray(requests.arrival_s, dtype=np.float64)
     output = np.maximum(np.asarray(requests.output_tokens), 1)
     prompt = np.maximum(np.asarray(requests.input_tokens), 1)
@@ -175,9 +197,8 @@ def _together(cost: StepCost, requests: Requests, limits: Limits, most_iteration
     size = 1 << (lanes - 1).bit_length()
     here = np.resize(np.arange(lanes), size)
     ticks = np.rint(arrival / tick_s[:, None])
-    most_tokens = int(most_stages(cost) * np.max(limits.token_budget) + np.max(limits.max_num_seqs))
-    inputs = (
-        uniform(take(cost, here), most_tokens, tick_s[here]),
+    inputs: Inputs = (
+        uniform(take(cost, here), _most_tokens(cost, limits), tick_s[here]),
         np.stack([ticks, prompt, cached, output], axis=2).astype(np.int32)[here],
         (
             np.asarray(limits.max_num_seqs, dtype=np.int32)[here],
@@ -187,57 +208,54 @@ def _together(cost: StepCost, requests: Requests, limits: Limits, most_iteration
             np.asarray(limits.overlaps, dtype=bool)[here],
         ),
     )
-    ring = 1 << int(output.max() + WINDOW).bit_length()
+    if not batch.on_host:
+        inputs = jax.device_put(inputs)
     staged = cost.pipeline_stages is not None
-    state: State = start(np.arange(size) < lanes, requests=count, ring=ring, staged=staged)
+    state, times = start(
+        np.arange(size) < lanes, requests=count, ring=_ring(requests), phase=batch.phase, staged=staged
+    )
     here = np.where(np.arange(size) < lanes, here, -1)
-    first, end = np.full((lanes, count), np.nan), np.full((lanes, count), np.nan)
-    late = np.zeros((lanes, count)) if staged else None
-    totals = {name: np.zeros(lanes) for name in TOTALS}
+    ended: dict[str, np.ndarray] = {}
     while True:
-        begun = np.asarray(state.iteration)
         few = size // 2 if size > SMALLEST else 0
-        state, living = jax.device_get(advance(state, *inputs, np.int32(most_iterations), np.int32(few), pad=pad))
-        mine = np.flatnonzero(here >= 0)
-        _note(state, begun, mine, here[mine], output, first, end, late)
-        if not living.any() or 2 * np.count_nonzero(living) <= size > SMALLEST:
-            gone = mine[~living[mine]]
-            for name, values in totals.items():
-                values[here[gone]] = getattr(state, name)[gone]
-            if not living.any():
-                break
-            keep = np.flatnonzero(living)
-            size = max(SMALLEST, 1 << (len(keep) - 1).bit_length())
-            index = np.concatenate([keep, np.flatnonzero(~living)])[:size]
-            state, inputs = jax.tree.map(lambda values, index=index: np.asarray(values)[index], (state, inputs))
-            here = np.where(living[index], here[index], -1)
-    elapsed = np.maximum(totals["clock"], 1.0)
+        state, times, living = advance(state, times, *inputs, np.int32(most_iterations), np.int32(few), pad=pad)
+        lives = np.asarray(living)
+        if lives.any() and not 2 * np.count_nonzero(lives) <= size > SMALLEST:
+            continue
+        gone = np.flatnonzero((here >= 0) & ~lives)
+        last = {name: getattr(state, name) for name in TOTALS} | times._asdict()
+        for name, values in some({name: one for name, one in last.items() if one is not None}, gone, batch).items():
+            into = ended.setdefault(name, np.zeros((lanes, *values.shape[1:]), dtype=values.dtype))
+            into[here[gone]] = values
+        if not lives.any():
+            break
+        keep = np.flatnonzero(lives)
+        size = max(SMALLEST, 1 << (len(keep) - 1).bit_length())
+        index = np.concatenate([keep, np.flatnonzero(~lives)])[:size]
+        state, times, inputs = some((state, times, inputs), index, batch)
+        here = np.where(lives[index], here[index], -1)
+    return _outcome(ended, tick_s)
+
+
+def _outcome(ended: Mapping[str, np.ndarray], tick_s: FloatArray) -> Outcome:
+    """Totals [lanes] and times [lanes, requests], in ticks and as they ended, in seconds."""
+    elapsed = np.maximum(ended["clock"], 1.0)
+    late = ended.get("late")
     behind = 0.0 if late is None else late
+
+    def seconds(ticks: np.ndarray) -> FloatArray:
+        return np.where(ticks < 0, np.nan, (ticks + behind) * tick_s[:, None])
+
+    end = seconds(ended["end"])
     return Outcome(
-        first_token_s=(first + behind) * tick_s[:, None],
-        end_s=(end + behind) * tick_s[:, None],
-        iterations=totals["iteration"].astype(np.int64),
-        finished=np.isfinite(end).all(axis=1),
-        kv_pressure=totals["pressed"] / np.maximum(totals["iteration"], 1),
-        mean_running=totals["running_time"] / elapsed,
-        mean_kv_tokens=totals["kv_time"] / elapsed,
-        busy_s=totals["busy"] * tick_s,
+        first_token_s=seconds(ended["first"]),
+        end_s=end,
+        iterations=ended["iteration"].astype(np.int64),
+        finished=np.asarray(np.isfinite(end).all(axis=1)),
+        kv_pressure=ended["pressed"] / np.maximum(ended["iteration"], 1),
+        mean_running=ended["running_time"] / elapsed,
+        mean_kv_tokens=ended["kv_time"] / elapsed,
+        busy_s=ended["busy"] * tick_s,
         makespan_s=elapsed * tick_s,
         late_s=None if late is None else late * tick_s[:, None],
     )
-
-
-def _note(
-    state: State, begun: IntArray, rows: IntArray, owner: IntArray, output: IntArray, first: FloatArray,
-    end: FloatArray, late: FloatArray | None,
-) -> None:  # fmt: skip
-    """Books, in place, the ticks of the first and last tokens that came in this phase."""
-    count = output.shape[1]
-    low, high = begun[rows, None], np.asarray(state.iteration)[rows, None]
-    token = state.log[rows, :count].astype(np.int64)
-    for which, into in ((token, first), (token + output[owner] - 1, end)):
-        lane, request = np.nonzero((token >= 0) & (which >= low) & (which < high))
-        place = which[lane, request] - low[lane, 0]
-        into[owner[lane], request] = state.log[rows[lane], count + place]
-        if into is first and late is not None and state.late is not None:
-            late[owner[lane], request] = state.late[rows[lane], place]

@@ -23,8 +23,6 @@ import numpy as np
 
 from models.simulator.cost import GRID_TOKENS, Cost, behind_host, in_rounds, whole_chunk
 
-PHASE = 16384
-"""Iterations that the log of a phase holds."""
 WINDOW = 16
 """Rows of the ring that are read together: the most iterations that a step closes."""
 CONTEXT_TOKENS = 64
@@ -38,7 +36,7 @@ rounding of float32."""
 
 class State(NamedTuple):
     """Per lane; seen is the tick until which arrivals are known to the scheduler; ring [lanes, slots, 2] holds how many
-    requests end at an iteration and the KV they free; log [lanes, requests + PHASE] the iteration of each first token,
+    requests end at an iteration and the KV they free; log [lanes, requests + phase] the iteration of each first token,
     then the tick at which each iteration of the phase closed (only the last of those closed in one step: requests come
     and go at no other).
     """
@@ -62,7 +60,7 @@ class State(NamedTuple):
     kv_time: jax.Array
     busy: jax.Array
     late: jax.Array | None = None
-    """[lanes, PHASE] ticks in which tokens of what joined in an iteration of the phase pass the other pipeline stages;
+    """[lanes, phase] ticks in which tokens of what joined in an iteration of the phase pass the other pipeline stages;
     None where no lane has any."""
     filling: jax.Array | None = None
     """The same of the prompt that is being prefilled."""
@@ -76,27 +74,41 @@ class Ends(NamedTuple):
     kv: jax.Array
 
 
-@partial(jax.jit, static_argnames=("requests", "ring", "staged"))
-def start(wanted: jax.Array, *, requests: int, ring: int, staged: bool = False) -> State:
-    """The state before anything came; lanes that are not wanted [lanes] have nothing to do."""
+class Times(NamedTuple):
+    """Ticks [lanes, requests] of first and last tokens, -1 before they came; late as in State, of each request."""
+
+    first: jax.Array
+    end: jax.Array
+    late: jax.Array | None
+
+
+@partial(jax.jit, static_argnames=("requests", "ring", "phase", "staged"))
+def start(wanted: jax.Array, *, requests: int, ring: int, phase: int, staged: bool) -> tuple[State, Times]:
+    """The state before anything came; lanes that are not wanted [lanes] have nothing to do.
+
+    ring: a power of two above the longest output and WINDOW; phase: iterations that the log holds.
+    """
     lanes = wanted.shape[0]
 
     def zeros(dtype: type) -> jax.Array:
         return jnp.zeros(lanes, dtype=dtype)
 
-    return State(
+    none = jnp.full((lanes, requests), -1, jnp.int32)
+    state = State(
         zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32), jnp.where(wanted, 0, requests).astype(jnp.int32),
         zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.float32), zeros(jnp.int32),
         zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32), jnp.zeros((lanes, ring, 2), jnp.float32),
-        jnp.full((lanes, requests + PHASE), -1, jnp.int32), zeros(jnp.int32), zeros(jnp.float32),
+        jnp.full((lanes, requests + phase), -1, jnp.int32), zeros(jnp.int32), zeros(jnp.float32),
         zeros(jnp.float32), zeros(jnp.float32),
-        jnp.zeros((lanes, PHASE), jnp.float32) if staged else None, zeros(jnp.float32) if staged else None,
+        jnp.zeros((lanes, phase), jnp.float32) if staged else None, zeros(jnp.float32) if staged else None,
     )  # fmt: skip
+    return state, Times(none, none, jnp.zeros((lanes, requests), jnp.float32) if staged else None)
 
 
-@partial(jax.jit, static_argnames=("pad",))
+@partial(jax.jit, static_argnames=("pad",), donate_argnums=(0, 1))
 def advance(
     start: State,
+    times: Times,
     cost: Cost,
     table: jax.Array,
     limits: tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array],
@@ -104,15 +116,16 @@ def advance(
     few: jax.Array,
     *,
     pad: bool,
-) -> tuple[State, jax.Array]:
-    """One phase, and which lanes still live [lanes]; it ends early when no more than `few` lanes live.
+) -> tuple[State, Times, jax.Array]:
+    """One phase, the times with those that came in it, and which lanes still live [lanes]; it ends early when no more
+    than `few` lanes live.
 
     table: [lanes, requests, 4] int32 of arrival tick, input, cached and output tokens. A lane lives until it has
     admitted and finished its requests or used its iterations. Every step makes one gather or scatter of a row per
     array, and reads the ring after it has written it: XLA would copy it whole otherwise.
     """
     lanes, requests = table.shape[:2]
-    ring = start.ring.shape[1]
+    ring, phase = start.ring.shape[1], start.log.shape[1] - requests
     begun = start.iteration
     lane = jnp.arange(lanes)
     max_seqs, budget, capacity, block, overlap = limits
@@ -204,7 +217,7 @@ def advance(
             chunks = ran & (s.granted > 0)
             whole = whole_chunk(cost, n, s.granted.astype(jnp.float32), s.work, jnp.where(s.running > 0, decode, 0.0))
             longest = jnp.maximum(filling, whole - seconds)
-            late = late.at[lane, jnp.where(chunks, s.iteration - begun, PHASE)].set(longest, mode="drop")
+            late = late.at[lane, jnp.where(chunks, s.iteration - begun, phase)].set(longest, mode="drop")
             filling = jnp.where(chunks, jnp.where(s.prefilled > 0, longest, 0.0), filling)
         # How many iterations alike: up to the one after which a request ends or another can be admitted. One that waits
         # without being granted anything waits for an end; prefill makes the next iteration another one.
@@ -240,7 +253,7 @@ def advance(
         change = jnp.where(completes[:, None], books, clears)
         bookings = s.ring.at[lane, slot].add(change)
         place = jnp.where(completes, s.head, requests + iteration - 1 - begun)
-        place = jnp.where(completes | ran, place, requests + PHASE)
+        place = jnp.where(completes | ran, place, requests + phase)
         log = s.log.at[lane, place].set(jnp.where(completes, s.iteration, clock), mode="drop")
         after = State(
             clock,
@@ -268,7 +281,23 @@ def advance(
 
     def goes_on(carried: tuple[State, Ends]) -> jax.Array:
         s, _ = carried
-        return ((s.iteration - begun).max() <= PHASE - WINDOW) & (alive(s).sum() > few)
+        return ((s.iteration - begun).max() <= phase - WINDOW) & (alive(s).sum() > few)
 
     end, _ = jax.lax.while_loop(goes_on, body, (start, upcoming(start.ring, start.iteration)))
-    return end, alive(end)
+    return end, _noted(end, begun, table[:, :, 3], times), alive(end)
+
+
+def _noted(s: State, begun: jax.Array, output: jax.Array, times: Times) -> Times:
+    """The times with those of tokens that came in the phase since iteration `begun`."""
+    requests = output.shape[1]
+    phase = s.log.shape[1] - requests
+    token = s.log[:, :requests]
+
+    def at(iteration: jax.Array, log: jax.Array, old: jax.Array) -> jax.Array:
+        came = (token >= 0) & (iteration >= begun[:, None]) & (iteration < s.iteration[:, None])
+        place = jnp.clip(iteration - begun[:, None], 0, phase - 1)
+        return jnp.where(came, jnp.take_along_axis(log, place, axis=1), old)
+
+    closed = s.log[:, requests:]
+    late = None if s.late is None or times.late is None else at(token, s.late, times.late)
+    return Times(at(token, closed, times.first), at(token + output - 1, closed, times.end), late)

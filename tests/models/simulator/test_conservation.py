@@ -64,7 +64,7 @@ def work(requests: Requests, served: np.ndarray) -> dict[str, np.ndarray]:
 @given(st.integers(0, 10**6), st.sampled_from([2.0, 20.0, 200.0]))
 def test_the_plain_engine_gives_back_all_that_it_holds(seed: int, rate: float) -> None:
     given_ = asked(seed, rate)
-    got, (state, living) = watch(engine, "advance", lambda: simulate(*given_))
+    got, (state, _, living) = watch(engine, "advance", lambda: simulate(*given_))
     assert got.finished.all()
     assert not living.any()
     assert (state.head == COUNT).all(), "every request was admitted"

@@ -31,8 +31,9 @@ def step_cost(lanes: int, rng: np.random.Generator) -> StepCost:
         one(0, 1e-5),
         one(0, 1e-8),
         one(1, 3),
-        one(0, 2e-3) if rng.random() < 0.5 else None,
-        rng.integers(1, 5, lanes).astype(float) if rng.random() < 0.4 else None,
+        # Neither, the host alone, or both: three forms are compiled.
+        one(0, 2e-3) if (form := rng.random()) < 0.6 else None,
+        rng.integers(1, 5, lanes).astype(float) if form < 0.3 else None,
     )
 
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.simulator_speed [--lanes 1024] [--requests 1000] [--json] [--growth FILE.svg] [--knees N]
 
-An iteration is the engine's; a lane-step of the loop closes up to 16 alike of them or grants a prompt chunk. Both are
+An iteration is the engine's; a lane-step of the loop closes up to 32 alike of them or grants a prompt chunk. Both are
 reported: seconds over iterations, and over iterations and grants. Run it under `taskset -c 0` for one core. Lanes
 share a synthetic cost and draw their own lengths.
 

@@ -1,11 +1,12 @@
 """The jitted loop of models/simulator/engine.py: every lane steps at once, and none waits for another's grants.
 
 A decoding request advances one token an iteration, so the iteration in which it ends is known when its prefill ends:
-no table of running requests is needed, only two rings of "how many end, and how much KV they free" by iteration. A lane
-takes one of two steps at a time: grant prefill tokens to the head of the queue within the current iteration, or close
-the iteration and advance the clock by its cost. Iterations that only decode, until a request ends or one comes that can
-be admitted, differ in nothing but the KV cache they read, which grows by one token a sequence: up to WINDOW of them are
-closed in one step.
+no table of running requests is needed, only two rings of "how many end, and how much KV they free" by iteration, and a
+bit for each iteration in which any does: the next is found in a word of WINDOW of them. A lane takes one of two steps
+at a time: grant prefill tokens to the head of the queue within the current iteration, or close the iteration and
+advance the clock by its cost. Iterations that only decode, until a request ends or one comes that can be admitted,
+differ in nothing but the KV cache they read, which grows by one token a sequence: up to WINDOW of them are closed in
+one step.
 
 Lanes need very different numbers of steps. The loop therefore runs in phases: it returns when a lane has filled the
 log, or when few lanes are left, so that the caller can take what is finished and go on with the living lanes alone. The
@@ -23,8 +24,8 @@ import numpy as np
 
 from models.simulator.cost import GRID_TOKENS, Cost, behind_host, in_rounds, whole_chunk
 
-WINDOW = 16
-"""Rows of the ring that are read together: the most iterations that a step closes."""
+WINDOW = 32
+"""Slots of the ring that a word of bits tells of: the most iterations that a step closes."""
 CONTEXT_TOKENS = 64
 """Tokens to which Vidur's predictor rounds contexts up."""
 LONG = 1e38
@@ -36,9 +37,9 @@ rounding of float32."""
 
 class State(NamedTuple):
     """Per lane; seen is the tick until which arrivals are known to the scheduler; ring [lanes, slots, 2] holds how many
-    requests end at an iteration and the KV they free; log [lanes, requests + phase] the iteration of each first token,
-    then the tick at which each iteration of the phase closed (only the last of those closed in one step: requests come
-    and go at no other).
+    requests end at an iteration and the KV they free, booked [lanes, slots / WINDOW] a bit for every slot that has any;
+    log [lanes, requests + phase] the iteration of each first token, then the tick at which each iteration of the phase
+    closed (only the last of those closed in one step: requests come and go at no other).
     """
 
     clock: jax.Array
@@ -54,6 +55,7 @@ class State(NamedTuple):
     joining: jax.Array
     joining_kv: jax.Array
     ring: jax.Array
+    booked: jax.Array
     log: jax.Array
     pressed: jax.Array
     running_time: jax.Array
@@ -98,6 +100,7 @@ def start(wanted: jax.Array, *, requests: int, ring: int, phase: int, staged: bo
         zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.int32), jnp.where(wanted, 0, requests).astype(jnp.int32),
         zeros(jnp.int32), zeros(jnp.int32), zeros(jnp.float32), zeros(jnp.float32), zeros(jnp.int32),
         zeros(jnp.float32), zeros(jnp.int32), zeros(jnp.float32), jnp.zeros((lanes, ring, 2), jnp.float32),
+        jnp.zeros((lanes, ring // WINDOW), jnp.uint32),
         jnp.full((lanes, requests + phase), -1, jnp.int32), zeros(jnp.int32), zeros(jnp.float32),
         zeros(jnp.float32), zeros(jnp.float32),
         jnp.zeros((lanes, phase), jnp.float32) if staged else None, zeros(jnp.float32) if staged else None,
@@ -131,16 +134,16 @@ def advance(
     max_seqs, budget, capacity, block, overlap = limits
     never = np.iinfo(np.int32).max
 
-    def upcoming(bookings: jax.Array, iteration: jax.Array) -> Ends:
-        """The next end within the aligned rows of the ring in which the next iteration is, or their last row."""
+    def upcoming(bookings: jax.Array, booked: jax.Array, iteration: jax.Array) -> Ends:
+        """The next end within the aligned slots of the ring that a word tells of, or the last of them."""
         at = (iteration + 1) & (ring - 1)
-        rows, offset = at // WINDOW, at & (WINDOW - 1)
-        held = bookings.reshape(lanes, ring // WINDOW, WINDOW, 2)[lane, rows]
-        place = jnp.full(lanes, WINDOW - 1)
-        for row in reversed(range(WINDOW - 1)):
-            place = jnp.where((held[:, row, 0] > 0) & (row >= offset), row, place)
-        found = bookings[lane, rows * WINDOW + place]
-        return Ends(place - offset + 1, found[:, 0], found[:, 1])
+        offset = at & (WINDOW - 1)
+        word = booked[lane, at // WINDOW] >> offset.astype(jnp.uint32)
+        # Zeros below the lowest one: of none, all of the word's bits.
+        ahead = jax.lax.population_count(~word & (word - 1)).astype(jnp.int32)
+        after = jnp.minimum(ahead, WINDOW - 1 - offset)
+        found = bookings[lane, at + after]
+        return Ends(after + 1, found[:, 0], found[:, 1])
 
     def alive(s: State) -> jax.Array:
         idle = (s.head >= requests) & (s.running + s.joining == 0)
@@ -252,6 +255,9 @@ def advance(
         slot = jnp.where(completes, s.iteration + out, iteration) & (ring - 1)
         change = jnp.where(completes[:, None], books, clears)
         bookings = s.ring.at[lane, slot].add(change)
+        word, bit = s.booked[lane, slot // WINDOW], jnp.uint32(1) << (slot & (WINDOW - 1)).astype(jnp.uint32)
+        word = jnp.where(completes, word | bit, jnp.where(ran, word & ~bit, word))
+        booked = s.booked.at[lane, slot // WINDOW].set(word)
         place = jnp.where(completes, s.head, requests + iteration - 1 - begun)
         place = jnp.where(completes | ran, place, requests + phase)
         log = s.log.at[lane, place].set(jnp.where(completes, s.iteration, clock), mode="drop")
@@ -269,6 +275,7 @@ def advance(
             jnp.where(ran, 0, joining),
             jnp.where(ran, 0.0, joining_kv),
             bookings,
+            booked,
             log,
             pressed,
             s.running_time + passed * (n + s.joining),
@@ -277,13 +284,13 @@ def advance(
             late,
             filling,
         )
-        return after, upcoming(bookings, iteration)
+        return after, upcoming(bookings, booked, iteration)
 
     def goes_on(carried: tuple[State, Ends]) -> jax.Array:
         s, _ = carried
         return ((s.iteration - begun).max() <= phase - WINDOW) & (alive(s).sum() > few)
 
-    end, _ = jax.lax.while_loop(goes_on, body, (start, upcoming(start.ring, start.iteration)))
+    end, _ = jax.lax.while_loop(goes_on, body, (start, upcoming(start.ring, start.booked, start.iteration)))
     return end, _noted(end, begun, table[:, :, 3], times), alive(end)
 
 

@@ -111,7 +111,7 @@ def test_options_become_rules_and_an_option_alone_is_refused() -> None:
 
 @pytest.mark.slow
 def test_the_command_draws_a_pool(tmp_path: Path) -> None:
-    words = "curve --llm Llama-3.1-8B --gpu L40S --input 400 --output 40 --max-num-seqs 32 --queue 8 --json --out"
+    words = "curve --llm Llama-3.1-8B --gpu L40S --input 200 --output 10 --max-num-seqs 32 --queue 8 --json --out"
     result = CliRunner().invoke(app, [*words.split(), str(tmp_path / "pool")])
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "pool" / "curve.json").read_text(encoding="utf-8"))

@@ -78,11 +78,12 @@ def test_shares_are_those_counted_one_by_one() -> None:
     point = found.points[index]
     count = requests_needed(found.rules, found.knee_rps, 250)
     drawn = draw([MIX], count, 2, 0)
-    got, requests, which = simulated(ASKED, found.rules, drawn, np.array([point.offered_rps]))
+    loads = np.array([one.offered_rps for one in found.points])
+    got, requests, which = simulated(ASKED, found.rules, drawn, loads)
     late = slice(int(0.1 * count), None)
     tally: dict[tuple[int, str], int] = {}
     good = [0, 0]
-    for lane in range(2):
+    for lane in (2 * index, 2 * index + 1):
         for i in range(count)[late]:
             k = int(which[lane, i])
             fate = FATES[got.fate[lane, i]]

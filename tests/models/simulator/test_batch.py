@@ -64,13 +64,13 @@ def test_a_card_is_asked_for_its_memory(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("staged", [False, True])
 def test_every_figure_is_the_same_to_the_bit_however_lanes_are_batched(staged: bool) -> None:
-    cost, requests, limits = draw(8, lanes=200, count=60)
-    cost = replace(cost, pipeline_stages=1.0 + np.arange(200) % 3 if staged else None)
+    cost, requests, limits = draw(8, lanes=100, count=60)
+    cost = replace(cost, pipeline_stages=1.0 + np.arange(100) % 3 if staged else None)
     limits = limits._replace(token_budget=np.maximum(limits.token_budget, limits.max_num_seqs + 1))
     together = simulate(cost, requests, limits)
     assert together.finished.all()
     # In groups on the host; on the device, whose log is so short that requests run through many phases.
-    for batch in (Batch(64, 16384, on_host=True), Batch(256, 64, on_host=False), Batch(64, 256, on_host=False)):
+    for batch in (Batch(64, 8192, on_host=True), Batch(128, 64, on_host=False)):
         apart = simulate(cost, requests, limits, batch=batch)
         for name, one in together._asdict().items():
             if one is None:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from configs.base import Name, NonNegative, Positive, Section
 from configs.engine_serving import EngineServing
+from configs.evaluation import KvPrecision
 
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -204,6 +205,10 @@ class Correction(Section):
     engine: Name
     precision: Name
     tensor_parallel: Annotated[int, Field(ge=1, description="of the measured replica; others use the nearest")]
+    kv_precision: KvPrecision | None = Field(default=None, description="of the measured cache; nothing: for any")
+    pipeline_parallel: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="stages of the measured replica; nothing: for any"
+    )
     device: Annotated[float, Field(gt=-0.7, lt=3.0, description="share added to device time of decode")] = 0.0
     host_ms: Annotated[float, Field(gt=-10.0, lt=100.0, description="added to every iteration")] = 0.0
     per_sequence_us: Annotated[
@@ -222,6 +227,19 @@ class Correction(Section):
     identified: tuple[Name, ...] = ()
     verdict: str
     source: CatalogSource
+
+    @property
+    def measured(self) -> tuple[str | int | None, ...]:
+        """What it was measured on: two corrections of the same would contradict each other."""
+        return (
+            self.llm, self.gpu, self.engine, self.precision, self.tensor_parallel, self.kv_precision,
+            self.pipeline_parallel,
+        )  # fmt: skip
+
+    def covers(self, other: Correction) -> bool:
+        """Whether the other was measured on the same, or does not say what this one says of cache and stages."""
+        pairs = zip(self.measured, other.measured, strict=True)
+        return all(theirs in (mine, None) for mine, theirs in pairs)
 
 
 class CorrectionFile(Section):

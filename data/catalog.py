@@ -155,19 +155,15 @@ def load_coefficients(
     A correction whose fit was judged poor is used as it was asked for, with a warning. Raises InputError for files that
     are wrong, and for two corrections of the same configuration.
     """
-    found: dict[tuple[str | int, ...], Correction] = {}
+    found: dict[tuple[str | int | None, ...], Correction] = {}
     for file in calibration:
         for one in validated(CorrectionFile, load_yaml(file), str(file)).corrections:
-            key = (one.llm, one.gpu, one.engine, one.precision, one.tensor_parallel)
-            if key in found:
-                raise InputError(
-                    str(file), "one correction for each configuration", " / ".join(map(str, key)), "Keep one of them."
-                )
-            found[key] = one
+            said = " / ".join(str(part) for part in one.measured if part is not None)
+            if one.measured in found:
+                raise InputError(str(file), "one correction for each configuration", said, "Keep one of them.")
+            found[one.measured] = one
             if one.verdict.startswith("poor"):
-                _warn(
-                    f"{file}: the correction of {' / '.join(map(str, key))} is used although its fit was {one.verdict}"
-                )
+                _warn(f"{file}: the correction of {said} is used although its fit was {one.verdict}")
     tables = _fitted_tables(path)
     return tables.model_copy(update={"corrections": tuple(found.values())}) if found else tables
 

@@ -160,6 +160,8 @@ def _correction(one: Configuration, found: Calibration, citation: str) -> Correc
         engine=one.engine,
         precision=one.precision,
         tensor_parallel=one.tensor_parallel,
+        kv_precision="fp8" if one.kv_precision == "fp8" else "bf16",
+        pipeline_parallel=one.pipeline_parallel,
         device=round(device, 5),
         host_ms=round(1e3 * host_s, 5),
         per_sequence_us=round(1e6 * per_sequence_s, 4),
@@ -174,13 +176,13 @@ def _correction(one: Configuration, found: Calibration, citation: str) -> Correc
 
 
 def write(fitted: Fitted, path: Path) -> None:
-    """The correction as a file for `evaluate.calibration`; others that the file already holds are kept."""
+    """The correction as a file for `evaluate.calibration`; others that the file already holds are kept, save those of
+    the same configuration, also where they do not say with which cache and stages they were measured."""
     kept: tuple[Correction, ...] = ()
     mine = fitted.correction
-    key = (mine.llm, mine.gpu, mine.engine, mine.precision, mine.tensor_parallel)
     if path.exists():
         known = load_coefficients(calibration=(path.resolve(),)).corrections
-        kept = tuple(one for one in known if (one.llm, one.gpu, one.engine, one.precision, one.tensor_parallel) != key)
+        kept = tuple(one for one in known if not mine.covers(one))
     file = CorrectionFile(corrections=(*kept, mine))
     path.write_text(dump_yaml(file.model_dump(mode="json")), encoding="utf-8")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from configs.catalog_schema import CoefficientCatalog
 from configs.errors import InputError
 from configs.evaluation import EvaluationPolicy
 from configs.validation import validated
@@ -14,6 +15,7 @@ from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.memory_records import MemoryBreakdown
 from data.records import Capacity, Configuration, Engine, Gpu, LengthSample, Llm, SloTarget
 from data.units import GB
+from models.corrections import passed_over
 from models.disaggregation import Disaggregated, disaggregated
 from models.evaluate import evaluate
 from models.excuses import hardware
@@ -118,7 +120,7 @@ def examine(question: Question) -> Answer:
     more = (n for n in (2, 4, 8) if n > question.tensor_parallel and llm.heads % n == 0)
     enough = (n for n in more if memory(replace(configuration, tensor_parallel=n)).loads)
     apart = _split(question, configuration, llm, gpu, engine, policy.headroom) if breakdown.loads else None
-    notes = _notes(question)
+    notes = _notes(question, configuration, coefficients)
     if question.prefill_on is not None and apart is None:
         notes = (*notes, "prefill and decode apart: not one request decodes within the TPOT limit")
     return Answer(breakdown, row, times, None if breakdown.loads else next(enough, None), notes=notes, split=apart)
@@ -156,9 +158,10 @@ def _split(
     )  # fmt: skip
 
 
-def _notes(question: Question) -> tuple[str, ...]:
-    """Options that change memory or steady times, but not the rate at the SLO, which is simulated without them."""
-    notes = []
+def _notes(question: Question, one: Configuration, coefficients: CoefficientCatalog) -> tuple[str, ...]:
+    """Options that change memory or steady times, but not the rate at the SLO, which is simulated without them; and
+    calibration that was asked for and does not apply."""
+    notes = [*passed_over(coefficients.corrections, [one])]
     if question.speculation is not None:
         notes.append("the rate at the SLO is without speculation: only the times of a full batch count it")
     if question.adapters:

@@ -36,6 +36,7 @@ from forecast import portfolio
 from forecast.parallel import Spread
 from forecast.tenants import tenant_forecasts
 from models import evaluate as kernels
+from models.corrections import passed_over
 from models.service import simulated
 from optimizer.sample import sample_check
 from optimizer.solve import solve
@@ -110,6 +111,8 @@ def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -
     engine = find_engine(policy.engine)
     coefficients = load_coefficients(calibration=calibration_files(scenario, base))
     table = kernels.evaluate(llms, gpus, engine, coefficients, policy, lengths, slos)
+    for text in passed_over(coefficients.corrections, (row.configuration for row in table.rows)):
+        report(f"  {text}")
     report("  simulating what can serve")
     return simulated(
         table,

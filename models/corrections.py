@@ -9,7 +9,7 @@ any other.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from configs.catalog_schema import Correction
 from data.records import Configuration
@@ -26,11 +26,40 @@ MEMORY_SHARES = ("gemm_eff_memory", "expert_eff_memory", "decode_eff_memory")
 def nearest(corrections: Sequence[Correction], one: Configuration) -> Correction | None:
     """The correction of this LLM, GPU, engine and precision whose tensor parallelism is closest; None without any.
 
-    A correction does not say of which KV precision or pipeline stages it was measured; it serves all of them.
+    One that says with which KV precision or pipeline stages it was measured serves those only, and comes before one
+    that does not say, which serves all.
     """
-    key = (one.llm, one.gpu, one.engine, one.precision)
-    mine = [c for c in corrections if (c.llm, c.gpu, c.engine, c.precision) == key]
-    return min(mine, key=lambda c: abs(math.log2(c.tensor_parallel / one.tensor_parallel)), default=None)
+
+    def distance(known: Correction) -> tuple[float, int]:
+        unsaid = (known.kv_precision is None) + (known.pipeline_parallel is None)
+        return abs(math.log2(known.tensor_parallel / one.tensor_parallel)), unsaid
+
+    mine = [c for c in corrections if _of(c, one) and _measured_so(c, one)]
+    return min(mine, key=distance, default=None)
+
+
+def passed_over(corrections: Sequence[Correction], configurations: Iterable[Configuration]) -> tuple[str, ...]:
+    """A sentence for every correction and kind of cache or stages of the same LLM, GPU, engine and precision that has
+    no correction, because none was measured with them."""
+    found: dict[str, None] = {}
+    for one in configurations:
+        near = next((c for c in corrections if _of(c, one)), None)
+        if near is not None and nearest(corrections, one) is None:
+            stages = f"{one.pipeline_parallel} pipeline stage{'s' * (one.pipeline_parallel > 1)}"
+            found[
+                f"{one.llm} on {one.gpu} in {one.precision} with an {one.kv_precision} KV cache over {stages} is not "
+                "calibrated: none of the calibration was measured so"
+            ] = None
+    return tuple(found)
+
+
+def _of(known: Correction, one: Configuration) -> bool:
+    return (known.llm, known.gpu, known.engine, known.precision) == (one.llm, one.gpu, one.engine, one.precision)
+
+
+def _measured_so(known: Correction, one: Configuration) -> bool:
+    """Whether it says nothing else of cache and stages."""
+    return known.kv_precision in (None, one.kv_precision) and known.pipeline_parallel in (None, one.pipeline_parallel)
 
 
 def correct(values: dict[str, object], correction: Correction) -> None:

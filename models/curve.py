@@ -18,7 +18,7 @@ from models.pool_gain import dealt_gains
 from models.simulator.cost import take
 from models.simulator.engine import Limits, Outcome, Requests, simulate
 from models.simulator.knee import Knees, find_knees
-from models.simulator.load import Drawn, Mix, draw
+from models.simulator.load import Drawn, Mix, draw, enough_requests
 from models.simulator.percentiles import Times, quantiles, times
 from models.simulator.pool import FATES, Patience, PoolOutcome, plain_pool, simulate_pool
 from models.simulator.verdict import judged, reached
@@ -67,6 +67,11 @@ def service_curve(asked: Asked, say: Callable[[str], None] = lambda _: None) -> 
     """
     say("part 1 of 5: the knee")
     knees = knees_of(asked, asked.cv, asked.target_band)
+    # At the knee itself more run at once than at the operating point, up to twice as many.
+    more = enough_requests(2.0 * float(knees.running[0]), asked.requests)
+    if more > asked.requests and knees.knee_rps[0] > 0:
+        asked = replace(asked, requests=more, guess_rps=float(knees.knee_rps[0]))
+        knees = knees_of(asked, asked.cv, asked.target_band)
     knee = float(knees.knee_rps[0])
     if knee <= 0.0:
         return None

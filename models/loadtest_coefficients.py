@@ -46,6 +46,8 @@ def correction(one: Configuration, factors: Factors, evidence: Evidence | None =
         engine=one.engine,
         precision=one.precision,
         tensor_parallel=one.tensor_parallel,
+        kv_precision="fp8" if one.kv_precision == "fp8" else "bf16",
+        pipeline_parallel=one.pipeline_parallel,
         compute=factors.compute,
         bandwidth=factors.bandwidth,
         overhead=factors.overhead,
@@ -61,6 +63,5 @@ def correction(one: Configuration, factors: Factors, evidence: Evidence | None =
 
 def corrected(catalog: CoefficientCatalog, one: Correction) -> CoefficientCatalog:
     """The catalog with this correction in place of others of its configuration."""
-    key = (one.llm, one.gpu, one.engine, one.precision, one.tensor_parallel)
-    others = (c for c in catalog.corrections if (c.llm, c.gpu, c.engine, c.precision, c.tensor_parallel) != key)
+    others = (known for known in catalog.corrections if not one.covers(known))
     return catalog.model_copy(update={"corrections": (*others, one)})

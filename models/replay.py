@@ -16,9 +16,9 @@ from configs.catalog_schema import CoefficientCatalog
 from data.records import Configuration, Engine, Gpu, Llm
 from data.replay_records import PoolReplay
 from models.simulator.cost import take
-from models.simulator.engine import Requests, engine_limits, simulate
+from models.simulator.engine import Outcome, Requests, engine_limits, simulate
 from models.simulator.knee import find_knees
-from models.simulator.load import Mix, draw, mean_context_tokens, replica_cv
+from models.simulator.load import Drawn, Mix, draw, enough_requests, mean_context_tokens, replica_cv
 from models.simulator.percentiles import Times, times
 from models.simulator.verdict import judged
 from models.step_cost import step_cost
@@ -70,12 +70,19 @@ def replay(
     mixes = [load.mix for load in here]
     many = np.array([load.configuration.schedulers for load in here])
     varied = np.array([replica_cv(cv, load.replicas * n, routing) for load, n in zip(here, many, strict=True)])
-    drawn = draw(mixes, requests, seeds, seed, varied)
     lane = np.repeat(np.arange(len(here)), seeds)
     share = np.array([load.rps / load.replicas for load in here]) / many
     rate = share[lane]
-    asked = Requests(drawn.unit_s / rate[:, None], drawn.input_tokens, drawn.cached_tokens, drawn.output_tokens)
-    outcome = simulate(take(cost, lane), asked, limits.lanes(lane))
+
+    def played(requests: int) -> tuple[Drawn, Requests, Outcome]:
+        drawn = draw(mixes, requests, seeds, seed, varied)
+        asked = Requests(drawn.unit_s / rate[:, None], drawn.input_tokens, drawn.cached_tokens, drawn.output_tokens)
+        return drawn, asked, simulate(take(cost, lane), asked, limits.lanes(lane))
+
+    drawn, asked, outcome = played(requests)
+    if (more := enough_requests(float(np.max(outcome.mean_running)), requests)) > requests:
+        requests = more
+        drawn, asked, outcome = played(requests)
     seen = times(outcome.first_token_s, outcome.end_s, asked)
     which = drawn.which[:, requests - seen.ttft_s.shape[1] :]
     rows: list[PoolReplay] = []

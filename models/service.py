@@ -11,7 +11,7 @@ from configs.catalog_schema import CoefficientCatalog
 from data.records import Capacity, CapacityTable, Engine, Excuse, Gpu, LengthSample, Llm, SloTarget
 from models.simulator.engine import engine_limits
 from models.simulator.knee import PRESSURE, Knees, find_knees
-from models.simulator.load import ClassLoad, replica_cv
+from models.simulator.load import ClassLoad, enough_requests, replica_cv
 from models.step_cost import step_cost
 
 MARGINS = (1.6, 1.4)
@@ -41,6 +41,7 @@ def simulated(
 ) -> CapacityTable:
     """The table with the knees of every feasible row of `pairs` (LLM, class) found by simulation.
 
+    requests: at least; more where more run at once (models/simulator/load.py).
     Other rows keep their estimate, and say so in `method`. A row whose simulation breaks the SLO at every rate tried
     becomes infeasible with an Excuse. cv: coefficient of variation of the gaps between a pool's arrivals (1: Poisson).
     pool_rps: requests/s of the smallest pool that serves a pair: rates are those of a replica in a pool of that size,
@@ -58,6 +59,7 @@ def simulated(
     shared = "" if pool_rps is None else f", {SHARED[routing]}"
     # By the estimate first; a smaller pool where the simulated knee says that fewer replicas carry it.
     together = {i: _sharing(found[i], operating_point, pool_rps or {}) for i in wanted}
+    size = {i: enough_requests(_running(found[i], lengths), requests) for i in wanted}
 
     def drop_outclassed(margin: float, of: str) -> None:
         worse = _outclassed([found[i] for i in wanted], margin, of)
@@ -68,6 +70,12 @@ def simulated(
 
     def simulate(which: Sequence[int], count: int, near: bool) -> list[int]:
         """Knees of some rows, in place; those come back that were given more company than their pool has."""
+        less: list[int] = []
+        for many in sorted({size[i] for i in which}):
+            less += simulate_with(many, [i for i in which if size[i] == many], count, near)
+        return less
+
+    def simulate_with(requests: int, which: Sequence[int], count: int, near: bool) -> list[int]:
         rows = [found[i] for i in which]
         samples = [lengths[row.configuration.llm, row.request_class] for row in rows]
         context = [sample.mean_context_tokens for sample in samples]
@@ -106,6 +114,14 @@ def simulated(
     while left:
         left = simulate(left, seeds, near=True)
     return replace(table, rows=tuple(found))
+
+
+def _running(row: Capacity, lengths: Mapping[tuple[str, str], LengthSample]) -> float:
+    """Requests that a scheduler runs at once at an estimated knee, by Little's law with its times; no more than fit."""
+    sample = lengths[row.configuration.llm, row.request_class]
+    outputs = float(np.average(sample.output_tokens, weights=sample.weight))
+    at_once = min(row.knee_rps * (row.ttft_s + outputs * row.tpot_s), row.max_concurrency)
+    return at_once / row.configuration.schedulers
 
 
 def _outclassed(rows: Sequence[Capacity], margin: float, of: str) -> list[Excuse | None]:

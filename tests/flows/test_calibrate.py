@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from configs.catalog_schema import CorrectionFile
 from configs.errors import InputError
+from configs.yaml_files import dump_yaml
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
 from data.records import Configuration
 from flows.calibrate import Asked, Fitted, as_json, fit, read_tests, write
@@ -82,6 +84,26 @@ def test_a_file_keeps_others_and_replaces_its_own(tmp_path: Path) -> None:
     assert sorted(one.precision for one in known) == ["bf16", "fp8"]
     with pytest.raises(InputError, match="one correction"):
         load_coefficients(calibration=(path, path))
+
+
+def test_a_file_tells_caches_apart_and_one_that_does_not_gives_way(tmp_path: Path) -> None:
+    path, runs = tmp_path / "calibration.yaml", measured(tmp_path / "runs.csv")
+    mine = ask(runs)
+    assert (mine.correction.kv_precision, mine.correction.pipeline_parallel) == ("bf16", 1)
+    # As files were written before: neither is said, and every cache is served.
+    old = mine.correction.model_copy(update={"kv_precision": None, "pipeline_parallel": None})
+    text = dump_yaml(CorrectionFile(corrections=(old,)).model_dump(mode="json", exclude_none=True))
+    assert "kv_precision" not in text
+    path.write_text(text, encoding="utf-8")
+    eight = replace(ONE, kv_precision="fp8")
+    assert nearest(load_coefficients(calibration=(path,)).corrections, eight) == old
+    write(mine, path)
+    known = load_coefficients(calibration=(path,)).corrections
+    assert known == (mine.correction,)
+    assert nearest(known, eight) is None
+    write(fit(Asked("Llama-3.1-8B", "L40S", "bf16", 1, "vllm", "fp8", runs)), path)
+    known = load_coefficients(calibration=(path,)).corrections
+    assert sorted(str(one.kv_precision) for one in known) == ["bf16", "fp8"]
 
 
 def test_runs_that_do_not_belong_together_are_poor(tmp_path: Path) -> None:

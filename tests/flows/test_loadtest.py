@@ -89,6 +89,7 @@ def test_a_fit_is_written_as_picture_and_calibration(tmp_path: Path) -> None:
     (one,) = written_.corrections
     assert (one.compute, one.overhead) == (answer.fit.factors.compute, answer.fit.factors.overhead)
     assert (one.points, one.verdict) == (2, answer.fit.verdict)
+    assert (one.kv_precision, one.pipeline_parallel) == (answer.setup.configuration.kv_precision, 1)
     fitted = corrected(load_coefficients(), correction(answer.setup.configuration, answer.fit.factors))
     costs = [
         step_cost([answer.setup.configuration], {LLM.name: LLM}, {GPU.name: GPU}, find_engine("vllm"), catalog, [320.0])

@@ -52,7 +52,7 @@ class CurvePoint:
 class AdmissionLimits:
     """What the serving layer must enforce for the plan to hold, for one replica.
 
-    max_num_seqs and tokens_in_flight: the most that the knee needs; max_queue: requests that may wait before more are
+    max_num_seqs (of each of its schedulers) and tokens_in_flight: the most that the knee needs; max_queue: requests that may wait before more are
     turned away; deadline_s: when a client that has no first token is given up; concurrency: running and waiting.
     """
 
@@ -121,7 +121,7 @@ class ServiceCurve:
             operating_rps=self.operating_rps * lanes,
             points=tuple(_side_by_side(one, lanes) for one in self.points),
             limits=AdmissionLimits(
-                limits.max_num_seqs * lanes, limits.max_queue * lanes, limits.concurrency * lanes,
+                limits.max_num_seqs, limits.max_queue * lanes, limits.concurrency * lanes,
                 limits.tokens_in_flight * lanes, limits.deadline_s,
             ),
             scale_load_rps=self.scale_load_rps * lanes,

@@ -6,7 +6,7 @@ import json
 import math
 import types
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -63,7 +63,10 @@ def record(kind: Any, raw: Any, where: str, fix: str) -> Any:
         values = {}
         for one in fields(kind):
             if one.name not in raw:
-                raise InputError(f"{where}.{one.name}", "a value", "nothing", fix)
+                if one.default is MISSING and one.default_factory is MISSING:
+                    raise InputError(f"{where}.{one.name}", "a value", "nothing", fix)
+                # Written before there was such a field.
+                continue
             values[one.name] = record(hints[one.name], raw[one.name], f"{where}.{one.name}", fix)
         return kind(**values)  # type: ignore[operator]
     if origin is Literal:

@@ -87,7 +87,8 @@ def _pool(
     policy = scenario.autoscaling
     same = capacity["llm"] == one.llm
     for name in KEYS:
-        same &= capacity[name] == getattr(one, name)
+        if name in capacity:
+            same &= capacity[name] == getattr(one, name)
     rows = capacity[same & capacity["excuse"].isna()]
     if rows.empty:
         raise InputError("capacity.parquet", f"a row of {one.label}", "none", "Plan again.")

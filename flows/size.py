@@ -12,6 +12,7 @@ from configs.errors import InputError
 from configs.evaluation import EvaluationPolicy
 from configs.validation import validated
 from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
+from data.engine_limits import batch_limits
 from data.memory_records import MemoryBreakdown
 from data.records import Capacity, Configuration, Engine, Gpu, LengthSample, Llm, SloTarget
 from data.units import GB
@@ -95,6 +96,9 @@ def examine(question: Question) -> Answer:
         },
         "command line",
     )
+    if not llm.experts and (question.expert_parallel or question.attention_data_parallel > 1):
+        what = "--expert-parallel" if question.expert_parallel else "--attention-data-parallel"
+        raise InputError(what, "a mixture of experts", f"{llm.name}, which has none", "Use --tp or --pp.")
     inputs, outputs = (np.array([n], dtype=np.int64) for n in (question.input_tokens, question.output_tokens))
     cached = np.floor(question.prefix_share * inputs).astype(np.int64)
     sample = LengthSample(inputs, outputs, cached, np.ones(1), "command line")
@@ -140,7 +144,7 @@ def _split(
         raise InputError("--prefill-on", f"GPU:TP with TP one of {', '.join(PREFILL_TP)}", repr(ways), fix)
     prefill = replace(
         decode, gpu=other.name, tensor_parallel=int(ways or decode.tensor_parallel), pipeline_parallel=1,
-        expert_parallel=1, attention_data_parallel=1,
+        expert_parallel=1, attention_data_parallel=1, **batch_limits(engine, other)._asdict(),
     )  # fmt: skip
     for one, on in ((prefill, other), (decode, gpu)):
         if (missing := hardware(one, on)) is not None:
@@ -154,7 +158,7 @@ def _split(
         raise InputError("--prefill-on", f"GPUs that hold {what}", f"{prefill.gpus} x {other.name}", more)
     return disaggregated(
         prefill, decode, *known, coefficients, float(question.input_tokens), float(question.output_tokens),
-        question.slo.tpot_s, headroom,
+        question.slo.tpot_s, headroom, question.prefix_share,
     )  # fmt: skip
 
 
@@ -164,6 +168,8 @@ def _notes(question: Question, one: Configuration, coefficients: CoefficientCata
     notes = [*passed_over(coefficients.corrections, [one])]
     if question.speculation is not None:
         notes.append("the rate at the SLO is without speculation: only the times of a full batch count it")
+    if question.prefill_on is not None and (question.adapters or question.speculation):
+        notes.append("prefill and decode apart are without adapters and speculation")
     if question.adapters:
         notes.append("of LoRA adapters the memory counts, not the time that their products take")
     return tuple(notes)

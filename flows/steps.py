@@ -135,9 +135,12 @@ def smallest_pool_rps(history: TrafficHistory) -> dict[tuple[str, str], float]:
     is the smallest, and rates are of a configuration wherever it stands."""
     frame = history.frame
     last = frame[frame["ts"] > frame["ts"].max() - pd.Timedelta(weeks=4)]
-    busy = last.groupby(["llm", "request_class", "region"])["requests"].quantile(0.95) / SECONDS_PER_HOUR
+    # An LLM may go by several names.
+    known = last.assign(llm=last["llm"].map({name: find_llm(name).name for name in last["llm"].unique()}))
+    hourly = known.groupby(["llm", "request_class", "region", "ts"])["requests"].sum(min_count=1)
+    busy = hourly.groupby(level=["llm", "request_class", "region"]).quantile(0.95) / SECONDS_PER_HOUR
     least = busy.groupby(level=["llm", "request_class"]).min().dropna()
-    return {(find_llm(llm).name, name): float(rps) for (llm, name), rps in least.items()}
+    return {(str(llm), str(name)): float(rps) for (llm, name), rps in least.items()}
 
 
 def optimize(

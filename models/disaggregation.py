@@ -48,10 +48,12 @@ def disaggregated(
     output_tokens: float,
     tpot_limit_s: float,
     headroom: float = 0.0,
+    prefix_share: float = 0.0,
 ) -> Disaggregated | None:
     """Rates of split replicas, or None where one request alone breaks the TPOT limit or does not fit.
 
-    The keys and values cross the slower of the two replicas' links once, all ranks at the same time.
+    prefix_share: of every prompt, which the prefill replicas' caches hold. The keys and values cross the slower of the
+    two replicas' links once, all ranks at the same time.
     """
     rows, _ = build_rows([decode], llms, gpus, engine, catalog)
     seqs, budget = batch_limits(engine, gpus[decode.gpu], decode.max_num_seqs, decode.max_num_batched_tokens)
@@ -66,7 +68,7 @@ def disaggregated(
     tpot_s = float(decode_s(rows, batch, context, 1.0)[0])
     source, _ = build_rows([prefill], llms, gpus, engine, catalog)
     prefill_budget = float(source.max_num_batched_tokens[0])
-    prefill_s, _ = prefill_times_s(source, input_tokens, 0.0, 1.0, prefill_budget)
+    prefill_s, _ = prefill_times_s(source, input_tokens, prefix_share, 1.0, prefill_budget)
     link = min(gpus[one.gpu].link_bytes_per_s for one in (prefill, decode)) * TRANSFER_EFFICIENCY
     prompt = jnp.full((1, 1), input_tokens, dtype=jnp.float32)
     moved = max(float(kv_bytes(r, prompt, engine.kv_block_tokens)[0, 0]) for r in (rows, source))

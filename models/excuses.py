@@ -19,17 +19,24 @@ def hardware(one: Configuration, gpu: Gpu) -> Excuse | None:
     return None
 
 
-def first_broken(
-    i: int, one: Configuration, llm: Llm, gpu: Gpu, slo: SloTarget, mem: Memory, tail: FloatArray, found: Estimate
-) -> Excuse | None:
-    """The first limit that row i of the kernel's arrays breaks, and by how much; None where it serves."""
-    tp = one.tensor_parallel
-    if (missing := hardware(one, gpu)) is not None:
-        return missing
+def layout(one: Configuration, llm: Llm) -> Excuse | None:
+    """What cannot be cut as asked; None where it can."""
+    tp, experts = one.tensor_parallel, one.expert_parallel
     if llm.heads % tp:
         return Excuse("tensor parallelism", tp, llm.heads, "attention heads", "use a divisor of the heads")
     if one.pipeline_parallel > llm.layers:
         return Excuse("pipeline parallelism", one.pipeline_parallel, llm.layers, "layers", "use fewer stages")
+    if experts > 1 and llm.experts % experts:
+        return Excuse("expert parallelism", experts, llm.experts, "experts", "use a divisor of the experts")
+    return None
+
+
+def first_broken(
+    i: int, one: Configuration, llm: Llm, gpu: Gpu, slo: SloTarget, mem: Memory, tail: FloatArray, found: Estimate
+) -> Excuse | None:
+    """The first limit that row i of the kernel's arrays breaks, and by how much; None where it serves."""
+    if (missing := hardware(one, gpu) or layout(one, llm)) is not None:
+        return missing
     fails, limit = float(found.knee_rps[i]) <= 0.0, LIMITS[int(found.binding[i])]
     if float(mem.pool[i]) < float(tail[i]) or (fails and limit == "kv_cache"):
         needed = float(mem.total[i] - mem.pool[i] + tail[i])

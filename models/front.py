@@ -15,7 +15,7 @@ import numpy as np
 
 from configs.catalog_schema import CoefficientCatalog
 from data.records import BoolArray, Configuration, Excuse, FloatArray, Gpu, Llm, Provenance
-from models.excuses import hardware
+from models.excuses import hardware, layout
 from models.rows import build_rows
 from models.sweep import LIMITS, Budget, LoadGrid, SweepPoints, SweepPolicy, pareto_front, stream
 
@@ -132,14 +132,8 @@ def _possible(
     """Configurations that hardware and prices allow, and the others with their reason."""
     possible, excused = [], []
     for one in configurations:
-        heads, tp = llms[one.llm].heads, one.tensor_parallel
-        if (missing := hardware(one, gpus[one.gpu])) is not None:
+        if (missing := hardware(one, gpus[one.gpu]) or layout(one, llms[one.llm])) is not None:
             reason = missing
-        elif heads % tp:
-            reason = Excuse("tensor parallelism", tp, heads, "attention heads", "use a divisor of the heads")
-        elif one.pipeline_parallel > llms[one.llm].layers:
-            layers = llms[one.llm].layers
-            reason = Excuse("pipeline parallelism", one.pipeline_parallel, layers, "layers", "use fewer stages")
         elif one.gpu not in usd_per_gpu_h:
             reason = Excuse("price", 1, 0, "price", f"no on-demand price of {one.gpu} is known: state one")
         else:

@@ -55,8 +55,10 @@ def resource_uses(
         step_share = (linear(batch) + cost.decode_base_s[lane]) / batch + cost.decode_per_seq_s[lane]
         decode = outputs * (step_share + cost.decode_per_kv_token_s[lane] * held)
         kv = held * outputs * row.tpot_s + inputs / 2 * prefill
+        # Seconds of the replica: its schedulers work side by side.
+        side = row.configuration.schedulers
         prefill_s, decode_s, kv_token_s = (
-            float(np.average(part, weights=one.weight)) for part in (prefill, decode, kv)
+            float(np.average(part, weights=one.weight)) for part in (prefill / side, decode / side, kv)
         )
         found.append(
             ResourceUse(row.configuration, row.request_class, prefill_s, decode_s, kv_token_s, row.kv_capacity_tokens)

@@ -40,8 +40,13 @@ WEIGHT_BYTES: Mapping[str, float] = {
     "mxfp4": 0.53125,
 }
 NODE_GPUS = 8
+RACK_GPUS = 72
+"""GPUs that one NVLink domain of a GB200 or GB300 NVL72 rack joins (NVIDIA data sheet)."""
 NETWORK_BYTES_PER_S = 50e9
-"""Assumption (2026-11): one 400 Gbit/s network port a GPU between nodes, as in HGX and DGX reference designs."""
+NETWORK_EFF = 0.65
+NETWORK_T0_S = 30e-6
+"""Assumptions (2026-11): one 400 Gbit/s network port a GPU between nodes, as in HGX and DGX reference designs, used as
+well as NVLink is in fitted all-reduces, and the start of an exchange over it."""
 KV_BYTES: Mapping[str, float] = {"bf16": 2.0, "fp8": 1.0}
 
 
@@ -103,6 +108,11 @@ class Rows(NamedTuple):
     max_num_batched_tokens: jax.Array
     per_sequence_s: jax.Array
     """Host time that calibration adds for every sequence of an iteration; 0 without."""
+
+
+def joined_gpus(gpu: Gpu) -> int:
+    """GPUs that its own links join; beyond them it is the network's turn."""
+    return RACK_GPUS if gpu.name in ("GB200", "GB300") else NODE_GPUS
 
 
 def compute_precision(precision: str, gpu: Gpu) -> str | None:
@@ -227,7 +237,7 @@ def _build(
             "attention_width": shape.attention_width,
             "tensor_parallel": one.tensor_parallel,
             "pipeline_parallel": one.pipeline_parallel,
-            "hop_bytes_per_s": gpu.link_bytes_per_s if one.gpus <= NODE_GPUS else NETWORK_BYTES_PER_S,
+            "hop_bytes_per_s": gpu.link_bytes_per_s if one.gpus <= joined_gpus(gpu) else NETWORK_BYTES_PER_S,
             "linear_parameters": shape.linear_parameters,
             "expert_parameters": padded * shape.expert_parameters,
             "embedding_parameters": shape.embedding_parameters,
@@ -256,6 +266,10 @@ def _build(
             "per_sequence_s": 0.0,
             **batch_limits(engine, gpu, one.max_num_seqs, one.max_num_batched_tokens)._asdict(),
         }
+        if one.tensor_parallel > joined_gpus(gpu):
+            values["all_reduce_t0_s"] = max(fit.all_reduce_t0_s, NETWORK_T0_S)
+            values["all_reduce_bytes_per_s"] = min(fit.all_reduce_bytes_per_s, NETWORK_EFF * NETWORK_BYTES_PER_S)
+            provenance[-1] = "roofline"
         mine = nearest(catalog.corrections, one)
         if mine is not None:
             correct(values, mine)
@@ -272,9 +286,12 @@ def spread_experts(attention: Rows, experts: Rows, ranks: jax.Array) -> Rows:
 
     attention: rows of one rank at its own tensor parallelism; experts: the same configurations with `ranks` (shape
     [rows]) times as many GPUs. Each rank's experts see the tokens of all; tokens travel out and back once a layer,
-    where tensor parallelism reduces twice. Latent-attention LLMs are served so, because their KV would be replicated
-    under tensor parallelism (DeepSeek-AI, 2024, DeepSeek-V3 technical report, section 3.4).
+    where tensor parallelism reduces twice: to every rank where experts are cut, to those of its experts where not.
+    Latent-attention LLMs are served so, because their KV would be replicated under tensor parallelism (DeepSeek-AI,
+    2024, DeepSeek-V3 technical report, section 3.4).
     """
+    whole = experts.experts < attention.experts
+    copies = jnp.where(whole, jnp.minimum(attention.experts_per_token, ranks), ranks)
     joined = attention._replace(
         moe_layers=experts.moe_layers,
         experts=experts.experts,
@@ -282,8 +299,9 @@ def spread_experts(attention: Rows, experts: Rows, ranks: jax.Array) -> Rows:
         expert_width=experts.expert_width,
         expert_parameters=experts.expert_parameters,
         tensor_parallel=experts.tensor_parallel,
+        hop_bytes_per_s=experts.hop_bytes_per_s,
         all_reduce_t0_s=experts.all_reduce_t0_s,
-        all_reduce_bytes_per_s=experts.all_reduce_bytes_per_s / jnp.maximum(ranks / 2.0, 1.0),
+        all_reduce_bytes_per_s=experts.all_reduce_bytes_per_s / jnp.maximum(copies / 2.0, 1.0),
     )
     use = ranks > 1
 

@@ -30,7 +30,7 @@ def replica_facts(curve: ServiceCurve, input_tokens: float) -> ReplicaFacts:
         return np.asarray(np.interp(load, x, [at_zero, *values]), dtype=np.float64)
 
     every = [*below, past]
-    seqs = float(curve.limits.max_num_seqs)
+    seqs = float(curve.limits.max_num_seqs * curve.configuration.schedulers)
     within = [min(one.goodput_rps / one.served_rps, 1.0) if one.served_rps > 0 else 0.0 for one in every]
     at_knee = float(np.interp(1.0, x, [0.0, *(one.waiting for one in every)]))
     waiting = [one.waiting if one.offered_rps <= knee else at_knee for one in every]

@@ -69,10 +69,14 @@ def unsaid(one: Serving) -> str:
     return f"set by hand what its command line does not say: {', '.join(missing)}" if missing else ""
 
 
-def query(engine: EngineServing, signal: Signal, namespace: str, pods: str, kv_tokens: float, window_s: float) -> str:
+def query(
+    engine: EngineServing, signal: Signal, namespace: str, pods: str, kv_tokens: float, window_s: float,
+    schedulers: int = 1,
+) -> str:  # fmt: skip
     """PromQL for a signal summed over a pool, averaged over window_s. Names in it are RFC 1123 and need no escaping.
 
-    Tokens in flight are KV-cache shares times the tokens that the cache holds (no engine counts waiting requests'
+    kv_tokens: of one scheduler, of which a replica has `schedulers`, each with a gauge of its own. Tokens in flight are
+    KV-cache shares times the tokens that the cache holds (no engine counts waiting requests'
     tokens); a rate is that of finished requests where the engine does not count arrivals, which trails in overload.
     """
     of = f'{{namespace="{namespace}",pod=~"{pods}-.*"}}'
@@ -84,7 +88,7 @@ def query(engine: EngineServing, signal: Signal, namespace: str, pods: str, kv_t
         "queue": gauge(engine.waiting),
         "concurrency": f"{gauge(engine.running)} + {gauge(engine.waiting)}",
         "tokens": f"{gauge(engine.kv_share)} * {kv_tokens:.0f}",
-        "kv_cache": gauge(engine.kv_share),
+        "kv_cache": gauge(engine.kv_share) if schedulers == 1 else f"{gauge(engine.kv_share)} / {schedulers}",
         "rate": f"sum(rate({engine.finished}{of}[{window_s:.0f}s]))",
     }
     return queries[signal]

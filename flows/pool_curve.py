@@ -95,7 +95,8 @@ def show_pool(console: Console, curve: PoolCurve) -> None:
     shares = " + ".join(f"{name} {share:.0%}" for name, share in curve.shares.items())
     console.print(f"[bold]{escape(curve.configuration.label)}[/] serving {escape(shares)}")
     console.print(escape(in_words(rules)) + ".")
-    alone = f"{rules.replicas} lone replicas carry {curve.knee_rps * rules.replicas:.2f}"
+    many = f"{rules.replicas} lone replicas carry" if rules.replicas > 1 else "with nothing of this it carries"
+    alone = f"{many} {curve.knee_rps * rules.replicas:.2f}"
     carries = f"{curve.carries_rps:.2f} requests/s" if curve.carries_rps else "none of these loads"
     console.print(
         f"Every SLO holds up to {carries}, requests that are not served counted as broken ({alone}). "

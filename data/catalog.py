@@ -263,7 +263,7 @@ def driver_name(gpu: str, path: Path = FOLDER / "gpus.yaml") -> str | None:
 
 def find_engine(name: str) -> Engine:
     """The engine of that name, however it is spelt (`TensorRT-LLM`, `vLLM`), or InputError with the closest names."""
-    known = engine_aliases().get(_plain_engine(name))
+    known = engine_aliases().get(name.lower()) or engine_aliases().get(_plain_engine(name))
     return _find(load_engines(), name, "engine", {name: known} if known else {})
 
 
@@ -274,8 +274,11 @@ def _plain_engine(name: str) -> str:
 
 @cache
 def engine_aliases(path: Path = FOLDER / "engines.yaml") -> Mapping[str, str]:
-    """Plain spelling, as people and benchmarks have it -> catalog name."""
-    return {_plain_engine(also): name for name, one in _engines(path).engines.items() for also in (name, *one.also)}
+    """Spellings in lower case, and without version and separators as people and benchmarks have them -> catalog name.
+    Of entries that differ in their version alone the first is meant where none is said."""
+    spelt = [(also, name) for name, one in _engines(path).engines.items() for also in (name, *one.also)]
+    plain = {_plain_engine(also): name for also, name in reversed(spelt)}
+    return plain | {also.lower(): name for also, name in reversed(spelt)}
 
 
 @cache

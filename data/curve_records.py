@@ -52,8 +52,9 @@ class CurvePoint:
 class AdmissionLimits:
     """What the serving layer must enforce for the plan to hold, for one replica.
 
-    max_num_seqs (of each of its schedulers) and tokens_in_flight: the most that the knee needs; max_queue: requests that may wait before more are
-    turned away; deadline_s: when a client that has no first token is given up; concurrency: running and waiting.
+    max_num_seqs (of each of its schedulers) and tokens_in_flight: the most that the knee needs; max_queue: requests
+    that may wait before more are turned away; deadline_s: when a client that has no first token is given up;
+    concurrency: running and waiting.
     """
 
     max_num_seqs: int

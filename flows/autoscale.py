@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +16,7 @@ from data.scaling_records import PoolScaling
 from flows.progress import report
 from flows.scaling_loads import read_traces
 from flows.scaling_pool import scale_pool
-from flows.scaling_pools import PoolAsk, one_pool, pools_of, read_plan
+from flows.scaling_pools import PoolAsk, configuration_of, one_pool, pools_of, read_plan
 from flows.scaling_replica import Replica, replica
 
 
@@ -33,7 +33,19 @@ def autoscale_run(
     asks = pools_of(plan, loaded.scenario.autoscaling.max_replicas, scenarios)
     if not asks:
         raise InputError(str(run), "a plan with pools", "none", "See `plan.json`, status.")
-    return _scale(loaded, asks, read_traces(loaded, traces), data_folder)
+    return _scale(loaded, asks, read_traces(loaded, traces), data_folder, _company(run / "capacity.parquet"))
+
+
+def _company(path: Path) -> dict[Configuration, int]:
+    """Replicas of the pool that each configuration's capacity counts on, by a run's file; nothing of a run that has
+    none or is older than such pools."""
+    frame = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+    found: dict[Configuration, int] = {}
+    if "pool_replicas" in frame:
+        for raw in frame[frame["excuse"].isna()].to_dict("records"):
+            one = configuration_of({str(name): value for name, value in raw.items()})
+            found[one] = min(found.get(one, int(raw["pool_replicas"])), int(raw["pool_replicas"]))
+    return found
 
 
 def autoscale_one(
@@ -54,7 +66,11 @@ def autoscale_one(
 
 
 def _scale(
-    loaded: LoadedScenario, asks: Sequence[PoolAsk], traces: Sequence[Load], data_folder: Path | None
+    loaded: LoadedScenario,
+    asks: Sequence[PoolAsk],
+    traces: Sequence[Load],
+    data_folder: Path | None,
+    together: Mapping[Configuration, int],
 ) -> tuple[PoolScaling, ...]:
     history = load_history(loaded.scenario.traffic, loaded.base, data_folder, loaded.scenario.seed)
     curves: dict[tuple[Configuration, tuple[str, ...]], Replica] = {}
@@ -64,6 +80,7 @@ def _scale(
         report(f"  pool {number} of {len(asks)}: {ask.configuration.label} in {ask.region}")
         key = (ask.configuration, ask.request_classes)
         if key not in curves:
-            curves[key] = replica(loaded, history, ask.configuration, ask.request_classes)
+            many = together.get(ask.configuration, 1)
+            curves[key] = replica(loaded, history, ask.configuration, ask.request_classes, many)
         found.append(scale_pool(loaded.scenario, history, ask, curves[key], traces))
     return tuple(found)

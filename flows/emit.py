@@ -19,6 +19,7 @@ from data.scaling_records import PoolScaling
 from data.units import GB
 from flows.run_folder import whole_folder
 from flows.scaling_pools import configuration_of, read_plan
+from models.rows import joined_gpus
 from reports.manifests.engines import Serving, unsaid
 from reports.manifests.nodes import resource
 from reports.manifests.pool import PoolManifest
@@ -72,7 +73,7 @@ def manifests(run: Path, scaling: Path | None) -> dict[str, str]:
         fix = "Run `fleetcast autoscale` on this run folder."
         raise InputError(str(scaling), "scaling of this plan's pools", f"also {other}", fix)
     quotas = {name: dict(region.gpu_quota) for name, region in scenario.plan.regions.items()}
-    return render(plan, pools, quotas)
+    return render(plan, pools, quotas, scenario.evaluate.routing)
 
 
 def _pool(
@@ -147,7 +148,7 @@ def _pool(
         drain_s=policy.start_up.drain_s,
         policy=None if scaled is None else scaled.chosen.policy,
         schedule=() if scaled is None else scaled.schedule,
-        checkpoint="; ".join(text for text in (checkpoint, unsaid(serving)) if text),
+        checkpoint="; ".join(text for text in (checkpoint, unsaid(serving), _nodes(one)) if text),
         scaling_doubt=_doubt(scaled),
     )
 
@@ -162,6 +163,17 @@ def _how(engine: Engine) -> EngineServing:
             "No manifest can start it: add `serving` to its entry in data/catalog/engines.yaml. Its plan stands.",
         )
     return found
+
+
+def _nodes(one: Configuration) -> str:
+    """What is to be done for a replica that no single node holds; empty where one does."""
+    node = joined_gpus(find_gpu(one.gpu))
+    if one.gpus <= node:
+        return ""
+    return (
+        f"a replica takes {one.gpus} GPUs, more than a node's {node}, and one pod lies on one node: start it over "
+        "several with LeaderWorkerSet or the engine's own launcher"
+    )
 
 
 def _doubt(scaled: PoolScaling | None) -> str:

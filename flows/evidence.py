@@ -19,7 +19,8 @@ from data.hourly import read_hourly_counts
 from data.ledger.records import Actual
 from data.records import SeriesKey
 from flows.misses import Part, Work
-from flows.recorded import RecordedPlan
+from flows.recorded import RecordedPlan, plan_pools
+from flows.scaling_pools import configuration_of
 from reconcile.corrections import Measured
 
 
@@ -127,6 +128,7 @@ def measured_goodput(
 ) -> tuple[list[Measured], list[tuple[MeasuredGoodput, float]], dict[Part, float], dict[Part, float]]:
     """Goodputs against the plan's knees: what may be corrected, (measured, predicted) pairs, and by LLM and class the
     mean ratios of goodput and availability. InputError for a configuration that the plan did not evaluate."""
+    runs = {pool.configuration for pool in plan_pools(plan.document)}
     told, pairs = [], []
     ratios: dict[Part, list[float]] = {}
     shares: dict[Part, list[float]] = {}
@@ -143,6 +145,8 @@ def measured_goodput(
             if row["request_class"] == one.request_class
             and all(row["configuration"][name] == value for name, value in labels.items())
         ]
+        # Of several layouts the one that the plan runs is what was measured; else one that serves.
+        found.sort(key=lambda row: (configuration_of(row["configuration"]) not in runs, not row["knee_rps"]))
         if not found or not found[0]["knee_rps"]:
             raise InputError(
                 "measured goodput", "configurations that the plan evaluated and found to serve",

@@ -12,7 +12,7 @@ from configs.errors import InputError
 from data.pool_curve_records import ClassFates, PoolCurve, PoolRules
 from flows.curve import CurveAnswer, CurveQuestion, asked_of
 from flows.progress import report
-from models.pool_curve import MOST_REQUESTS, POOL_LOADS, pool_curve, scored_span
+from models.pool_curve import MOST_REQUESTS, POOL_LOADS, TooLongError, pool_curve, scored_span
 from models.simulator.pool import ROUTING
 
 
@@ -24,8 +24,11 @@ def examine_pool(question: CurveQuestion, rules: PoolRules) -> CurveAnswer:
         return CurveAnswer(None, row)
     try:
         curve = pool_curve(asked, rules, lambda part: report(f"  {part}"))
-    except ValueError as error:
-        span = scored_span(rules) or (0.0, 0.0)
+    except TooLongError as error:
+        span = scored_span(rules)
+        if span is None:
+            fix = "Ask for fewer --replicas or a shorter --output."
+            raise InputError("curve", "a pool that can be simulated", str(error), fix) from None
         raise InputError(
             "--lose-at, --back-after",
             f"a loss that is over soon enough to be simulated at {POOL_LOADS[-1]:g} times the knee "

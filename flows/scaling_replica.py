@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,8 +33,11 @@ class Replica:
     method: str
 
 
-def replica(loaded: LoadedScenario, history: TrafficHistory, one: Configuration, classes: Sequence[str]) -> Replica:
-    """The replica's service curve under its classes. Raises InputError where it cannot serve them."""
+def replica(
+    loaded: LoadedScenario, history: TrafficHistory, one: Configuration, classes: Sequence[str], together: int = 1
+) -> Replica:
+    """The service curve of one of `together` replicas under its classes. Raises InputError where it cannot serve
+    them."""
     scenario = loaded.scenario
     llm, gpu, engine = find_llm(one.llm), find_gpu(one.gpu), find_engine(one.engine)
     policy = scenario.evaluate.model_copy(
@@ -48,6 +51,8 @@ def replica(loaded: LoadedScenario, history: TrafficHistory, one: Configuration,
             "expert_parallel": (one.expert_parallel > 1,),
             "attention_data_parallel": (one.attention_data_parallel,),
             "engine": one.engine,
+            "max_num_seqs": one.max_num_seqs or None,
+            "max_num_batched_tokens": one.max_num_batched_tokens or None,
         }
     )
     mix = _mix(scenario, history, one.llm, classes)
@@ -57,7 +62,7 @@ def replica(loaded: LoadedScenario, history: TrafficHistory, one: Configuration,
     excused = [row for row in table.rows if row.excuse is not None]
     if excused:
         raise InputError(one.label, "a configuration that serves its classes", str(excused[0].excuse), "See `size`.")
-    rows = {row.request_class: row for row in table.rows}
+    rows = {row.request_class: replace(row, pool_replicas=together) for row in table.rows}
     curve = replica_curve(scenario, rows, mix, loaded.base)
     if curve is None:
         raise InputError(one.label, "a configuration that serves its classes", "the SLO breaks", "See `curve`.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -93,10 +94,13 @@ def forecast(scenario: Scenario, history: TrafficHistory, spread: Spread | None 
     return replace(found, tenants=tenant_forecasts(history.tenants, found.series, scenario.seed))
 
 
-def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -> CapacityTable:
+def evaluate(
+    scenario: Scenario, history: TrafficHistory, base: Path = Path(), volume: Mapping[str, float] | None = None
+) -> CapacityTable:
     """Capacity of every configuration for every class: simulated where there is traffic, estimated elsewhere (LLMs
     that have no traffic of a class are evaluated with its lengths too, so that the table answers what another LLM
-    would take). Calibration files of the policy start at `base`."""
+    would take). Calibration files of the policy start at `base`. volume: by class, what its traffic will be of what it
+    was, for the size of pools."""
     policy = scenario.evaluate
     classes = scenario.traffic.classes
     slos = {name: slo_target(one.slo) for name, one in classes.items()}
@@ -125,7 +129,7 @@ def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -
         policy.operating_point,
         seed=scenario.seed,
         cv=policy.arrival_cv,
-        pool_rps=smallest_pool_rps(history),
+        pool_rps={key: rps * (volume or {}).get(key[1], 1.0) for key, rps in smallest_pool_rps(history).items()},
         routing=policy.routing,
     )
 

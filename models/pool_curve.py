@@ -40,18 +40,25 @@ def scored_span(rules: PoolRules) -> tuple[float, float] | None:
     return rules.lost_at_s, rules.lost_at_s + max(rules.lost_at_s, 2.0 * (rules.back_after_s or 0.0))
 
 
+class TooLongError(ValueError):
+    """What was asked takes longer to simulate than it may."""
+
+
 def requests_needed(rules: PoolRules, knee_rps: float, least: int) -> int:
-    """Requests a load, so that each replica sees A_REPLICA of them and the highest load lasts as long as is scored."""
+    """Requests a load, so that each replica sees A_REPLICA of them, where MOST_REQUESTS allow, and the highest load
+    lasts as long as is scored."""
     span = scored_span(rules)
     lasts = 0.0 if span is None else AFTERWARDS * span[1] * POOL_LOADS[-1] * knee_rps * rules.replicas
-    return -(-max(least, A_REPLICA * rules.replicas, int(np.ceil(lasts))) // FEW_SHAPES) * FEW_SHAPES
+    seen = min(A_REPLICA * rules.replicas, MOST_REQUESTS)
+    return -(-max(least, seen, int(np.ceil(lasts))) // FEW_SHAPES) * FEW_SHAPES
 
 
 def pool_curve(asked: Asked, rules: PoolRules, say: Callable[[str], None] = lambda _: None) -> PoolCurve | None:
     """What becomes of requests at every load of POOL_LOADS; None where one replica alone serves no load at the SLO.
 
     asked: one replica; the variation of its arrivals is taken for the pool's whole stream. say: told what is simulated
-    next. Raises ValueError where a loss comes so late that more than MOST_REQUESTS would have to be simulated.
+    next. Raises TooLongError where a loss comes so late that more than MOST_REQUESTS would have to be simulated, and
+    where answers are so long that a pool is not done with its requests in the steps there may be.
     """
     say("part 1 of 2: the knee of one replica")
     knee = float(knees_of(asked, asked.cv).knee_rps[0])
@@ -59,11 +66,13 @@ def pool_curve(asked: Asked, rules: PoolRules, say: Callable[[str], None] = lamb
         return None
     count = requests_needed(rules, knee, asked.pool_requests)
     if count > MOST_REQUESTS:
-        raise ValueError(f"{count:,} requests a load until the loss is over, more than {MOST_REQUESTS:,}")
+        raise TooLongError(f"{count:,} requests a load until the loss is over, more than {MOST_REQUESTS:,}")
     loads = np.array(POOL_LOADS) * knee * rules.replicas
     drawn = draw([asked.mix], count, asked.pool_seeds, asked.seed, asked.cv)
     say(f"part 2 of 2: {len(loads)} loads of {rules.replicas} replicas")
     found, requests, which = simulated(asked, rules, drawn, loads)
+    if not np.asarray(found.finished).all():
+        raise TooLongError(f"{count:,} requests a load, not done in the steps that a simulation may take")
     span = scored_span(rules)
     points = []
     for i, load in enumerate(loads):

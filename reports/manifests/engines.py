@@ -48,7 +48,9 @@ def command(one: Serving) -> list[str]:
     }
     words = [*one.engine.command]
     words += one.engine.fp8_from_bf16 if one.quantize else ()
-    words += one.engine.experts if one.expert_parallel > 1 else ()
+    # Experts are spread over ranks that the engine must be told of first.
+    told = one.data_parallel == 1 or bool(one.engine.ranks)
+    words += one.engine.experts if one.expert_parallel > 1 and told else ()
     words += one.engine.ranks if one.data_parallel > 1 else ()
     # One pass: what is filled in is not looked at for holes again.
     return [HOLE.sub(lambda hole: values[hole[1]], word) for word in words]
@@ -60,7 +62,7 @@ def unsaid(one: Serving) -> str:
     missing = []
     if one.pipeline_parallel > 1 and "pipeline_parallel" not in said:
         missing.append(f"{one.pipeline_parallel} pipeline stages")
-    if one.expert_parallel > 1 and not one.engine.experts:
+    if one.expert_parallel > 1 and not (one.engine.experts and (one.data_parallel == 1 or one.engine.ranks)):
         missing.append(f"experts over {one.expert_parallel} ranks")
     if one.data_parallel > 1 and not one.engine.ranks:
         missing.append(f"{one.data_parallel} ranks of attention")
@@ -76,8 +78,8 @@ def query(
     """PromQL for a signal summed over a pool, averaged over window_s. Names in it are RFC 1123 and need no escaping.
 
     kv_tokens: of one scheduler, of which a replica has `schedulers`, each with a gauge of its own. Tokens in flight are
-    KV-cache shares times the tokens that the cache holds (no engine counts waiting requests'
-    tokens); a rate is that of finished requests where the engine does not count arrivals, which trails in overload.
+    KV-cache shares times the tokens that the cache holds (no engine counts waiting requests' tokens); a rate is that of
+    finished requests where the engine does not count arrivals, which trails in overload.
     """
     of = f'{{namespace="{namespace}",pod=~"{pods}-.*"}}'
 

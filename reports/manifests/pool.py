@@ -39,6 +39,7 @@ class PoolManifest:
     namespace: str
     prometheus: str
     kv_tokens: float
+    """That the cache of one of its schedulers holds."""
     start_s: float
     drain_s: float
     policy: ScalerPolicy | None

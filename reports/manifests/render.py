@@ -21,10 +21,21 @@ NOTES = (
 )
 
 
+DEALT = (
+    "Capacities count on requests dealt to a pool's replicas one by one (evaluate.routing: round_robin). A Service "
+    "picks a replica at random, for a whole connection: put a gateway that balances requests before it, or plan with "
+    "random."
+)
+
+
 def render(
-    plan: Mapping[str, Any], pools: Sequence[PoolManifest], quotas: Mapping[str, Mapping[str, int]]
+    plan: Mapping[str, Any],
+    pools: Sequence[PoolManifest],
+    quotas: Mapping[str, Mapping[str, int]],
+    routing: str = "random",
 ) -> dict[str, str]:
-    """Relative path -> text, in order of path. Raises InputError where two pools come to the same name."""
+    """Relative path -> text, in order of path; routing: what capacities count on. Raises InputError where two pools
+    come to the same name."""
     files: dict[str, str] = {}
 
     def add(path: str, text: str) -> None:
@@ -50,6 +61,6 @@ def render(
     own = sorted({(pool.gpu, pool.nodes[OWN]) for pool in pools if OWN in pool.nodes})
     labels = [f"Nodes with {gpu} must carry the label {OWN}: {value}." for gpu, value in own]
     told = [f"{pool.name}: {text}" for pool in pools for text in (pool.checkpoint, pool.scaling_doubt) if text]
-    notes = [*NOTES, *labels, *told]
+    notes = [*NOTES, *([DEALT] if routing == "round_robin" else []), *labels, *told]
     add("index.json", texts.index(pools, sorted(files), notes))
     return dict(sorted(files.items()))

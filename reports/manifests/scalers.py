@@ -50,7 +50,8 @@ def signal_query(pool: PoolManifest, policy: ScalerPolicy) -> str:
     """The policy's signal over the pool's pods, times its scale, its headroom added in the same unit."""
     # A window's mean is half a window old, an exponential one its time constant; less than a minute may miss scrapes.
     window_s = max(2.0 * policy.smoothing_s, 60.0)
-    plain = query(pool.serving.engine, policy.signal, pool.namespace, pool.name, pool.kv_tokens, window_s)
+    one = pool.serving
+    plain = query(one.engine, policy.signal, pool.namespace, pool.name, pool.kv_tokens, window_s, one.data_parallel)
     by = scale(policy)
     whole = plain if by == 1.0 else f"({plain}) * {by:.0f}"
     return whole if policy.headroom == 0 else f"{whole} + {number(policy.headroom * policy.target * by)}"

@@ -259,3 +259,27 @@ def test_ranks_of_attention_are_sized_from_the_command_line() -> None:
     screen = io.StringIO()
     show_size(Console(file=screen, width=120), found)
     assert "TP1 DP8 EP8" in screen.getvalue()
+
+
+@pytest.mark.parametrize("option", ["--expert-parallel", "--attention-data-parallel"])
+def test_a_dense_llm_has_no_experts_to_share(option: str) -> None:
+    plain = Question("Llama-3.1-8B", "H100-SXM", "bf16", 1, "vllm", 500, 100, SLO)
+    spread = option == "--expert-parallel"
+    asked = replace(plain, expert_parallel=spread, attention_data_parallel=1 if spread else 8)
+    with pytest.raises(InputError, match=option):
+        examine(asked)
+
+
+def test_prefill_replicas_have_limits_and_a_prefix_cache_of_their_own() -> None:
+    whole, half = (
+        examine(
+            Question(
+                "Llama-3.1-8B", "H200-SXM", "fp8", 1, "vllm", 2000, 100, SLO, prefix_share=share, prefill_on="L40S"
+            )
+        ).split
+        for share in (0.0, 0.5)
+    )
+    assert whole is not None
+    assert half is not None
+    assert half.prefill_rps > 1.7 * whole.prefill_rps
+    assert half.transfer_s == whole.transfer_s

@@ -12,6 +12,7 @@ from models.evaluate import evaluate
 from models.grid import configurations, layouts
 from models.phases import phases
 from models.replay import PoolLoad, replay
+from models.resources import resource_uses
 from models.rows import build_rows
 from models.service import simulated
 from models.simulator.load import ClassLoad
@@ -95,3 +96,36 @@ def test_a_replica_of_ranks_adds_up_their_rates() -> None:
     assert sixteen.step_s > eight.step_s
     power_w = 8 * GPU.tdp_w
     assert eight.joules_per_output_token_at_most == pytest.approx(power_w / eight.output_tokens_per_s)
+
+
+def test_ranks_beyond_a_node_exchange_over_the_network_and_are_not_called_fitted() -> None:
+    known = ({MIXTURE.name: MIXTURE}, {GPU.name: GPU}, ENGINE, load_coefficients())
+    near, far = (Configuration(MIXTURE.name, GPU.name, "fp8", "bf16", 1, "vllm", 1, n, 256, 8192, n) for n in (8, 32))
+    rows, provenance = build_rows([near, far], *known)
+    # Tokens go to the ranks of eight experts either way; between nodes at the rate of a port, not of NVLink.
+    assert rows.all_reduce_bytes_per_s[1] < 0.65 * 50e9
+    assert rows.all_reduce_bytes_per_s[0] > 2.0 * rows.all_reduce_bytes_per_s[1]
+    assert provenance == ("fitted", "roofline")
+    rack = find_gpu("GB200")
+    far_on_a_rack = Configuration(MIXTURE.name, rack.name, "fp8", "bf16", 1, "vllm", 1, 32, 256, 8192, 32)
+    racked, _ = build_rows([far_on_a_rack], known[0], {rack.name: rack}, *known[2:])
+    assert racked.all_reduce_bytes_per_s[0] > 0.65 * 50e9
+
+
+def test_more_ranks_of_experts_than_experts_are_excused() -> None:
+    few = find_llm("Mixtral-8x7B")
+    found = sized(few, precisions=("bf16",), attention_data_parallel=(1, 8), expert_parallel=(True,)).rows
+    excused = {row.configuration.layout: row.excuse for row in found if row.excuse is not None}
+    assert excused["TP8 DP8 EP64"].limit == "expert parallelism"
+    assert (excused["TP8 DP8 EP64"].needed, excused["TP8 DP8 EP64"].available) == (64, 8)
+    assert "TP8 EP8" not in excused
+
+
+def test_a_replica_of_ranks_is_no_busier_than_it_can_be() -> None:
+    key = (MIXTURE.name, "chat")
+    for row in sized(attention_data_parallel=(1, 8), expert_parallel=(True,)).feasible():
+        (use,) = resource_uses(
+            [row], {MIXTURE.name: MIXTURE}, {GPU.name: GPU}, ENGINE, load_coefficients(), {key: LENGTHS}
+        )
+        busy = row.operating_rps * (use.prefill_s + use.decode_s)
+        assert 0.5 < busy <= 1.05, row.configuration.layout

@@ -362,3 +362,28 @@ def test_quota_is_asked_for_where_the_plan_needs_more_than_is_declared() -> None
     assert "| nothing |" in texts.quota_request(PLAN, {"us-east": {"H100-SXM": 48}})
     one = json.loads(texts.budgets(PLAN))["budgets"][0]
     assert (one["amount_usd"], one["alerts_usd"]) == (100_000.0, [80_000.0, 100_000.0])
+
+
+def test_ranks_of_attention_are_started_where_the_engine_has_words_for_them() -> None:
+    ranked = replace(SERVING, tensor_parallel=1, expert_parallel=8, data_parallel=8)
+    words = " ".join(command(ranked))
+    assert "--tensor-parallel-size 1" in words
+    assert "--enable-expert-parallel --data-parallel-size 8" in words
+    assert unsaid(ranked) == ""
+    other = replace(ranked, engine=ENGINES["sglang"])
+    assert "--ep-size" not in command(other), "experts over ranks that it was not told of"
+    assert "8 ranks of attention" in unsaid(other)
+    assert "experts over 8 ranks" in unsaid(other)
+
+
+def test_the_cache_of_a_replica_of_ranks_is_the_mean_of_theirs() -> None:
+    one, eight = (query(ENGINES["vllm"], "kv_cache", "ns", "pods", 1000.0, 60.0, n) for n in (1, 8))
+    assert eight == f"{one} / 8"
+
+
+def test_what_capacities_count_on_of_a_gateway_is_said() -> None:
+    notes = [
+        json.loads(render(PLAN, [POOL], {}, routing)["index.json"])["notes"] for routing in ("round_robin", "random")
+    ]
+    assert any("put a gateway" in note for note in notes[0])
+    assert not any("put a gateway" in note for note in notes[1])

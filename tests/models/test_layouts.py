@@ -118,7 +118,7 @@ def test_more_ranks_of_experts_than_experts_are_excused() -> None:
     excused = {row.configuration.layout: row.excuse for row in found if row.excuse is not None}
     assert excused["TP8 DP8 EP64"].limit == "expert parallelism"
     assert (excused["TP8 DP8 EP64"].needed, excused["TP8 DP8 EP64"].available) == (64, 8)
-    assert "TP8 EP8" not in excused
+    assert "TP8 EP8" not in excused or excused["TP8 EP8"].limit == "outclassed"
 
 
 def test_a_replica_of_ranks_is_no_busier_than_it_can_be() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from data.slo import slo_target
 from flows.progress import report
 from flows.run_folder import whole_folder
 from flows.show_size import band_in_words
+from models.corrections import passed_over
 from models.curve import Asked, service_curve
 from models.evaluate import evaluate
 from models.simulator.engine import engine_limits
@@ -34,6 +36,8 @@ from models.simulator.load import ClassLoad, Mix, mean_context_tokens
 from models.step_cost import step_cost
 from reports.curve_chart import curve_svg
 from reports.pool_curve_chart import pool_curve_svg
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,8 @@ def asked_of(question: CurveQuestion) -> tuple[Asked | None, Capacity]:
     coefficients = load_coefficients(calibration=calibration)
     lengths = {(llm.name, one.name): one.lengths for one in mix}
     table = evaluate([llm], [gpu], engine, coefficients, policy, lengths, {one.name: one.slo for one in mix})
+    for text in passed_over(coefficients.corrections, [row.configuration for row in table.rows]):
+        LOG.warning(text)
     excused = [row for row in table.rows if row.excuse is not None]
     if excused:
         return None, excused[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,9 +21,12 @@ from data.catalog import find_engine, find_gpu, find_llm, load_coefficients
 from data.engine_limits import batch_limits
 from data.plain import finite
 from data.prices import load_prices
+from models.corrections import passed_over
 from models.front import Sweep, sweep
 from models.grid import configurations
 from models.sweep import SweepPolicy
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ def run(grid: Grid) -> Sweep:
     )  # fmt: skip
     batches = np.unique(np.round(np.geomspace(1, max(one.max_num_seqs for one in most.values()), grid.batches)))
     coefficients = load_coefficients(calibration=grid.calibration)
+    for text in passed_over(coefficients.corrections, grid_of):
+        LOG.warning(text)
     return sweep(
         grid_of, llms, gpus, _prices(grid.prices), coefficients, limits, batches,
         np.array(grid.input_tokens, dtype=float), np.array(grid.output_tokens, dtype=float),

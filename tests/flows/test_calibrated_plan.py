@@ -62,6 +62,20 @@ def test_size_sweep_and_curve_take_the_file(
     assert (before.provenance, after.provenance) == ("fitted", "calibrated")  # type: ignore[union-attr]
 
 
+def test_what_the_file_was_not_measured_with_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = (calibration(tmp_path, device=0.4, kv_precision="bf16"),)
+    grid = sweep.Grid(
+        ["Llama-3.1-8B"], ["H100-SXM"], ["bf16"], [1], [1], "vllm", "fp8", [500], [100], 4, 2.0, 0.06,
+        calibration=files,
+    )  # fmt: skip
+    assert {point.provenance for point in sweep.run(grid).front} == {"fitted"}
+    assert "with an fp8 KV cache over 1 pipeline stage is not calibrated" in caplog.text
+    asked = size.Question("Llama-3.1-8B", "H100-SXM", "bf16", 1, "vllm", 200, 300, SLO, kv_precision="fp8")
+    told = size.examine(replace(asked, calibration=files))
+    assert told.capacity.provenance == "fitted"
+    assert any("is not calibrated" in note for note in told.notes)
+
+
 def test_a_scenarios_plan_replay_and_fingerprint_follow_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = small_scenario()
     raw["evaluate"] |= {"calibration": [calibration(tmp_path, device=0.4).name]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -17,6 +18,7 @@ from reports.decision import decisions as decided
 from reports.machine import requests_in
 
 Rows = list[tuple[str, ...]]
+COUNTED = re.compile(r"(.*simulation, )(\d+ x [\d,]+)( requests.*)")
 DECIDE = ("Do", "GPU", "Region", "How", "GPUs", "USD a GPU-hour", "USD", "Order by", "From", "Regret, USD", "Why")
 
 
@@ -140,8 +142,14 @@ def workload(bundle: PlanBundle) -> Rows:
 
 
 def method(bundle: PlanBundle) -> str:
-    """How the goodput of the plan's candidates was found."""
-    return ", ".join(sorted({row.method for row in bundle.problem.capacities})) or "no configuration serves"
+    """How the goodput of the plan's candidates was found; methods that differ in their requests alone are one."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for text in sorted({row.method for row in bundle.problem.capacities}):
+        counted = COUNTED.fullmatch(text)
+        head, many, tail = counted.groups() if counted else (text, "", "")
+        alike.setdefault((head, tail), []).append(many)
+    told = [f"{head}{' or '.join(many)}{tail}" for (head, tail), many in alike.items()]
+    return ", ".join(told) or "no configuration serves"
 
 
 def largest_month(bundle: PlanBundle) -> str | None:

@@ -83,7 +83,10 @@ def test_a_jump_that_nobody_saw_is_short_for_all_but_the_clairvoyant(tmp_path: P
         assert by["2026-10", rule].short_hours == 0
         assert (by["2026-11", rule].short_hours > 0) == (rule != "clairvoyant")
         assert (by["2026-11", rule].unserved_requests > 0) == (rule != "clairvoyant")
-    assert by["2026-10", "clairvoyant"].usd <= min(by["2026-10", rule].usd for rule in RULES) + 1e-6
+    # A rule that eats into its reserve may cost less.
+    kept = [by["2026-10", rule].usd for rule in RULES if not by["2026-10", rule].reserve_hours]
+    assert len(kept) > 1
+    assert by["2026-10", "clairvoyant"].usd <= min(kept) + 1e-6
     table = {row[0]: row for row in totals(found)}
     assert table["clairvoyant"][2] == 0.0
     assert table["flat peak"][4] == 1

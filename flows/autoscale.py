@@ -36,16 +36,18 @@ def autoscale_run(
     return _scale(loaded, asks, read_traces(loaded, traces), data_folder, _company(run / "capacity.parquet"))
 
 
-def _company(path: Path) -> dict[Configuration, int]:
-    """Replicas of the pool that each configuration's capacity counts on, by a run's file; nothing of a run that has
-    none or is older than such pools."""
+def _company(path: Path) -> dict[tuple[Configuration, str], int]:
+    """Replicas of the pool that a configuration's capacity for a class counts on, by a run's file; nothing of a run
+    that has none or is older than such pools."""
     frame = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
-    found: dict[Configuration, int] = {}
-    if "pool_replicas" in frame:
-        for raw in frame[frame["excuse"].isna()].to_dict("records"):
-            one = configuration_of({str(name): value for name, value in raw.items()})
-            found[one] = min(found.get(one, int(raw["pool_replicas"])), int(raw["pool_replicas"]))
-    return found
+    if "pool_replicas" not in frame:
+        return {}
+    return {
+        (configuration_of({str(name): value for name, value in raw.items()}), str(raw["request_class"])): int(
+            raw["pool_replicas"]
+        )
+        for raw in frame[frame["excuse"].isna()].to_dict("records")
+    }
 
 
 def autoscale_one(
@@ -70,7 +72,7 @@ def _scale(
     asks: Sequence[PoolAsk],
     traces: Sequence[Load],
     data_folder: Path | None,
-    together: Mapping[Configuration, int],
+    together: Mapping[tuple[Configuration, str], int],
 ) -> tuple[PoolScaling, ...]:
     history = load_history(loaded.scenario.traffic, loaded.base, data_folder, loaded.scenario.seed)
     curves: dict[tuple[Configuration, tuple[str, ...]], Replica] = {}
@@ -80,7 +82,7 @@ def _scale(
         report(f"  pool {number} of {len(asks)}: {ask.configuration.label} in {ask.region}")
         key = (ask.configuration, ask.request_classes)
         if key not in curves:
-            many = together.get(ask.configuration, 1)
+            many = min((together.get((ask.configuration, name), 1) for name in ask.request_classes), default=1)
             curves[key] = replica(loaded, history, ask.configuration, ask.request_classes, many)
         found.append(scale_pool(loaded.scenario, history, ask, curves[key], traces))
     return tuple(found)

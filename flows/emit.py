@@ -19,7 +19,7 @@ from data.scaling_records import PoolScaling
 from data.units import GB
 from flows.run_folder import whole_folder
 from flows.scaling_pools import configuration_of, read_plan
-from models.rows import joined_gpus
+from models.rows import NODE_GPUS
 from reports.manifests.engines import Serving, unsaid
 from reports.manifests.nodes import resource
 from reports.manifests.pool import PoolManifest
@@ -31,6 +31,8 @@ KEYS = (
     "attention_data_parallel", "engine",
 )  # fmt: skip
 """Of a configuration of one LLM, as capacity.parquet writes it."""
+HOST_GPUS = {"GB200": 4, "GB300": 4, "GH200": 1, "GB10": 1}
+"""GPUs of a host where it has not NODE_GPUS: the trays of NVL72 racks have four (NVIDIA data sheets)."""
 HINTS = {"fp8": ("fp8",), "int8": ("int8", "w8a8"), "int4": ("awq", "gptq", "int4", "w4a16"), "fp4": ("fp4",)}
 """How published checkpoints name their precision."""
 
@@ -167,7 +169,7 @@ def _how(engine: Engine) -> EngineServing:
 
 def _nodes(one: Configuration) -> str:
     """What is to be done for a replica that no single node holds; empty where one does."""
-    node = joined_gpus(find_gpu(one.gpu))
+    node = HOST_GPUS.get(one.gpu, NODE_GPUS)
     if one.gpus <= node:
         return ""
     return (

@@ -26,8 +26,8 @@ def examine_pool(question: CurveQuestion, rules: PoolRules) -> CurveAnswer:
         curve = pool_curve(asked, rules, lambda part: report(f"  {part}"))
     except TooLongError as error:
         span = scored_span(rules)
-        if span is None:
-            fix = "Ask for fewer --replicas or a shorter --output."
+        if span is None or not error.late:
+            fix = "Ask for fewer --replicas or shorter answers."
             raise InputError("curve", "a pool that can be simulated", str(error), fix) from None
         raise InputError(
             "--lose-at, --back-after",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -94,13 +93,10 @@ def forecast(scenario: Scenario, history: TrafficHistory, spread: Spread | None 
     return replace(found, tenants=tenant_forecasts(history.tenants, found.series, scenario.seed))
 
 
-def evaluate(
-    scenario: Scenario, history: TrafficHistory, base: Path = Path(), volume: Mapping[str, float] | None = None
-) -> CapacityTable:
+def evaluate(scenario: Scenario, history: TrafficHistory, base: Path = Path()) -> CapacityTable:
     """Capacity of every configuration for every class: simulated where there is traffic, estimated elsewhere (LLMs
     that have no traffic of a class are evaluated with its lengths too, so that the table answers what another LLM
-    would take). Calibration files of the policy start at `base`. volume: by class, what its traffic will be of what it
-    was, for the size of pools."""
+    would take). Calibration files of the policy start at `base`."""
     policy = scenario.evaluate
     classes = scenario.traffic.classes
     slos = {name: slo_target(one.slo) for name, one in classes.items()}
@@ -129,7 +125,7 @@ def evaluate(
         policy.operating_point,
         seed=scenario.seed,
         cv=policy.arrival_cv,
-        pool_rps={key: rps * (volume or {}).get(key[1], 1.0) for key, rps in smallest_pool_rps(history).items()},
+        pool_rps=smallest_pool_rps(history),
         routing=policy.routing,
     )
 

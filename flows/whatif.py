@@ -68,16 +68,12 @@ def what_if(folder: Path, bundle: PlanBundle, texts: Sequence[str], seconds: flo
         again.append("forecast")
         forecast = steps.forecast(scenario, bundle.history)
     slos = {name: one.slo for name, one in scenario.traffic.classes.items()}
-    asked_anew = scenario.evaluate != bundle.scenario.evaluate or slos != {
+    if scenario.evaluate != bundle.scenario.evaluate or slos != {
         name: one.slo for name, one in bundle.scenario.traffic.classes.items()
-    }
-    volume = {nearest(one, one.path[1], list(scenario.traffic.classes)): one.applied(1.0) for one in growth}
-    # Smaller pools carry less a replica; what larger ones would gain is left as a margin.
-    smaller = any(row.pool_replicas > 1 and volume.get(row.request_class, 1.0) < 1.0 for row in capacity.rows)
-    if asked_anew or smaller:
+    }:
         report("evaluating configurations")
         again.append("capacity")
-        capacity = steps.evaluate(scenario, at_forecast_lengths(bundle.history, forecast), volume=volume)
+        capacity = steps.evaluate(scenario, at_forecast_lengths(bundle.history, forecast))
     for one in growth:
         forecast = _grown(forecast, nearest(one, one.path[1], list(scenario.traffic.classes)), one.applied(1.0))
     problem = fleet_problem(scenario, forecast, capacity)

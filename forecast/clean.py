@@ -49,7 +49,11 @@ def filled(values: pd.Series) -> tuple[pd.Series, BoolArray]:
     for _ in range(2):
         season = week_means(known[~mask] / level[~mask], hours[~mask])
         level = day_levels(known, season[hours])[day]
-    complete = np.where(mask, season[hours] * level, known)
+    # Means of roots lie under means where hours scatter: what is filled adds up as what was seen does.
+    fit = season[hours] * level
+    seen = float(fit[~mask].sum())
+    fit *= float(known[~mask].sum()) / seen if seen > 0.0 else 1.0
+    complete = np.where(mask, fit, known)
     return pd.Series(complete, index=values.index), mask
 
 

@@ -47,7 +47,7 @@ def passed_over(corrections: Sequence[Correction], configurations: Iterable[Conf
         if near is not None and nearest(corrections, one) is None:
             stages = f"{one.pipeline_parallel} pipeline stage{'s' * (one.pipeline_parallel > 1)}"
             found[
-                f"{one.llm} on {one.gpu} in {one.precision} with an {one.kv_precision} KV cache over {stages} is not "
+                f"{one.llm} on {one.gpu} in {one.precision} with a KV cache in {one.kv_precision} over {stages} is not "
                 "calibrated: none of the calibration was measured so"
             ] = None
     return tuple(found)

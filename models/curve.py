@@ -31,6 +31,8 @@ OVERLOAD = 1.3
 CROWDED = 0.8
 """Loads from here on, as multiples of the knee, are simulated under the admission limits; below them nothing waits."""
 SEQS_STEP = 8
+BUSIEST = 1.15
+"""Busiest moments over a seed's mean where hundreds run: three standard deviations of some 400."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,7 @@ def service_curve(asked: Asked, say: Callable[[str], None] = lambda _: None) -> 
     say: told what is simulated next, as "part 2 of 5: ...".
     """
     say("part 1 of 5: the knee")
-    knees = knees_of(asked, asked.cv, asked.target_band)
-    # At the knee itself more run at once than at the operating point, up to twice as many.
-    more = enough_requests(2.0 * float(knees.running[0]), asked.requests)
-    if more > asked.requests and knees.knee_rps[0] > 0:
-        asked = replace(asked, requests=more, guess_rps=float(knees.knee_rps[0]))
-        knees = knees_of(asked, asked.cv, asked.target_band)
+    asked, knees = enough_knees(asked)
     knee = float(knees.knee_rps[0])
     if knee <= 0.0:
         return None
@@ -83,7 +80,7 @@ def service_curve(asked: Asked, say: Callable[[str], None] = lambda _: None) -> 
     outcome, requests = _open(asked, drawn, loads)
     say("part 3 of 5: admission limits")
     few = draw([asked.mix], asked.pool_requests, asked.pool_seeds, asked.seed, asked.cv)
-    limits = _admission(asked, few, knee)
+    limits = _admission(asked, few, knee, _busiest(asked, outcome, LOADS.index(1.0)))
     say("part 4 of 5: loads under the limits")
     # The operating point is what is promised: under the limits wherever it lies.
     crowded = np.array([*(multiple >= CROWDED for multiple in LOADS), True])
@@ -118,6 +115,17 @@ def service_curve(asked: Asked, say: Callable[[str], None] = lambda _: None) -> 
         provenance=asked.provenance,
         at_operating=points[-1],
     )
+
+
+def enough_knees(asked: Asked) -> tuple[Asked, Knees]:
+    """The knee found with requests enough to fill the replica, and what was asked with as many."""
+    knees = knees_of(asked, asked.cv, asked.target_band)
+    # At the knee itself more run at once than at the operating point: twice as many and more.
+    more = enough_requests(2.0 * float(knees.running[0]), asked.requests)
+    if more > asked.requests and knees.knee_rps[0] > 0:
+        asked = replace(asked, requests=more, guess_rps=float(knees.knee_rps[0]))
+        knees = knees_of(asked, asked.cv, asked.target_band)
+    return asked, knees
 
 
 def knees_of(asked: Asked, cv: float, target_band: float | None = None) -> Knees:
@@ -174,10 +182,19 @@ def _limited(asked: Asked, seqs: int) -> Asked:
     return replace(asked, limits=asked.limits._replace(max_num_seqs=np.array([seqs])))
 
 
-def _admission(asked: Asked, drawn: Drawn, knee: float) -> AdmissionLimits:
-    """As many sequences as the knee needs at its busiest (the median over seeds): more only slow each other down past
-    it. Then the longest queue that under overload still answers whom it lets in within the TTFT limits, but no shorter
-    than the longest that the operating point sees, so that nobody is turned away there.
+def _busiest(asked: Asked, outcome: Outcome, load: int) -> tuple[float, float]:
+    """Requests that run and KV tokens held at a load, of the seeds' means the largest, and as much more as its busiest
+    moments take: a replica that runs hundreds is still filling when the few requests below are over."""
+    rows = slice(load * asked.seeds, (load + 1) * asked.seeds)
+    found = (float(side[rows].max()) * BUSIEST for side in (outcome.mean_running, outcome.mean_kv_tokens))
+    running, tokens = found
+    return running, tokens
+
+
+def _admission(asked: Asked, drawn: Drawn, knee: float, busiest: tuple[float, float]) -> AdmissionLimits:
+    """As many sequences as the knee needs at its busiest (the median over seeds, and no less than `busiest`): more only
+    slow each other down past it. Then the longest queue that under overload still answers whom it lets in within the
+    TTFT limits, but no shorter than the longest that the operating point sees, so that nobody is turned away there.
 
     A client is given up when its first token is later than twice the longest TTFT limit.
     """
@@ -185,7 +202,7 @@ def _admission(asked: Asked, drawn: Drawn, knee: float) -> AdmissionLimits:
     gentle = np.array([asked.operating_point * knee, knee])
     found, _ = _bounded(asked, drawn, gentle, endless, np.inf)
     seeds = len(drawn.unit_s)
-    running = int(np.median(found.peak_running[seeds:]))
+    running = max(int(np.median(found.peak_running[seeds:])), int(np.ceil(busiest[0])))
     seqs = min(-(-running // SEQS_STEP) * SEQS_STEP, int(asked.limits.max_num_seqs[0]))
     limited = _limited(asked, seqs)
     over, requests = _bounded(limited, drawn, np.full(len(QUEUES), OVERLOAD * knee), np.array(QUEUES), np.inf)
@@ -203,7 +220,7 @@ def _admission(asked: Asked, drawn: Drawn, knee: float) -> AdmissionLimits:
         max_num_seqs=seqs,
         max_queue=queue,
         concurrency=seqs + queue,
-        tokens_in_flight=int(found.peak_kv_tokens[seeds:].max()),
+        tokens_in_flight=int(max(found.peak_kv_tokens[seeds:].max(), busiest[1])),
         deadline_s=2.0 * max(one.slo.ttft_s for one in asked.mix),
     )
 

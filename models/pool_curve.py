@@ -11,10 +11,10 @@ import numpy as np
 from data.curve_records import ClassTimes
 from data.pool_curve_records import ClassFates, PoolCurve, PoolPoint, PoolRules
 from data.records import BoolArray, FloatArray, IntArray, SloTarget
-from models.curve import Asked, at_loads, knees_of
+from models.curve import Asked, at_loads, enough_knees
 from models.simulator.cost import take
 from models.simulator.engine import Requests
-from models.simulator.load import ClassLoad, Drawn, draw
+from models.simulator.load import ClassLoad, Drawn, draw, enough_requests
 from models.simulator.percentiles import WARM_UP, Times
 from models.simulator.pool import FATES, Patience, PoolOutcome, plain_pool, simulate_pool
 from models.simulator.verdict import judged
@@ -41,7 +41,12 @@ def scored_span(rules: PoolRules) -> tuple[float, float] | None:
 
 
 class TooLongError(ValueError):
-    """What was asked takes longer to simulate than it may."""
+    """What was asked takes longer to simulate than it may: a loss that is over too late, else answers that are too
+    long."""
+
+    def __init__(self, what: str, late: bool) -> None:
+        super().__init__(what)
+        self.late = late
 
 
 def requests_needed(rules: PoolRules, knee_rps: float, least: int) -> int:
@@ -61,18 +66,22 @@ def pool_curve(asked: Asked, rules: PoolRules, say: Callable[[str], None] = lamb
     where answers are so long that a pool is not done with its requests in the steps there may be.
     """
     say("part 1 of 2: the knee of one replica")
-    knee = float(knees_of(asked, asked.cv).knee_rps[0])
+    asked, knees = enough_knees(asked)
+    knee = float(knees.knee_rps[0])
     if knee <= 0.0:
         return None
-    count = requests_needed(rules, knee, asked.pool_requests)
+    filling = enough_requests(2.0 * float(knees.running[0]), asked.pool_requests)
+    least = min(filling * rules.replicas, MOST_REQUESTS) if filling > asked.pool_requests else filling
+    count = requests_needed(rules, knee, least)
     if count > MOST_REQUESTS:
-        raise TooLongError(f"{count:,} requests a load until the loss is over, more than {MOST_REQUESTS:,}")
+        raise TooLongError(f"{count:,} requests a load until the loss is over, more than {MOST_REQUESTS:,}", late=True)
     loads = np.array(POOL_LOADS) * knee * rules.replicas
     drawn = draw([asked.mix], count, asked.pool_seeds, asked.seed, asked.cv)
     say(f"part 2 of 2: {len(loads)} loads of {rules.replicas} replicas")
     found, requests, which = simulated(asked, rules, drawn, loads)
     if not np.asarray(found.finished).all():
-        raise TooLongError(f"{count:,} requests a load, not done in the steps that a simulation may take")
+        what = f"{count:,} requests a load, not done in the steps that a simulation may take"
+        raise TooLongError(what, late=False)
     span = scored_span(rules)
     points = []
     for i, load in enumerate(loads):

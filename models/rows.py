@@ -40,8 +40,9 @@ WEIGHT_BYTES: Mapping[str, float] = {
     "mxfp4": 0.53125,
 }
 NODE_GPUS = 8
-RACK_GPUS = 72
-"""GPUs that one NVLink domain of a GB200 or GB300 NVL72 rack joins (NVIDIA data sheet)."""
+JOINED_GPUS: Mapping[str, int] = {"GB200": 72, "GB300": 72, "GH200": 1, "GB10": 1}
+"""GPUs that one NVLink domain joins where it is not a node of NODE_GPUS: NVL72 racks, and superchips of one GPU (NVIDIA
+data sheets)."""
 NETWORK_BYTES_PER_S = 50e9
 NETWORK_EFF = 0.65
 NETWORK_T0_S = 30e-6
@@ -112,7 +113,7 @@ class Rows(NamedTuple):
 
 def joined_gpus(gpu: Gpu) -> int:
     """GPUs that its own links join; beyond them it is the network's turn."""
-    return RACK_GPUS if gpu.name in ("GB200", "GB300") else NODE_GPUS
+    return JOINED_GPUS.get(gpu.name, NODE_GPUS)
 
 
 def compute_precision(precision: str, gpu: Gpu) -> str | None:

@@ -185,7 +185,7 @@ def test_a_plan_that_holds_but_for_a_lost_zone_is_derated_until_the_zone_is_carr
     scenario = given.model_copy(update={"plan": policy})
     rosy = replace(
         made.capacity,
-        rows=tuple(replace(row, operating_rps=row.operating_rps * 1.5) for row in made.capacity.rows),
+        rows=tuple(replace(row, operating_rps=row.operating_rps * 1.8) for row in made.capacity.rows),
     )
     problem = check_plan.fleet_problem(scenario, made.forecast, rosy)
     before = solve(problem, lambda _: None)

@@ -69,7 +69,7 @@ def test_what_the_file_was_not_measured_with_is_told(tmp_path: Path, caplog: pyt
         calibration=files,
     )  # fmt: skip
     assert {point.provenance for point in sweep.run(grid).front} == {"fitted"}
-    assert "with an fp8 KV cache over 1 pipeline stage is not calibrated" in caplog.text
+    assert "with a KV cache in fp8 over 1 pipeline stage is not calibrated" in caplog.text
     asked = size.Question("Llama-3.1-8B", "H100-SXM", "bf16", 1, "vllm", 200, 300, SLO, kv_precision="fp8")
     told = size.examine(replace(asked, calibration=files))
     assert told.capacity.provenance == "fitted"

@@ -77,7 +77,7 @@ def test_rows_of_another_cache_are_left_as_the_catalog_has_them() -> None:
     np.testing.assert_allclose(ratio, [1 / 1.5, 1.0, 1.0], rtol=1e-5)
     told = passed_over([slow], [*ones, served("fp8", tp=4)])
     assert len(told) == 2
-    assert "an fp8 KV cache over 1 pipeline stage is not calibrated" in told[0]
+    assert "a KV cache in fp8 over 1 pipeline stage is not calibrated" in told[0]
     assert "2 pipeline stages" in told[1]
     assert passed_over([stated(None, None)], ones) == ()
 

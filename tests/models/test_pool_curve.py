@@ -13,7 +13,7 @@ import pytest
 from data.pool_curve_records import PoolCurve, PoolRules
 from data.records import Configuration, LengthSample, SloTarget
 from models.curve import Asked
-from models.pool_curve import POOL_LOADS, pool_curve, requests_needed, scored_span, simulated
+from models.pool_curve import POOL_LOADS, pool_curve, scored_span, simulated
 from models.simulator.load import ClassLoad, Mix, draw
 from models.simulator.pool import FATES, routing_draws
 from tests.models.simulator.oracle import Cost
@@ -76,7 +76,7 @@ def test_shares_are_those_counted_one_by_one() -> None:
     found = curve(replicas=2, max_queue=3, deadline_s=3.0, retries=1)
     index = POOL_LOADS.index(1.6)
     point = found.points[index]
-    count = requests_needed(found.rules, found.knee_rps, 250)
+    count = int(found.method.partition(" x ")[2].split()[0].replace(",", ""))
     drawn = draw([MIX], count, 2, 0)
     loads = np.array([one.offered_rps for one in found.points])
     got, requests, which = simulated(ASKED, found.rules, drawn, loads)

@@ -39,6 +39,10 @@ class GpuEntry(Section):
     fp8_kv_cache: bool = Field(
         default=True, description="whether engines' attention kernels read an fp8 KV cache on it"
     )
+    host_gpus: Annotated[int, Field(ge=1)] = Field(default=8, description="GPUs of one host, which one pod can have")
+    joined_gpus: Annotated[int, Field(ge=1)] = Field(
+        default=8, description="GPUs that its own links join; beyond them a replica uses the network"
+    )
     source: Name
     note: str = ""
 

@@ -70,6 +70,8 @@ def load_gpus(path: Path = FOLDER / "gpus.yaml") -> Mapping[str, Gpu]:
             source=_source(catalog.sources, entry.source, f"{path}, gpus.{name}.source"),
             note=entry.note,
             fp8_kv_cache=entry.fp8_kv_cache,
+            host_gpus=entry.host_gpus,
+            joined_gpus=entry.joined_gpus,
             like=_relative(catalog, entry.like, f"{path}, gpus.{name}.like"),
         )
         for name, entry in catalog.gpus.items()

@@ -13,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from configs.errors import InputError
+from data.records import Configuration
 
 
 def read_document(path: Path, schema: str, fix: str) -> Mapping[str, Any]:
@@ -27,6 +28,12 @@ def read_document(path: Path, schema: str, fix: str) -> Mapping[str, Any]:
         got = document.get("schema") if isinstance(document, dict) else type(document).__name__
         raise InputError(str(path), f"schema {schema}", repr(got), fix)
     return document
+
+
+def configuration_of(raw: Mapping[Any, Any]) -> Configuration:
+    """A configuration as plan.json and capacity.parquet write it; other keys are passed over, and fields that there
+    were not yet when it was written keep their defaults."""
+    return Configuration(**{one.name: raw[one.name] for one in fields(Configuration) if one.name in raw})
 
 
 def finite(value: Any) -> Any:

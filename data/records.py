@@ -52,6 +52,10 @@ class Gpu:
     """A measured GPU of its generation, whose efficiencies it borrows where it has none of its own."""
     fp8_kv_cache: bool = True
     """Whether engines' attention kernels read an fp8 KV cache on it; dequantising needs no fp8 cores."""
+    host_gpus: int = 8
+    """GPUs of one host, which one pod can have."""
+    joined_gpus: int = 8
+    """GPUs that its own links join; beyond them it is the network's turn."""
 
 
 @dataclass(frozen=True, slots=True)

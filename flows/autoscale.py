@@ -11,12 +11,13 @@ from configs.errors import InputError
 from configs.loading import LoadedScenario, load_scenario
 from data.ingest import load_history
 from data.load_traces import Load
+from data.plain import configuration_of
 from data.records import Configuration
 from data.scaling_records import PoolScaling
 from flows.progress import report
 from flows.scaling_loads import read_traces
 from flows.scaling_pool import scale_pool
-from flows.scaling_pools import PoolAsk, configuration_of, one_pool, pools_of, read_plan
+from flows.scaling_pools import PoolAsk, one_pool, pools_of, read_plan
 from flows.scaling_replica import Replica, replica
 
 

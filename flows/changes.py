@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from rich.markup import escape
 from data.ledger import read
 from data.ledger.connect import Ledger
 from data.ledger.records import RunLine
+from data.plain import configuration_of
 from data.plan_records import LastPool
-from data.records import Configuration
 from reports.bundle import Changes
 
 LEAST_SHARE = 0.005
@@ -108,10 +107,9 @@ def previous_plan(ledger: Ledger, scenario: str) -> tuple[RunLine, dict[str, Any
 
 def pools_in(plan: Mapping[str, Any]) -> tuple[LastPool, ...]:
     """The pools of a plan.json."""
-    names = {one.name for one in fields(Configuration)}
     return tuple(
         LastPool(
-            Configuration(**{name: value for name, value in pool["configuration"].items() if name in names}),
+            configuration_of(pool["configuration"]),
             str(pool["region"]),
             str(pool["month"]),
         )

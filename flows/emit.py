@@ -13,13 +13,13 @@ from configs.errors import InputError
 from configs.loading import load_scenario
 from configs.schema import Scenario
 from data.catalog import driver_name, engine_serving, find_engine, find_gpu, find_llm, llm_aliases
-from data.records import Configuration, Engine
+from data.plain import configuration_of
+from data.records import Configuration, Engine, Gpu
 from data.scaling_file import read_scaling
 from data.scaling_records import PoolScaling
 from data.units import GB
 from flows.run_folder import whole_folder
-from flows.scaling_pools import configuration_of, read_plan
-from models.rows import NODE_GPUS
+from flows.scaling_pools import read_plan
 from reports.manifests.engines import Serving, unsaid
 from reports.manifests.nodes import resource
 from reports.manifests.pool import PoolManifest
@@ -31,8 +31,6 @@ KEYS = (
     "attention_data_parallel", "engine",
 )  # fmt: skip
 """Of a configuration of one LLM, as capacity.parquet writes it."""
-HOST_GPUS = {"GB200": 4, "GB300": 4, "GH200": 1, "GB10": 1}
-"""GPUs of a host where it has not NODE_GPUS: the trays of NVL72 racks have four (NVIDIA data sheets)."""
 HINTS = {"fp8": ("fp8",), "int8": ("int8", "w8a8"), "int4": ("awq", "gptq", "int4", "w4a16"), "fp4": ("fp4",)}
 """How published checkpoints name their precision."""
 
@@ -150,7 +148,7 @@ def _pool(
         drain_s=policy.start_up.drain_s,
         policy=None if scaled is None else scaled.chosen.policy,
         schedule=() if scaled is None else scaled.schedule,
-        checkpoint="; ".join(text for text in (checkpoint, unsaid(serving), _nodes(one)) if text),
+        checkpoint="; ".join(text for text in (checkpoint, unsaid(serving), _nodes(one, find_gpu(one.gpu))) if text),
         scaling_doubt=_doubt(scaled),
     )
 
@@ -167,14 +165,13 @@ def _how(engine: Engine) -> EngineServing:
     return found
 
 
-def _nodes(one: Configuration) -> str:
+def _nodes(one: Configuration, gpu: Gpu) -> str:
     """What is to be done for a replica that no single node holds; empty where one does."""
-    node = HOST_GPUS.get(one.gpu, NODE_GPUS)
-    if one.gpus <= node:
+    if one.gpus <= gpu.host_gpus:
         return ""
     return (
-        f"a replica takes {one.gpus} GPUs, more than a node's {node}, and one pod lies on one node: start it over "
-        "several with LeaderWorkerSet or the engine's own launcher"
+        f"a replica takes {one.gpus} GPUs, more than a node's {gpu.host_gpus}, and one pod lies on one node: start it "
+        "over several with LeaderWorkerSet or the engine's own launcher"
     )
 
 

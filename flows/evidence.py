@@ -17,10 +17,10 @@ from data.actuals_billing import Billed, read_billing
 from data.actuals_goodput import MeasuredGoodput, read_goodput
 from data.hourly import read_hourly_counts
 from data.ledger.records import Actual
+from data.plain import configuration_of
 from data.records import SeriesKey
 from flows.misses import Part, Work
 from flows.recorded import RecordedPlan, plan_pools
-from flows.scaling_pools import configuration_of
 from reconcile.corrections import Measured
 
 

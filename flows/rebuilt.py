@@ -16,8 +16,9 @@ from configs.validation import validated
 from configs.yaml_files import load_yaml
 from data.cost_records import Slower, TokenMix
 from data.forecast_records import Forecast
+from data.plain import configuration_of
 from data.plan_records import FleetPlan, FleetProblem, MonthCost, Pool, Purchase, SolveStats
-from data.records import Block, Capacity, CapacityTable, Configuration, Demand, Offer, SeriesKey, Source
+from data.records import Block, Capacity, CapacityTable, Demand, Offer, SeriesKey, Source
 from data.slo import slo_target
 from flows.problem import fleet_problem
 
@@ -80,11 +81,10 @@ def _demand(frame: pd.DataFrame) -> Demand:
 
 def _capacity(frame: pd.DataFrame, scenario: Scenario) -> CapacityTable:
     """Feasible rows; what a plan does not need of them is left at 0."""
-    names = list(Configuration.__dataclass_fields__)
     rows = []
     for one in frame[frame["excuse"].isna()].to_dict("records"):
         slo = scenario.traffic.classes[one["request_class"]].slo
-        configuration = Configuration(**{name: one[name] for name in names if name in one})
+        configuration = configuration_of(one)
         rows.append(
             Capacity(
                 configuration, one["request_class"], slo_target(slo),
@@ -99,7 +99,6 @@ def _capacity(frame: pd.DataFrame, scenario: Scenario) -> CapacityTable:
 
 def _plan(document: dict[str, Any]) -> FleetPlan:
     """Pools, purchases and costs of a plan.json."""
-    names = Configuration.__dataclass_fields__
 
     def number(value: float | None) -> float:
         return float("nan") if value is None else value
@@ -111,7 +110,7 @@ def _plan(document: dict[str, Any]) -> FleetPlan:
         stats=SolveStats(**stats, build_s=0.0, solve_s=0.0),
         pools=tuple(
             Pool(
-                configuration=Configuration(**{k: v for k, v in one["configuration"].items() if k in names}),
+                configuration=configuration_of(one["configuration"]),
                 region=one["region"],
                 month=one["month"],
                 steady_replicas=one["steady_replicas"],

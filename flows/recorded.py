@@ -18,8 +18,9 @@ from data.forecast_records import TenantForecast
 from data.ledger import read
 from data.ledger.connect import Ledger
 from data.ledger.records import RunLine
+from data.plain import configuration_of
 from data.plan_records import Pool
-from data.records import Configuration, SeriesKey
+from data.records import SeriesKey
 from reports.assumptions import STALE_DAYS
 
 
@@ -72,10 +73,9 @@ def which_scenario(ledger: Ledger, name: str | None) -> str:
 
 def plan_pools(document: Mapping[str, Any]) -> tuple[Pool, ...]:
     """The pools of a plan.json as records."""
-    names = Configuration.__dataclass_fields__
     return tuple(
         Pool(
-            Configuration(**{name: value for name, value in one["configuration"].items() if name in names}),
+            configuration_of(one["configuration"]),
             one["region"],
             one["month"],
             one["steady_replicas"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from configs.errors import InputError
 from configs.loading import load_scenario
 from configs.schema import Scenario
 from data.catalog import find_engine, find_llm
+from data.plain import configuration_of
 from data.prices import CATALOG, load_prices, offers
 from data.records import Configuration
 
@@ -53,11 +54,6 @@ def read_plan(run: Path) -> dict[str, Any]:
         got = plan.get("schema") if isinstance(plan, dict) else type(plan).__name__
         raise InputError(str(path), f"schema {PLAN_SCHEMA}", repr(got), "Plan again with this version.")
     return plan
-
-
-def configuration_of(raw: Mapping[str, Any]) -> Configuration:
-    """A configuration as plan.json writes it."""
-    return Configuration(**{one.name: raw[one.name] for one in fields(Configuration) if one.name in raw})
 
 
 def pools_of(plan: Mapping[str, Any], most: int | None, demand: pd.DataFrame | None = None) -> list[PoolAsk]:

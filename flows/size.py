@@ -125,7 +125,7 @@ def examine(question: Question) -> Answer:
     enough = (n for n in more if memory(replace(configuration, tensor_parallel=n)).loads)
     apart = _split(question, configuration, llm, gpu, engine, policy.headroom) if breakdown.loads else None
     notes = _notes(question, configuration, coefficients)
-    if question.prefill_on is not None and apart is None:
+    if question.prefill_on is not None and breakdown.loads and apart is None:
         notes = (*notes, "prefill and decode apart: not one request decodes within the TPOT limit")
     return Answer(breakdown, row, times, None if breakdown.loads else next(enough, None), notes=notes, split=apart)
 

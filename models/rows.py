@@ -39,10 +39,6 @@ WEIGHT_BYTES: Mapping[str, float] = {
     "fp4": 0.5625,
     "mxfp4": 0.53125,
 }
-NODE_GPUS = 8
-JOINED_GPUS: Mapping[str, int] = {"GB200": 72, "GB300": 72, "GH200": 1, "GB10": 1}
-"""GPUs that one NVLink domain joins where it is not a node of NODE_GPUS: NVL72 racks, and superchips of one GPU (NVIDIA
-data sheets)."""
 NETWORK_BYTES_PER_S = 50e9
 NETWORK_EFF = 0.65
 NETWORK_T0_S = 30e-6
@@ -111,11 +107,6 @@ class Rows(NamedTuple):
     """Host time that calibration adds for every sequence of an iteration; 0 without."""
 
 
-def joined_gpus(gpu: Gpu) -> int:
-    """GPUs that its own links join; beyond them it is the network's turn."""
-    return JOINED_GPUS.get(gpu.name, NODE_GPUS)
-
-
 def compute_precision(precision: str, gpu: Gpu) -> str | None:
     """The precision GEMMs run in: weight-only formats multiply in bf16; None where the GPU cannot run it.
 
@@ -168,28 +159,17 @@ def build_rows(
     The caller excuses such rows (see models/evaluate.py); computing them keeps the arrays rectangular. A row is what
     one scheduler of a replica sees: under attention data parallelism one rank, its experts shared with the others'.
     """
-    ranks = np.array([one.attention_data_parallel for one in configurations], dtype=np.float32)
-    whole = [
-        replace(one, tensor_parallel=one.tensor_parallel * one.attention_data_parallel, attention_data_parallel=1)
-        for one in configurations
-    ]
-    rows, provenance = _build(whole, llms, gpus, engine, catalog)
-    if (ranks <= 1).all():
-        return rows, provenance
-    # Attention at its own tensor parallelism; experts over the GPUs of all ranks.
-    alone = [replace(one, expert_parallel=1, attention_data_parallel=1) for one in configurations]
-    attention, _ = _build(alone, llms, gpus, engine, catalog)
-    return spread_experts(attention, rows, jnp.asarray(ranks)), provenance
-
-
-def _build(
-    configurations: Sequence[Configuration],
-    llms: Mapping[str, Llm],
-    gpus: Mapping[str, Gpu],
-    engine: Engine,
-    catalog: CoefficientCatalog,
-) -> tuple[Rows, tuple[Provenance, ...]]:
-    """Arrays of configurations without attention data parallelism."""
+    if any(one.attention_data_parallel > 1 for one in configurations):
+        # Experts over the GPUs of all ranks; attention at its own tensor parallelism.
+        whole = [
+            replace(one, tensor_parallel=one.tensor_parallel * one.attention_data_parallel, attention_data_parallel=1)
+            for one in configurations
+        ]
+        alone = [replace(one, expert_parallel=1, attention_data_parallel=1) for one in configurations]
+        experts, known_by = build_rows(whole, llms, gpus, engine, catalog)
+        attention, _ = build_rows(alone, llms, gpus, engine, catalog)
+        ranks = np.array([one.attention_data_parallel for one in configurations], dtype=np.float32)
+        return spread_experts(attention, experts, jnp.asarray(ranks)), known_by
     columns: dict[str, list[object]] = {name: [] for name in Rows._fields}
     provenance: list[Provenance] = []
     known: dict[tuple[str, str, str, int], Coefficients] = {}
@@ -238,7 +218,7 @@ def _build(
             "attention_width": shape.attention_width,
             "tensor_parallel": one.tensor_parallel,
             "pipeline_parallel": one.pipeline_parallel,
-            "hop_bytes_per_s": gpu.link_bytes_per_s if one.gpus <= joined_gpus(gpu) else NETWORK_BYTES_PER_S,
+            "hop_bytes_per_s": gpu.link_bytes_per_s if one.gpus <= gpu.joined_gpus else NETWORK_BYTES_PER_S,
             "linear_parameters": shape.linear_parameters,
             "expert_parameters": padded * shape.expert_parameters,
             "embedding_parameters": shape.embedding_parameters,
@@ -267,7 +247,7 @@ def _build(
             "per_sequence_s": 0.0,
             **batch_limits(engine, gpu, one.max_num_seqs, one.max_num_batched_tokens)._asdict(),
         }
-        if one.tensor_parallel > joined_gpus(gpu):
+        if one.tensor_parallel > gpu.joined_gpus:
             values["all_reduce_t0_s"] = max(fit.all_reduce_t0_s, NETWORK_T0_S)
             values["all_reduce_bytes_per_s"] = min(fit.all_reduce_bytes_per_s, NETWORK_EFF * NETWORK_BYTES_PER_S)
             provenance[-1] = "roofline"

@@ -81,6 +81,8 @@ def simulated(
         context = [sample.mean_context_tokens for sample in samples]
         budget = np.array([row.configuration.max_num_batched_tokens for row in rows])
         seqs = np.array([row.configuration.max_num_seqs for row in rows])
+        # Rates tried are multiples of the guess. An estimate's last digits hang on how devices share its sums: rounded,
+        # the same knees are found on one device and on several.
         # A lane is a scheduler: a replica of several deals its requests among them as a pool does.
         lanes = np.array([row.configuration.schedulers for row in rows])
         kv_tokens = np.array([row.kv_capacity_tokens for row in rows]) / lanes
@@ -88,7 +90,7 @@ def simulated(
             step_cost([row.configuration for row in rows], llms, gpus, engine, coefficients, context),
             [(ClassLoad(row.request_class, 1.0, one, row.slo),) for row, one in zip(rows, samples, strict=True)],
             engine_limits(engine, seqs, budget, kv_tokens),
-            np.array([row.knee_rps for row in rows]) / lanes,
+            np.array([float(f"{row.knee_rps:.3g}") for row in rows]) / lanes,
             operating_point,
             requests=requests,
             seeds=count,

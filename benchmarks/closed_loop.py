@@ -8,6 +8,8 @@ is what InferenceMAX and the vllm bench scripts around it do, 10 requests a clie
 between 80 % and 100 % of the stated ones (assumption of 2026-11-21). It matters: clients whose requests are all alike
 stay in step for ever, and every prompt waits for all others (--shortest 1). Clients beyond the sequences that an engine
 runs at once wait for one of them to end, and their TTFT counts it; `more_clients_than_slots` says in how many runs.
+`a_client_without_place` counts runs of tests that had a client more than the server had places, as the TTFT of the
+test's other runs tells (benchmarks/front_end.py): it waits.
 Runs with attention data parallelism are left out and counted. Step costs come from the catalog. To a first token the
 time is added that front-end and client typically take with the engine (benchmarks/front_end.py): `ttft`.
 `ttft_engine_alone` leaves it out; `ttft_front_end_of_other_llms` takes what the file's runs of other LLMs have. With
@@ -26,20 +28,18 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.front_end import FRONT_END_S, of_others_s, typical_s
+from benchmarks.front_end import FEW_CLIENTS, FRONT_END_S, clients_without_place, of_others_s, typical_s
 from benchmarks.held_out import first_token
 from benchmarks.measured_runs import Run, overlaps, read_runs
 from benchmarks.scores import strict
 from configs.errors import InputError
 from data.catalog import find_engine, load_coefficients, load_gpus, load_llms
-from data.records import FloatArray
+from data.records import FloatArray, IntArray
 from models.loadtest_simulate import joins_late, sent_by_clients
 from models.memory import kv_capacity_tokens, memory
 from models.rows import build_rows
 from models.simulator.engine import Requests, engine_limits, simulate
 from models.step_cost import step_cost
-
-FEW_CLIENTS = 16
 
 
 def scheduled_ahead(run: Run) -> bool:
@@ -53,13 +53,17 @@ def queues(run: Run) -> bool:
     return int(run.concurrency) > run.configuration.max_num_seqs
 
 
-def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatArray, FloatArray]:
-    """Mean TTFT and TPOT of every run, seconds; runs of one engine and concurrency bucket share a batch of lanes."""
+def simulate_runs(runs: list[Run], waves: int, shortest: float, more: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Mean TTFT and TPOT of every run, seconds; runs of one engine and concurrency bucket share a batch of lanes.
+
+    more: clients of each run beyond the stated ones, for whom there is no place, [runs].
+    """
+    sent = [max(round(run.concurrency), 1) + int(one) for run, one in zip(runs, more, strict=True)]
     rng = np.random.default_rng(0)
     ttft, tpot = np.full(len(runs), np.nan), np.full(len(runs), np.nan)
     groups: dict[tuple[str, int], list[int]] = {}
     for i, run in enumerate(runs):
-        bucket = 1 << (max(round(run.concurrency), 1) - 1).bit_length()
+        bucket = 1 << (sent[i] - 1).bit_length()
         groups.setdefault((run.configuration.engine, bucket), []).append(i)
     for (name, bucket), index in groups.items():
         engine, mine = find_engine(name), [runs[i] for i in index]
@@ -73,7 +77,8 @@ def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatAr
         pool = memory(rows, engine, engine.gpu_memory_utilization, 0.0, budget, seqs).pool
         held = jnp.asarray(np.array(context, dtype=np.float32))[:, None]
         fits = np.asarray(kv_capacity_tokens(rows, pool, held, engine.kv_block_tokens), dtype=np.float64)[:, 0]
-        clients = np.array([max(round(run.concurrency), 1) for run in mine])
+        clients = np.array([sent[i] for i in index])
+        places = np.minimum(clients - more[index], seqs)
         count = waves * bucket
         shape = (len(mine), count)
         stated = np.array([[run.input_tokens for run in mine], [run.output_tokens for run in mine]])[:, :, None]
@@ -83,7 +88,7 @@ def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatAr
         requests = Requests(np.zeros(shape), inputs, np.zeros_like(inputs), outputs)
         # A test that ran did fit: a pool that our memory model finds too small for one request is not a limit.
         tokens = np.where(fits >= np.array(context), fits, np.inf)
-        limits = engine_limits(engine, np.minimum(clients, seqs), budget, tokens)
+        limits = engine_limits(engine, places, budget, tokens)
         got = simulate(cost, requests, limits)
         for lane, i in enumerate(index):
             n = waves * clients[lane]
@@ -93,7 +98,7 @@ def simulate_runs(runs: list[Run], waves: int, shortest: float) -> tuple[FloatAr
             began = sent_by_clients(np.zeros((1, n)), (end - late)[None], int(clients[lane]))
             ttft[i] = float((first - began[0]).mean())
             tpot[i] = float(((end - first) / np.maximum(outputs[lane][:n] - 1, 1)).mean())
-            if scheduled_ahead(mine[lane]) and clients[lane] <= seqs[lane]:
+            if scheduled_ahead(mine[lane]) and clients[lane] <= places[lane]:
                 ttft[i] += float(joins_late(np.zeros((1, n)), began, int(clients[lane])).mean()) * tpot[i]
     return ttft, tpot
 
@@ -133,7 +138,8 @@ def report(path: Path, waves: int, shortest: float, points: int = 0) -> dict[str
     """
     everything, left_out = read_runs(path)
     runs = [run for run in everything if run.configuration.attention_data_parallel <= 1]
-    ttft, tpot = simulate_runs(runs, waves, shortest)
+    more = clients_without_place(runs)
+    ttft, tpot = simulate_runs(runs, waves, shortest, more)
     clients = np.array([run.concurrency for run in runs])
     dense = np.array([not run.moe for run in runs], dtype=bool)
     measured = {"ttft": np.array([run.ttft_s for run in runs]), "tpot": np.array([run.tpot_s for run in runs])}
@@ -141,6 +147,7 @@ def report(path: Path, waves: int, shortest: float, points: int = 0) -> dict[str
         "runs": len(runs),
         "left_out": left_out | {"attention data parallelism": len(everything) - len(runs)},
         "more_clients_than_slots": sum(queues(run) for run in runs),
+        "a_client_without_place": int((more > 0).sum()),
         "waves": waves,
         "shortest": shortest,
     }

@@ -1,4 +1,5 @@
-"""What a closed-loop test's front-end and client add to an engine's time to first token: a typical time by engine.
+"""What a closed-loop test adds to an engine's time to first token: a typical time of front-end and client by engine,
+and the wait of clients for whom the server was given no place.
 
 A harness measures a first token from when its client sent the request until it saw the token: tokenizer, HTTP, the
 engine's own queueing of new requests and the client's loop are in it, and none of them is in a kernel or a scheduler.
@@ -6,16 +7,57 @@ engine's own queueing of new requests and the client's loop are in it, and none 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from benchmarks.measured_runs import Run
-from data.records import FloatArray
+from data.records import FloatArray, IntArray
 
-FRONT_END_S: Mapping[str, float] = {"sglang": 0.166, "trtllm": 0.088, "vllm": 0.022}
-"""`typical_s` of 423 public runs at up to 16 clients (2026-11-21; `python -m benchmarks.closed_loop` prints it for any
+FEW_CLIENTS = 16
+ENOUGH_LOADS = 3
+"""Loads whose median tells a test's clients without a place."""
+FRONT_END_S: Mapping[str, float] = {"sglang": 0.169, "trtllm": 0.060, "vllm": 0.022}
+"""`typical_s` of 423 public runs at up to 16 clients (2026-11-22; `python -m benchmarks.closed_loop` prints it for any
 file): no engine's catalog has it and no plan counts it. Engines that are not here: nothing."""
+
+
+def clients_without_place(runs: Sequence[Run]) -> IntArray:
+    """Clients more than the server was given places for, of each run as the other runs of its test tell, [runs]; 0
+    where they do not.
+
+    An engine that emits a first token does not know how long the answer will be: a TTFT that grows with the answers of
+    a test, prompts and clients being the same, is a wait for others to end. With n places and k clients more, everyone
+    waits k/n of a request's time in a place, output tokens x TPOT, by Little's law; so k is n times the slope of TTFT
+    over that time, of which the median is taken over the loads of a test: runs of one LLM, engine, version and GPU. A
+    run's own load (tokens in, ranks, clients) is left out. Loads of more clients than the engine's own limit, or than
+    FEW_CLIENTS, tell nothing: those wait for other reasons.
+    """
+    loads: dict[tuple[Hashable, ...], dict[tuple[Hashable, ...], list[Run]]] = {}
+    keys = []
+    for run in runs:
+        one = run.configuration
+        test = (one.llm, one.engine, run.version, one.gpu)
+        load = (replace(one, max_num_seqs=0, max_num_batched_tokens=0), run.input_tokens, run.concurrency)
+        keys.append((test, load))
+        if run.ttft_s > 0.0 and run.concurrency <= min(FEW_CLIENTS, one.max_num_seqs):
+            loads.setdefault(test, {}).setdefault(load, []).append(run)
+    slopes = {test: {load: _waiting(same) for load, same in mine.items()} for test, mine in loads.items()}
+    found = []
+    for test, own in keys:
+        told = [one for load, one in slopes.get(test, {}).items() if load != own and np.isfinite(one)]
+        found.append(max(round(float(np.median(told))), 0) if len(told) >= ENOUGH_LOADS else 0)
+    return np.array(found, dtype=np.int64)
+
+
+def _waiting(same: Sequence[Run]) -> float:
+    """Clients that wait, of runs that differ by their output alone; nan where they do not differ."""
+    in_place = np.array([run.output_tokens * run.tpot_s for run in same])
+    if len({run.output_tokens for run in same}) < 2:
+        return float("nan")
+    slope = np.polyfit(in_place, [run.ttft_s for run in same], 1)[0]
+    return float(slope) * same[0].concurrency
 
 
 def typical_s(measured_s: FloatArray, simulated_s: FloatArray) -> float:

@@ -76,13 +76,23 @@ def test_clients_beyond_the_engines_slots_wait_for_one(tmp_path: Path) -> None:
     (run,), _ = read_runs(written(tmp_path / "runs.csv", [CLOSED]))
     slots = batch_limits(find_engine("vllm"), find_gpu("H100-SXM")).max_num_seqs
     waves = 8
-    few, many = (closed_loop.simulate_runs([replace(run, concurrency=n)], waves, 0.8) for n in (slots, 2 * slots))
+    none = np.zeros(1, dtype=np.int64)
+    few, many = (closed_loop.simulate_runs([replace(run, concurrency=n)], waves, 0.8, none) for n in (slots, 2 * slots))
     ttft, tpot = (np.array([float(pair[i][0]) for pair in (few, many)]) for i in (0, 1))
     assert tpot[1] == pytest.approx(tpot[0], rel=0.1)
     # By Little's law twice the clients at one rate take twice as long: what they spend more is the wait for a slot.
     outputs = 0.9 * run.output_tokens
     stay = ttft[0] + (outputs - 1.0) * tpot[0]
     assert ttft[1] - ttft[0] == pytest.approx(stay, rel=0.15)
+
+
+def test_a_client_without_a_place_waits_its_share(tmp_path: Path) -> None:
+    (run,), _ = read_runs(written(tmp_path / "runs.csv", [CLOSED]))
+    few = [replace(run, concurrency=4.0)]
+    none, one = (closed_loop.simulate_runs(few, 10, 0.8, np.array([more])) for more in (0, 1))
+    in_place = 0.9 * run.output_tokens * float(none[1][0])
+    assert float(one[0][0] - none[0][0]) == pytest.approx(in_place / 4, rel=0.3)
+    assert float(one[1][0]) == pytest.approx(float(none[1][0]), rel=0.1)
 
 
 def test_closed_loops_without_a_file_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

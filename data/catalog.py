@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +16,7 @@ from configs.catalog_schema import (
     EngineCatalog,
     EngineEntry,
     GpuCatalog,
+    GpuEntry,
     LlmCatalog,
     LlmEntry,
 )
@@ -25,17 +25,11 @@ from configs.errors import InputError
 from configs.validation import validated
 from configs.yaml_files import load_yaml
 from data.catalog_config import llm_from_config
+from data.catalog_names import gpu_parts, joined, plain_engine, plain_name, spelt
+from data.own_catalog import FOLDER, catalog_files
 from data.records import BatchDefaults, Engine, Gpu, Llm, Source
 from data.units import GB, GIB, MIB, TFLOPS
 
-FOLDER = Path(__file__).parent / "catalog"
-VARIANT = re.compile(
-    r"-(instruct|chat|it|hf|base|thinking|original|exp|preview|pt|\d{4}|\dbit|bnb|bf16|fp16|fp8|(nv)?fp4(-v\d)?|mxfp4|int4|int8"
-    r"|awq|gptq|gguf|q\d_k_[sml]|dynamic|static|pertensor|block|kv|w\da\d+|quantized\.\w+|tput)$"
-)
-"""Endings of published names that do not change the architecture: training stage, date, quantisation."""
-GPU_MEMORY = re.compile(r"(?P<gb>\d+)\s*-?gi?b\b")
-GPU_NOISE = re.compile(r"nvidia|amd|intel|instinct|geforce|tesla|hgx|dgx|mega|tensor|core|gpu|hbm\d?e?|[\s_-]+")
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 
@@ -47,16 +41,33 @@ def _source(sources: Mapping[str, object], key: str, where: str) -> Source:
     return Source(getattr(found, "citation", ""), getattr(found, "as_of", ""))
 
 
-def _relative(catalog: GpuCatalog, like: str | None, where: str) -> str:
-    if like is not None and like not in catalog.gpus:
-        raise InputError(where, "a GPU of this file", repr(like), "Name a GPU with measured tables.")
-    return like or ""
+def _paths(path: Path | None, name: str) -> tuple[Path, ...]:
+    return catalog_files(name) if path is None else (path,)
+
+
+def load_gpus(path: Path | None = None) -> Mapping[str, Gpu]:
+    """GPUs by name: of the file, else of the product's catalog and one's own."""
+    return _gpus(_paths(path, "gpus.yaml"))
 
 
 @cache
-def load_gpus(path: Path = FOLDER / "gpus.yaml") -> Mapping[str, Gpu]:
-    """GPUs by name."""
-    catalog = validated(GpuCatalog, load_yaml(path), str(path))
+def _gpu_file(path: Path) -> GpuCatalog:
+    return validated(GpuCatalog, load_yaml(path), str(path))
+
+
+@cache
+def _gpus(paths: tuple[Path, ...]) -> Mapping[str, Gpu]:
+    known = {name for path in paths for name in _gpu_file(path).gpus}
+    return {name: gpu for path in paths for name, gpu in _gpus_of(path, known).items()}
+
+
+def _gpus_of(path: Path, known: Collection[str]) -> dict[str, Gpu]:
+    """The GPUs of one file; known: all that one may be like."""
+    catalog = _gpu_file(path)
+    for name, entry in catalog.gpus.items():
+        if entry.like is not None and entry.like not in known:
+            where = f"{path}, gpus.{name}.like"
+            raise InputError(where, "a GPU of the catalog", repr(entry.like), "Name a GPU with measured tables.")
     return {
         name: Gpu(
             name=name,
@@ -72,7 +83,7 @@ def load_gpus(path: Path = FOLDER / "gpus.yaml") -> Mapping[str, Gpu]:
             fp8_kv_cache=entry.fp8_kv_cache,
             host_gpus=entry.host_gpus,
             joined_gpus=entry.joined_gpus,
-            like=_relative(catalog, entry.like, f"{path}, gpus.{name}.like"),
+            like=entry.like or "",
         )
         for name, entry in catalog.gpus.items()
     }
@@ -83,32 +94,58 @@ def _llm(name: str, entry: LlmEntry, source: Source) -> Llm:
     return Llm(name=name, source=source, **fields)
 
 
+def load_llms(path: Path | None = None) -> Mapping[str, Llm]:
+    """LLMs by catalog name: of the file, else of the product's catalog and one's own."""
+    return _llms(_paths(path, "llms.yaml"))
+
+
 @cache
-def load_llms(path: Path = FOLDER / "llms.yaml") -> Mapping[str, Llm]:
-    """LLMs by catalog name."""
-    catalog = validated(LlmCatalog, load_yaml(path), str(path))
+def _llm_file(path: Path) -> LlmCatalog:
+    return validated(LlmCatalog, load_yaml(path), str(path))
+
+
+@cache
+def _llms(paths: tuple[Path, ...]) -> Mapping[str, Llm]:
     return {
-        name: _llm(name, entry, _source(catalog.sources, entry.source, f"{path}, llms.{name}.source"))
-        for name, entry in catalog.llms.items()
+        name: _llm(name, entry, _source(_llm_file(path).sources, entry.source, f"{path}, llms.{name}.source"))
+        for path in paths
+        for name, entry in _llm_file(path).llms.items()
     }
 
 
-@cache
-def llm_aliases(path: Path = FOLDER / "llms.yaml") -> Mapping[str, str]:
+def llm_aliases(path: Path | None = None) -> Mapping[str, str]:
     """Hugging Face id -> catalog name."""
-    catalog = validated(LlmCatalog, load_yaml(path), str(path))
-    return {alias: name for name, entry in catalog.llms.items() for alias in entry.hugging_face}
+    return _llm_aliases(_paths(path, "llms.yaml"))
 
 
 @cache
-def _engines(path: Path) -> EngineCatalog:
+def _llm_aliases(paths: tuple[Path, ...]) -> Mapping[str, str]:
+    found = {name: entry for path in paths for name, entry in _llm_file(path).llms.items()}
+    return {alias: name for name, entry in found.items() for alias in entry.hugging_face}
+
+
+@cache
+def _engine_file(path: Path) -> EngineCatalog:
     return validated(EngineCatalog, load_yaml(path), str(path))
 
 
 @cache
-def load_engines(path: Path = FOLDER / "engines.yaml") -> Mapping[str, Engine]:
-    """Engines by name."""
-    catalog = _engines(path)
+def _engine_entries(paths: tuple[Path, ...]) -> Mapping[str, EngineEntry]:
+    return {name: entry for path in paths for name, entry in _engine_file(path).engines.items()}
+
+
+def load_engines(path: Path | None = None) -> Mapping[str, Engine]:
+    """Engines by name: of the file, else of the product's catalog and one's own."""
+    return _engines(_paths(path, "engines.yaml"))
+
+
+@cache
+def _engines(paths: tuple[Path, ...]) -> Mapping[str, Engine]:
+    return {name: engine for path in paths for name, engine in _engines_of(path).items()}
+
+
+def _engines_of(path: Path) -> dict[str, Engine]:
+    catalog = _engine_file(path)
 
     def engine(name: str, entry: EngineEntry) -> Engine:
         since = entry.overlapped_since
@@ -183,7 +220,7 @@ def _find(known: Mapping[str, T], name: str, what: str, also: Mapping[str, str])
 def find_gpu(name: str) -> Gpu:
     """The GPU of that name, however a driver or a benchmark spells it, or InputError with the closest names."""
     also = gpu_aliases()
-    known = also.get(_spelt(name)) or {_key(each): gpu for each, gpu in also.items()}.get(_key(_spelt(name)))
+    known = also.get(spelt(name)) or {joined(each): gpu for each, gpu in also.items()}.get(joined(spelt(name)))
     known = known or _by_parts(name)
     return _find(load_gpus(), name, "GPU", {**also, name: known} if known else also)
 
@@ -198,92 +235,72 @@ def find_llm(name: str) -> Llm:
     if name not in load_llms() and (Path(name) / "config.json").is_file():
         return llm_from_config(Path(name) / "config.json")
     aliases = dict(llm_aliases())
-    if name not in aliases and (known := _plain_llms().get(_key(plain_name(name)))):
+    if name not in aliases and (known := _plain_llms().get(joined(plain_name(name)))):
         aliases[name] = known
     return _find(load_llms(), name, "LLM", aliases)
 
 
-def plain_name(name: str) -> str:
-    """A published name without its organisation, training stage, date and quantisation, in lower case."""
-    plain = name.rsplit("/", 1)[-1].lower().removeprefix("meta-").replace("_", "-")
-    while (shorter := VARIANT.sub("", plain)) != plain:
-        plain = shorter
-    return plain
-
-
-def _key(plain: str) -> str:
-    """A plain name without separators: `llama3.1-70b` and `llama-3.1-70b` are one, as are `h100sxm` and `h100-sxm`."""
-    return re.sub(r"[\s_-]", "", plain)
+def _plain_llms() -> Mapping[str, str]:
+    return _plain(_paths(None, "llms.yaml"))
 
 
 @cache
-def _plain_llms() -> Mapping[str, str]:
-    named = [*((n, n) for n in load_llms()), *llm_aliases().items()]
-    return {_key(plain_name(known)): name for known, name in named}
-
-
-def _spelt(name: str) -> str:
-    return re.sub(r"[\s_-]+", "-", name.strip().lower())
-
-
-def _parts(name: str) -> tuple[frozenset[str], float]:
-    """What tells one GPU from another in a long name, and the memory it states in GB (0 for none).
-
-    `NVIDIA H100 SXM5 80GB HBM3` is h, 100 and sxm with 80 GB; the vendor and the kind of memory say nothing more.
-    """
-    text = name.lower()
-    stated = GPU_MEMORY.search(text)
-    text = GPU_NOISE.sub(" ", GPU_MEMORY.sub(" ", text))
-    text = re.sub(r"(sxm|oam)\d?", r" \1 ", text)
-    return frozenset(re.findall(r"[a-z]+|\d+", text)), float(stated["gb"]) if stated else 0.0
+def _plain(paths: tuple[Path, ...]) -> Mapping[str, str]:
+    named = [*((n, n) for n in _llms(paths)), *_llm_aliases(paths).items()]
+    return {joined(plain_name(known)): name for known, name in named}
 
 
 def _by_parts(name: str) -> str | None:
     """The one GPU whose name or alias has the same parts, its memory within a tenth of what the name states."""
-    parts, gb = _parts(name)
+    parts, gb = gpu_parts(name)
     found = {
         gpu
         for known, gpu in gpu_aliases().items()
-        if _parts(known)[0] == parts and (not gb or abs(load_gpus()[gpu].memory_bytes / GIB / gb - 1.0) < 0.1)
+        if gpu_parts(known)[0] == parts and (not gb or abs(load_gpus()[gpu].memory_bytes / GIB / gb - 1.0) < 0.1)
     }
     return found.pop() if len(found) == 1 else None
 
 
-@cache
-def gpu_aliases(path: Path = FOLDER / "gpus.yaml") -> Mapping[str, str]:
+def gpu_aliases(path: Path | None = None) -> Mapping[str, str]:
     """Lower-case spelling, as drivers and benchmarks have it -> catalog name."""
-    catalog = validated(GpuCatalog, load_yaml(path), str(path))
-    return {_spelt(also): name for name, entry in catalog.gpus.items() for also in (name, *entry.also)}
+    return _gpu_aliases(_paths(path, "gpus.yaml"))
 
 
 @cache
-def driver_name(gpu: str, path: Path = FOLDER / "gpus.yaml") -> str | None:
+def _gpu_entries(paths: tuple[Path, ...]) -> Mapping[str, GpuEntry]:
+    return {name: entry for path in paths for name, entry in _gpu_file(path).gpus.items()}
+
+
+@cache
+def _gpu_aliases(paths: tuple[Path, ...]) -> Mapping[str, str]:
+    return {spelt(also): name for name, entry in _gpu_entries(paths).items() for also in (name, *entry.also)}
+
+
+def driver_name(gpu: str, path: Path | None = None) -> str | None:
     """What nvidia-smi calls a GPU of the catalog; None where the catalog does not say."""
-    names = validated(GpuCatalog, load_yaml(path), str(path)).gpus[gpu].also
+    names = _gpu_entries(_paths(path, "gpus.yaml"))[gpu].also
     return next((name for name in names if name.startswith(("NVIDIA ", "Tesla "))), None)
 
 
 def find_engine(name: str) -> Engine:
     """The engine of that name, however it is spelt (`TensorRT-LLM`, `vLLM`), or InputError with the closest names."""
-    known = engine_aliases().get(name.lower()) or engine_aliases().get(_plain_engine(name))
+    known = engine_aliases().get(name.lower()) or engine_aliases().get(plain_engine(name))
     return _find(load_engines(), name, "engine", {name: known} if known else {})
 
 
-def _plain_engine(name: str) -> str:
-    """A name without separators, version and what is around the engine (Dynamo, the PyTorch backend)."""
-    return re.sub(r"[\s_-]|v?\d[\d.]*$|dynamo|pytorch", "", name.lower())
-
-
-@cache
-def engine_aliases(path: Path = FOLDER / "engines.yaml") -> Mapping[str, str]:
+def engine_aliases(path: Path | None = None) -> Mapping[str, str]:
     """Spellings in lower case, and without version and separators as people and benchmarks have them -> catalog name.
     Of entries that differ in their version alone the first is meant where none is said."""
-    spelt = [(also, name) for name, one in _engines(path).engines.items() for also in (name, *one.also)]
-    plain = {_plain_engine(also): name for also, name in reversed(spelt)}
-    return plain | {also.lower(): name for also, name in reversed(spelt)}
+    return _engine_aliases(_paths(path, "engines.yaml"))
 
 
 @cache
-def engine_serving(name: str, path: Path = FOLDER / "engines.yaml") -> EngineServing | None:
+def _engine_aliases(paths: tuple[Path, ...]) -> Mapping[str, str]:
+    names = [(also, name) for name, one in _engine_entries(paths).items() for also in (name, *one.also)]
+    plain = {plain_engine(also): name for also, name in reversed(names)}
+    return plain | {also.lower(): name for also, name in reversed(names)}
+
+
+def engine_serving(name: str, path: Path | None = None) -> EngineServing | None:
     """How the engine of that catalog name is started and read; None where its entry does not say."""
-    return _engines(path).engines[name].serving
+    return _engine_entries(_paths(path, "engines.yaml"))[name].serving

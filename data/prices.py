@@ -7,17 +7,36 @@ from pathlib import Path
 
 from configs.errors import InputError
 from configs.planning import Region
-from configs.prices import PriceCatalog
+from configs.prices import PriceCatalog, PriceRow
 from configs.validation import validated
 from configs.yaml_files import load_yaml
+from data.own_catalog import catalog_files
 from data.records import Offer, Source
 
-CATALOG = Path(__file__).parent / "catalog" / "prices.yaml"
 TERM_MONTHS = {"on_demand": 0, "spot": 0, "capacity_block": 1, "reserved_1y": 12, "reserved_3y": 36}
 
 
-def load_prices(path: Path = CATALOG) -> PriceCatalog:
-    """The catalog in `path`; every row names a source with a date, or InputError."""
+def load_prices(path: Path | None = None) -> PriceCatalog:
+    """The catalog in `path`, else the product's with one's own rows: these take the place of its rows of the same
+    provider, region, GPU and option. Every row names a source with a date, or InputError."""
+    if path is not None:
+        return _read(path)
+    found, *own = map(_read, catalog_files("prices.yaml"))
+    for mine in own:
+        # A source is told from one of the same key in the other file.
+        sources = {f"own {key}": one for key, one in mine.sources.items()}
+        rows = tuple(row.model_copy(update={"source": f"own {row.source}"}) for row in mine.rows)
+        told = {_sold(row) for row in rows}
+        kept = tuple(row for row in found.rows if _sold(row) not in told)
+        found = found.model_copy(update={"sources": {**found.sources, **sources}, "rows": (*kept, *rows)})
+    return found
+
+
+def _sold(row: PriceRow) -> tuple[str, ...]:
+    return (row.provider, row.region, row.gpu, row.option)
+
+
+def _read(path: Path) -> PriceCatalog:
     catalog = validated(PriceCatalog, load_yaml(path), str(path))
     for number, row in enumerate(catalog.rows, start=1):
         if row.source not in catalog.sources:

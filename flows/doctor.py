@@ -21,6 +21,7 @@ from configs.errors import InputError
 from configs.loading import embedded_scenarios, load_scenario
 from data.ages import age_days
 from data.catalog import load_gpus, load_llms
+from data.own_catalog import own_files
 from data.prices import load_prices
 from flows import provenance
 from flows.environment import STATE
@@ -133,6 +134,8 @@ def _ledger() -> Iterable[Check]:
 
 
 def _catalogs(today: date) -> Iterable[Check]:
+    if mine := own_files():
+        yield Check("own catalog", "ok", ", ".join(str(path) for path in mine))
     prices = load_prices()
     used = {row.source for row in prices.rows}
     ages = {name: age_days(one.as_of, today) for name, one in prices.sources.items() if name in used}

@@ -7,7 +7,7 @@ from configs.schema import Scenario
 from data.catalog import find_gpu, find_llm
 from data.forecast_records import Forecast
 from data.plan_records import ApiOffer, Facility, FleetProblem, HeldCommitment, Reserves, VolumeTier
-from data.prices import CATALOG, load_prices, offers
+from data.prices import load_prices, offers
 from data.records import CapacityTable, Offer, Source
 
 
@@ -20,7 +20,7 @@ def fleet_problem(scenario: Scenario, forecast: Forecast, capacity: CapacityTabl
     traffic = {(find_llm(one.llm).name, one.request_class) for one in scenario.traffic.series}
     feasible = tuple(row for row in capacity.feasible() if (row.configuration.llm, row.request_class) in traffic)
     useful = {row.configuration.gpu for row in feasible} or set(scenario.evaluate.gpus)
-    buyable = offers(policy.regions, useful, policy.purchase_options, load_prices(CATALOG))
+    buyable = offers(policy.regions, useful, policy.purchase_options, load_prices())
     for held in policy.commitments:
         if held.gpu not in scenario.evaluate.gpus:
             raise InputError(

@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from data.own_catalog import FOLDER, own_files
+
 PACKAGES = ("fleetcast", "jax", "jaxlib", "pyomo", "highspy", "statsmodels", "pandas", "numpy", "prefect")
 ROOMS = ("configs", "data", "forecast", "models", "optimizer", "reconcile", "reports", "flows")
 
@@ -31,10 +33,8 @@ def versions() -> dict[str, str]:
 
 def catalog_hashes() -> dict[str, str]:
     """SHA-256 of every catalog file, by name: a changed price or coefficient changes the fingerprint."""
-    import data
-
-    folder = Path(data.__file__).parent / "catalog"
-    return {f"catalog/{path.name}": file_sha256(path) for path in sorted(folder.glob("*.yaml"))}
+    product = {f"catalog/{path.name}": file_sha256(path) for path in sorted(FOLDER.glob("*.yaml"))}
+    return product | {f"own catalog/{path.name}": file_sha256(path) for path in own_files()}
 
 
 def fingerprint(scenario: Mapping[str, Any], inputs: Mapping[str, str], packages: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from configs.loading import load_scenario
 from configs.schema import Scenario
 from data.catalog import find_engine, find_llm
 from data.plain import configuration_of
-from data.prices import CATALOG, load_prices, offers
+from data.prices import load_prices, offers
 from data.records import Configuration
 
 PLAN_SCHEMA = "fleetcast.plan/1"
@@ -126,7 +126,7 @@ def one_pool(
     """A pool that no plan holds: as many replicas as its burst needs, at the price of the scenario's first region that
     sells the GPU. Raises InputError where none does."""
     policy = scenario.autoscaling
-    found = offers(scenario.plan.regions, {asked.gpu}, ("on_demand",), load_prices(CATALOG))
+    found = offers(scenario.plan.regions, {asked.gpu}, ("on_demand",), load_prices())
     price = found[0].usd_per_gpu_h
     most = policy.max_replicas or math.ceil(policy.burst.factor * peak_rps / operating_rps) + 1
     priced = found[0].source.as_of

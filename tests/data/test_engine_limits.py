@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from configs.errors import InputError
-from data.catalog import FOLDER, find_engine, find_gpu, load_engines, load_gpus
+from data.catalog import find_engine, find_gpu, load_engines, load_gpus
 from data.engine_limits import batch_limits
+from data.own_catalog import FOLDER
 
 LARGE, SMALL = (1024, 8192), (256, 2048)
 

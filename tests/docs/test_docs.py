@@ -98,7 +98,7 @@ def yaml_parts() -> list[Any]:
     return [
         pytest.param(found[1], id=f"{path.stem}-{i}")
         for path in pages
-        for i, found in enumerate(re.finditer(r"```yaml\n(.*?)```", path.read_text(encoding="utf-8"), re.S))
+        for i, found in enumerate(re.finditer(r"```yaml\n(?!# own/)(.*?)```", path.read_text(encoding="utf-8"), re.S))
     ]
 
 

@@ -48,7 +48,10 @@ def load_tests(folder: Path) -> None:
 
 
 def an_llm(folder: Path) -> None:
-    """A config.json that no catalog has."""
+    """A config.json that no catalog has, and the page's own catalog."""
+    own = (DOCS / "howto" / "extend.md").read_text(encoding="utf-8").split("```yaml\n# own/prices.yaml\n")[1]
+    (folder / "own").mkdir()
+    (folder / "own" / "prices.yaml").write_text(own.split("```")[0], encoding="utf-8")
     (folder / "path" / "to").mkdir(parents=True)
     config = {
         "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 4096, "num_hidden_layers": 32,
@@ -85,6 +88,8 @@ def test_every_page_with_commands_is_executed() -> None:
 def test_the_page_works_as_written(name: str, fleetcast: Run, tmp_path: Path, environment: dict[str, str]) -> None:
     environment["FLEETCAST_LEDGER"] = f"sqlite:///{tmp_path}/ledger.sqlite"
     INPUTS[name](tmp_path)
+    if (tmp_path / "own").is_dir():
+        environment["FLEETCAST_CATALOG"] = "own"
     for words in commands(DOCS / "howto" / f"{name}.md"):
         done = fleetcast(*words, timeout_s=400)
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"

@@ -11,8 +11,8 @@ import yaml
 from configs.errors import InputError
 from configs.evaluation import EvaluationPolicy
 from configs.loading import load_scenario
-from data import catalog
-from data.catalog import FOLDER, engine_serving, find_engine, load_coefficients, load_engines
+from data.catalog import engine_serving, find_engine, find_gpu, find_llm, load_coefficients, load_engines
+from data.own_catalog import FOLDER, OWN
 from data.records import LengthSample, SloTarget
 from data.scenario_names import check_names
 from flows import steps
@@ -68,20 +68,19 @@ def written(folder: Path, entry: str) -> Path:
 
 
 @pytest.fixture
-def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The catalog with the new engine, without `serving`, in place of the shipped one."""
-    path = written(tmp_path, ENTRY)
-    engines, aliases = load_engines(path), catalog.engine_aliases(path)
-    monkeypatch.setattr(catalog, "load_engines", lambda: engines)
-    monkeypatch.setattr(catalog, "engine_aliases", lambda: aliases)
-    monkeypatch.setattr("flows.emit.engine_serving", lambda name: engine_serving(name, path))
-    return path
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new engine, without `serving`, in a catalog of one's own."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    source = 'sources: {tgi-docs: {citation: "TGI 3.3 launcher arguments", as_of: "2026-11"}}'
+    (folder / "engines.yaml").write_text(f"{source}\nengines:{ENTRY}", encoding="utf-8")
+    monkeypatch.setenv(OWN, str(folder))
 
 
 @pytest.mark.usefixtures("known")
 def test_it_is_sized_with_its_own_limits_and_memory() -> None:
     assert find_engine("text generation inference").name == "tgi"
-    llm, gpu = catalog.find_llm("Llama-3.1-8B"), catalog.find_gpu("H100-SXM")
+    llm, gpu = find_llm("Llama-3.1-8B"), find_gpu("H100-SXM")
     policy = EvaluationPolicy(
         llms=(llm.name,), gpus=(gpu.name,), precisions=("bf16",), tensor_parallel=(1,), engine="tgi"
     )
@@ -107,7 +106,7 @@ def test_it_is_swept_and_borrows_the_tables_of_its_gpu() -> None:
     found = run(grid)
     assert {point.configuration.engine for point in found.front} == {"tgi"}
     assert max(point.batch for point in found.front) <= 128
-    lent = coefficients(load_coefficients(), catalog.find_gpu("H100-SXM"), find_engine("tgi"), "bf16", "bf16", 1)
+    lent = coefficients(load_coefficients(), find_gpu("H100-SXM"), find_engine("tgi"), "bf16", "bf16", 1)
     assert lent.provenance == "fitted"
 
 

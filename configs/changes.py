@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,15 +32,23 @@ class Setting:
     share: float | None
 
     def applied(self, before: float) -> float:
-        """The new value of a number. Raises InputError where the value is none."""
+        """The new value of a price. Raises InputError where the value is none."""
         if self.share is not None:
             return before * (1.0 + self.share)
         try:
-            return float(self.value)
+            found = float(self.value)
         except ValueError:
-            raise InputError(
-                f"--set {self.text}", "a number, or a change such as +40%", repr(self.value), EXAMPLE
-            ) from None
+            found = math.nan
+        if not (math.isfinite(found) and found > 0.0) or self.value[0] == "+":
+            wanted = "a number above 0, or a change such as +40%"
+            raise InputError(f"--set {self.text}", wanted, repr(self.value), EXAMPLE)
+        return found
+
+    def factor(self) -> float:
+        """What demand is multiplied by. A bare number is refused: 0.4 might be meant as 40 % more or 60 % less."""
+        if self.share is None:
+            raise InputError(f"--set {self.text}", "a signed percentage such as +40%", repr(self.value), EXAMPLE)
+        return 1.0 + self.share
 
 
 def read_setting(text: str) -> Setting:
@@ -55,6 +64,8 @@ def read_setting(text: str) -> Setting:
             share = float(value[:-1]) / 100.0
         except ValueError:
             raise InputError(f"--set {text}", "a change such as +40%", repr(value), EXAMPLE) from None
+        if not math.isfinite(share):
+            raise InputError(f"--set {text}", "a change such as +40%", repr(value), EXAMPLE)
         if share <= -1.0:
             raise InputError(f"--set {text}", "a change that leaves more than nothing", repr(value), EXAMPLE)
     return Setting(text, parts, value, share)
@@ -110,6 +121,10 @@ def _value(one: Setting, before: Any) -> Any:
             )
         after = one.applied(float(before))
         return round(after) if isinstance(before, int) else after
+    if one.value[0] == "+":
+        raise InputError(
+            f"--set {one.text}", "a value, or a change such as +40%", repr(one.value), "Give the new value itself."
+        )
     try:
         return json.loads(one.value)
     except json.JSONDecodeError:

@@ -88,11 +88,16 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any], corrections: tu
     for name, old, new in _moved(_orders(before), _orders(after)):
         lines.append(f"order of {name}: {old:.0f} -> {new:.0f} GPUs")
     for name, old, new in _moved(_prices(before), _prices(after)):
-        lines.append(f"why: price of {name}: {old:g} -> {new:g} USD/GPU-h")
+        lines.append(f"why: price of {name}: {_price(old)} -> {_price(new)} USD/GPU-h")
     if before["fingerprint"] != after["fingerprint"] and before["history_until"] != after["history_until"]:
         lines.append(f"why: history until {after['history_until']}, was {before['history_until']}")
     lines += [f"why: {text}" for text in corrections]
     return tuple(lines)
+
+
+def _price(usd_per_gpu_h: float) -> str:
+    """Of an offer; 0 where there was none or is none any more."""
+    return f"{usd_per_gpu_h:g}" if usd_per_gpu_h else "not offered"
 
 
 def previous_plan(ledger: Ledger, scenario: str) -> tuple[RunLine, dict[str, Any]] | None:
@@ -158,7 +163,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         for key, one in value.items():
             yield from _leaves(one, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
+    elif isinstance(value, list) and (not value or any(isinstance(one, Mapping) for one in value)):
         for number, one in enumerate(value):
             yield from _leaves(one, f"{path}.{number}")
     else:

@@ -44,8 +44,9 @@ def open_ledger() -> Ledger:
 
 
 def unique_id(name: str) -> str:
-    """A run's id: its readable name, and digits that tell two runs of one second apart."""
-    return f"{name}-{secrets.token_hex(3)}"
+    """A run's id, which is a folder's name too: its readable name, and digits that tell two runs of one second apart.
+    Names may hold slashes and colons (team/chat:v1): folders may not."""
+    return f"{name.replace('/', '-').replace(':', '-')}-{secrets.token_hex(3)}"
 
 
 def plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from data.procurement_records import Order, Procurement, RunOut
 from data.scenario_records import SampleCheck
+from reports.fleet_tables import used_words
 
 Make = Callable[[str, Sequence[str], Sequence[Sequence[str]], set[int]], Table]
 SHOWN = 12
@@ -50,7 +51,7 @@ def procurement_tables(found: Procurement, make: Make) -> list[Table | str]:
     if held:
         rows = [
             (
-                one.gpu, one.region, f"{one.gpus:,}", one.expires, f"{one.utilisation:.0%}",
+                one.gpu, one.region, f"{one.gpus:,}", one.expires, used_words(one.utilisation),
                 "after the horizon" if one.needed_after is None else f"{one.needed_after:,}", one.renew_by,
             )
             for one in held[:SHOWN]

@@ -75,7 +75,7 @@ def what_if(folder: Path, bundle: PlanBundle, texts: Sequence[str], seconds: flo
         again.append("capacity")
         capacity = steps.evaluate(scenario, at_forecast_lengths(bundle.history, forecast))
     for one in growth:
-        forecast = _grown(forecast, nearest(one, one.path[1], list(scenario.traffic.classes)), one.applied(1.0))
+        forecast = _grown(forecast, nearest(one, one.path[1], list(scenario.traffic.classes)), one.factor())
     problem = fleet_problem(scenario, forecast, capacity)
     problem = replace(problem, offers=_priced(problem.offers, prices), time_limit_s=min(seconds, problem.time_limit_s))
     report("planning the fleet")
@@ -96,7 +96,7 @@ def _check_growth(bundle: PlanBundle, growth: Sequence[Setting]) -> None:
     with_traffic = sorted({key.request_class for key in bundle.problem.demand.series})
     for one in growth:
         nearest(one, one.path[1], with_traffic)
-        one.applied(1.0)
+        one.factor()
 
 
 def _grown(forecast: Forecast, name: str, factor: float) -> Forecast:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from data.procurement_records import RunOut
 from data.units import GB
 from reports.bundle import PlanBundle
@@ -106,6 +108,11 @@ def run_out_words(one: RunOut) -> str:
     return f"{what} of {one.limit_gpus:,} {one.gpu} in {one.region}{later}"
 
 
+def used_words(utilisation: float) -> str:
+    """How much of a commitment is used; nothing is known of one that ends before the plan begins."""
+    return f"{utilisation:.0%}" if math.isfinite(utilisation) else "-"
+
+
 def run_outs(bundle: PlanBundle) -> Rows:
     """When commitments and quotas run out, the first first."""
     return [
@@ -118,7 +125,7 @@ def commitments_used(bundle: PlanBundle) -> Rows:
     """Every commitment, held or ordered: how much of it is used, when it ends, and when to renew it."""
     return [
         (
-            one.gpu, one.region, one.option, f"{one.gpus:,}", one.expires, f"{one.utilisation:.0%}",
+            one.gpu, one.region, one.option, f"{one.gpus:,}", one.expires, used_words(one.utilisation),
             "after the horizon" if one.needed_after is None else f"{one.needed_after:,}", one.renew_by,
         )
         for one in bundle.plan.procurement.commitments

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from configs.errors import InputError
 from flows.commands.options import EXIT_BAD_INPUT, EXIT_INFEASIBLE, JsonOption, TpotOption, TtftOption, terminal
 
 RunArgument = Annotated[
@@ -94,8 +95,6 @@ def _answer(question: str, default: str, asked: bool, flag: str) -> str:
     """What the user types; an InputError where nobody can be asked."""
     if asked:
         return str(typer.prompt(question, default=default, err=True))
-    from configs.errors import InputError
-
     raise InputError("fleetcast init", f"{flag}, since nobody can be asked here", "neither", f"Give {flag}.")
 
 
@@ -113,7 +112,6 @@ def whatif(
 ) -> None:
     """Change something in the last plan and see the difference; only what it touches is computed again."""
     from configs.changes import EXAMPLE
-    from configs.errors import InputError
 
     if not settings:
         raise InputError("fleetcast whatif", "at least one --set", "none", EXAMPLE)
@@ -163,7 +161,11 @@ def report(
     if sensitivity is not None:
         bundle = replace(bundle, sensitivity=read_sensitivity(sensitivity))
     path = to or folder / "report.html"
-    path.write_text(render(bundle), encoding="utf-8")
+    try:
+        path.write_text(render(bundle), encoding="utf-8")
+    except OSError as error:
+        fix = "Name a file in a folder that is there."
+        raise InputError(f"--to {path}", "a file that can be written", str(error.strerror), fix) from None
     if as_json:
         sys.stdout.write(json.dumps({"run": folder.name, "report": str(path)}, indent=2) + "\n")
     else:
@@ -179,7 +181,6 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Say why a plan is what it is: who is served where, what each rule and limit costs, why the others lost."""
-    from configs.errors import InputError
     from flows import explain as explained
     from flows.recall import recall
 

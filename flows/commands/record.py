@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from configs.errors import InputError
 from configs.loading import load_scenario
 from data.scenario_names import check_names
 from flows.commands.options import EXIT_BAD_INPUT, ConfigOption, DataOption, JsonOption, terminal
@@ -41,6 +42,9 @@ def trace(
 
     console, ledger = terminal(), open_ledger()
     if run is None:
+        if number is not None:
+            fix = "Name the run: `fleetcast trace RUN --number PLACE`; `fleetcast trace` lists them."
+            raise InputError(f"--number {number}", "the run whose number it is", "none", fix)
         from data.ledger.read import runs
 
         if as_json:

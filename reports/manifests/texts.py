@@ -12,6 +12,8 @@ from reports.manifests.pool import PoolManifest
 BUDGET_SCHEMA = "fleetcast.budgets/1"
 SCALER_SCHEMA = "fleetcast.scaler/1"
 ALERTS = (0.8, 1.0)
+NO_QUOTA = ("held", "owned")
+"""Ways to have GPUs that ask for no new limit of a provider."""
 
 
 def one_line(text: str) -> str:
@@ -22,11 +24,21 @@ def one_line(text: str) -> str:
 
 def quota_request(plan: Mapping[str, Any], quotas: Mapping[str, Mapping[str, int]]) -> str:
     """What to ask the providers for, by region and GPU: the most GPUs of any month of the plan against the quota that
-    the scenario declares."""
+    the scenario declares. Nodes are bought whole, and bought GPUs count where they are more than the pools'."""
     need: dict[tuple[str, str], dict[str, int]] = {}
     for pool in plan["pools"]:
-        months = need.setdefault((str(pool["region"]), str(pool["configuration"]["gpu"])), {})
-        months[str(pool["month"])] = months.get(str(pool["month"]), 0) + int(pool["gpus"])
+        _count(need, pool["region"], pool["configuration"]["gpu"], pool["month"], pool["gpus"])
+    bought: dict[tuple[str, str], dict[str, int]] = {}
+    for one in plan["purchases"]:
+        if one["option"] in NO_QUOTA:
+            continue
+        begun = plan["months"].index(one["month"])
+        for month in plan["months"][begun : begun + max(int(one["term_months"]), 1)]:
+            _count(bought, one["region"], one["gpu"], month, one["gpus"])
+    for place, months in bought.items():
+        for month, gpus in months.items():
+            known = need.setdefault(place, {})
+            known[month] = max(known.get(month, 0), gpus)
     lines = [
         "# Quota request",
         "",
@@ -44,6 +56,11 @@ def quota_request(plan: Mapping[str, Any], quotas: Mapping[str, Mapping[str, int
         declared = "none" if quota is None else f"{quota}"
         lines.append(f"| {one_line(region)} | {one_line(gpu)} | {most} | {when} | {min(months)} | {declared} | {ask} |")
     return "\n".join(lines) + "\n"
+
+
+def _count(found: dict[tuple[str, str], dict[str, int]], region: str, gpu: str, month: str, gpus: int) -> None:
+    months = found.setdefault((str(region), str(gpu)), {})
+    months[str(month)] = months.get(str(month), 0) + int(gpus)
 
 
 def budgets(plan: Mapping[str, Any]) -> str:

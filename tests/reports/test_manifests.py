@@ -50,6 +50,7 @@ PLAN: dict[str, Any] = {
         {"region": "us-east", "configuration": {"gpu": "H100-SXM"}, "month": "2026-12", "gpus": 40},
         {"region": "us-east", "configuration": {"gpu": "H100-SXM"}, "month": "2027-01", "gpus": 48},
     ],
+    "purchases": [],
     "costs": [{"month": "2026-12", "cash_usd": 100_000.0, "committed_usd": 40_000.0}],
 }
 hostile = st.one_of(
@@ -360,6 +361,16 @@ def test_quota_is_asked_for_where_the_plan_needs_more_than_is_declared() -> None
     text = texts.quota_request(PLAN, {"us-east": {"H100-SXM": 40}})
     assert "| us-east | H100-SXM | 48 | 2027-01 | 2026-12 | 40 | a limit of 48 or more |" in text
     assert "| nothing |" in texts.quota_request(PLAN, {"us-east": {"H100-SXM": 48}})
+    # Nodes are bought whole: 56 in the second month, by a term that began in the first; what is owned asks for nothing.
+    bought = {"region": "us-east", "gpu": "H100-SXM", "month": "2026-12", "option": "on_demand", "term_months": 0}
+    nodes = [
+        bought | {"gpus": 16, "option": "reserved_1y", "term_months": 12},
+        bought | {"gpus": 24},
+        bought | {"gpus": 40, "month": "2027-01"},
+        bought | {"gpus": 99, "option": "owned", "term_months": 36},
+    ]
+    text = texts.quota_request(PLAN | {"purchases": nodes}, {"us-east": {"H100-SXM": 40}})
+    assert "| us-east | H100-SXM | 56 | 2027-01 | 2026-12 | 40 | a limit of 56 or more |" in text
     one = json.loads(texts.budgets(PLAN))["budgets"][0]
     assert (one["amount_usd"], one["alerts_usd"]) == (100_000.0, [80_000.0, 100_000.0])
 

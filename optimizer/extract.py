@@ -271,10 +271,12 @@ def not_chosen(frame: Frame, model: Any) -> tuple[Rejected, ...]:
 
 
 def reserve_usd(problem: FleetProblem, found: tuple[Pool, ...]) -> dict[str, float]:
-    """What each reserve costs over the horizon: its GPU-hours at the cheapest price of the GPU in its region."""
+    """What each reserve costs over the horizon: its GPU-hours at the cheapest price of the GPU in its region that may
+    carry one, which spot may not."""
     totals: dict[str, float] = {}
     for pool in found:
-        prices = [o.usd_per_gpu_h for o in problem.offers if (o.region, o.gpu) == (pool.region, pool.configuration.gpu)]
+        place = (pool.region, pool.configuration.gpu)
+        prices = [o.usd_per_gpu_h for o in problem.offers if (o.region, o.gpu) == place and o.option != "spot"]
         usd = min(prices, default=0.0) * HOURS_PER_MONTH * pool.configuration.gpus
         for name, replicas in pool.reserve.items():
             totals[name] = totals.get(name, 0.0) + replicas * usd

@@ -14,7 +14,7 @@ from reports.manifests.yaml_text import documents
 
 NOTES = (
     "Apply one of keda/ and hpa/ beside deployment/, never both: two scalers would undo each other's work.",
-    "kserve/ stands instead of deployment/ and keda/: it holds the InferenceService and its own ScaledObject.",
+    "kserve/ stands instead of deployment/ and keda/: it holds the InferenceService, its budget of disruptions and its own ScaledObject.",
     "standby/ holds the standby nodes of policies that have them; its pods yield to the pool's own.",
     "Gated weights need a token: add HF_TOKEN from a Secret of your own to the engine's environment.",
     "hpa/ needs a metrics adapter that serves `fleetcast_signal` by the query in each object's annotation.",
@@ -49,7 +49,7 @@ def render(
         if pool.policy is not None and pool.policy.standby_nodes > 0:
             add(f"{place}/standby/{pool.name}.yaml", documents(workload.standby(pool, pool.policy.standby_nodes)))
         add(f"{place}/deployment/{pool.name}.yaml", documents(whole))
-        served: list[Any] = [workload.inference_service(pool)]
+        served: list[Any] = [workload.inference_service(pool), workload.disruption_budget(pool)]
         if pool.policy is not None:
             add(f"{place}/keda/{pool.name}.yaml", documents([scalers.scaled_object(pool, pool.policy, kserve=False)]))
             add(f"{place}/hpa/{pool.name}.yaml", documents([scalers.horizontal_pod_autoscaler(pool, pool.policy)]))

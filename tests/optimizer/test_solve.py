@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from data.plan_records import FleetPlan, FleetProblem, HeldCommitment, PlanStatus
 from data.records import SeriesKey
+from data.units import HOURS_PER_MONTH
 from optimizer.matrix import Solved
 from optimizer.solve import solve
 from tests.optimizer.factory import capacity, demand, offer, problem
@@ -124,6 +125,15 @@ def test_any_single_loss_in_any_pool_is_carried(k: int) -> None:
     assert carried_after_losing(bare, k)["2027-02"] < 20.0, "without the reserve the same loss is not carried"
     assert plan.reserve_usd["failure (N+k)"] > 0
     assert sum(c.cash_usd for c in plan.costs) > sum(c.cash_usd for c in bare.costs)
+
+
+def test_a_reserve_is_not_priced_at_spot() -> None:
+    spot = replace(standard(), offers=(*standard().offers, offer("A", 0.1, "spot")), spot_share_max=0.3)
+    plan = solve(spot)
+    (at,) = {pool.configuration.gpu for pool in plan.pools}
+    months = {pool.month: pool.failure_replicas * pool.configuration.gpus for pool in plan.pools}
+    cheapest = min(o.usd_per_gpu_h for o in spot.offers if o.gpu == at and o.option != "spot")
+    assert plan.reserve_usd["failure (N+k)"] == pytest.approx(sum(months.values()) * cheapest * HOURS_PER_MONTH)
 
 
 def test_a_quota_that_binds_is_a_shortfall_with_a_remedy_and_a_price() -> None:

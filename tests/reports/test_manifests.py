@@ -109,8 +109,12 @@ def test_everything_is_valid(engine: str, policy: ScalerPolicy | None) -> None:
     assert ("replicas" in workload["spec"]) == (policy is None)
     selector = workload["spec"]["selector"]["matchLabels"].items()
     assert selector <= workload["spec"]["template"]["metadata"]["labels"].items()
-    (budget,) = [one for one in found if one["kind"] == "PodDisruptionBudget"]
+    # One beside the Deployment, one beside the InferenceService that stands in its place: of the same pods' labels.
+    budget, served = [one for one in found if one["kind"] == "PodDisruptionBudget"]
+    assert budget == served
     assert budget["spec"]["maxUnavailable"] == 1
+    (service,) = [one for one in found if one["kind"] == "InferenceService"]
+    assert budget["spec"]["selector"]["matchLabels"].items() <= service["spec"]["predictor"]["labels"].items()
     (container,) = workload["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "4"
 

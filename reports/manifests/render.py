@@ -14,7 +14,8 @@ from reports.manifests.yaml_text import documents
 
 NOTES = (
     "Apply one of keda/ and hpa/ beside deployment/, never both: two scalers would undo each other's work.",
-    "kserve/ stands instead of deployment/ and keda/: it holds the InferenceService, its budget of disruptions and its own ScaledObject.",
+    "kserve/ stands instead of deployment/ and keda/: it holds the InferenceService, its budget of disruptions and its "
+    "own ScaledObject.",
     "standby/ holds the standby nodes of policies that have them; its pods yield to the pool's own.",
     "Gated weights need a token: add HF_TOKEN from a Secret of your own to the engine's environment.",
     "hpa/ needs a metrics adapter that serves `fleetcast_signal` by the query in each object's annotation.",

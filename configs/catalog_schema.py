@@ -41,7 +41,7 @@ class GpuEntry(Section):
     )
     host_gpus: Annotated[int, Field(ge=1)] = Field(default=8, description="GPUs of one host, which one pod can have")
     joined_gpus: Annotated[int, Field(ge=1)] = Field(
-        default=8, description="GPUs that its own links join; beyond them a replica uses the network"
+        default=8, description="GPUs that its own links join; beyond them a replica uses PCIe or the network"
     )
     source: Name
     note: str = ""

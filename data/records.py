@@ -55,7 +55,7 @@ class Gpu:
     host_gpus: int = 8
     """GPUs of one host, which one pod can have."""
     joined_gpus: int = 8
-    """GPUs that its own links join; beyond them it is the network's turn."""
+    """GPUs that its own links join; beyond them it is PCIe's or the network's turn."""
 
 
 @dataclass(frozen=True, slots=True)

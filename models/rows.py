@@ -43,7 +43,8 @@ NETWORK_BYTES_PER_S = 50e9
 NETWORK_EFF = 0.65
 NETWORK_T0_S = 30e-6
 """Assumptions (2026-11): one 400 Gbit/s network port a GPU between nodes, as in HGX and DGX reference designs, used as
-well as NVLink is in fitted all-reduces, and the start of an exchange over it."""
+well as NVLink is in fitted all-reduces, and the start of an exchange over it. Bridged cards of one host exchange at
+about that rate over PCIe 5."""
 KV_BYTES: Mapping[str, float] = {"bf16": 2.0, "fp8": 1.0}
 
 

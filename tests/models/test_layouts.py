@@ -112,6 +112,15 @@ def test_ranks_beyond_a_node_exchange_over_the_network_and_are_not_called_fitted
     assert racked.all_reduce_bytes_per_s[0] > 0.65 * 50e9
 
 
+@pytest.mark.parametrize(("gpu", "bridged", "whole"), [("H100-NVL", 2, 8), ("H200-NVL", 4, 8)])
+def test_bridged_cards_are_joined_by_their_bridge_alone(gpu: str, bridged: int, whole: int) -> None:
+    dense = find_llm("Llama-3.1-70B")
+    ranks = [Configuration(dense.name, gpu, "fp8", "bf16", n, "vllm") for n in (bridged, whole)]
+    rows, provenance = build_rows(ranks, {dense.name: dense}, {gpu: find_gpu(gpu)}, ENGINE, load_coefficients())
+    assert rows.all_reduce_bytes_per_s[0] > 2.0 * rows.all_reduce_bytes_per_s[1]
+    assert provenance[1] == "roofline"
+
+
 def test_more_ranks_of_experts_than_experts_are_excused() -> None:
     few = find_llm("Mixtral-8x7B")
     found = sized(few, precisions=("bf16",), attention_data_parallel=(1, 8), expert_parallel=(True,)).rows

@@ -25,7 +25,7 @@ from flows.misses import Happened, Part, cost_miss, short_miss
 from flows.recorded import RecordedPlan, load_plan, plan_of_month, plan_pools, stale, which_scenario
 from reconcile.attribution import Waterfall
 from reconcile.capacity import CapacityScore, capacity_score, supply
-from reconcile.corrections import in_force_until, propose
+from reconcile.corrections import ended, in_force_until, propose
 from reconcile.expected import expected
 from reconcile.fleet import Reconciliation, reconcile_fleet
 from reconcile.tenants import TenantMiss, TenantMonth, tenant_misses, tenant_months
@@ -149,6 +149,7 @@ def reconcile(
     actuals = heard.actuals
     notes = [f"{key}: in the actuals, but no vintage speaks of it" for key in new if key not in set(known)]
     notes += [f"{key}: no actuals for its vintages" for key in found.without]
+    notes += ended(found)
     mixes, works = measured_mix(last, evidence.traffic)
     goodputs, pairs, goodput, available = measured_goodput(last, evidence.goodput)
 

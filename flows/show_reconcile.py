@@ -72,7 +72,8 @@ def drift_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
     """Drift by series, the strongest signal first."""
     return tuple(
         (
-            str(one.key), one.drift.severity, _percent(1.0 / max(one.drift.ratio, 1e-9) - 1.0, True),
+            str(one.key), one.drift.severity,
+            "sends nothing" if one.drift.silent else _percent(1.0 / one.drift.ratio - 1.0, True),
             str(one.drift.days - one.drift.since), f"{one.drift.tracking_signal:+.1f}", _percent(one.drift.chance),
         )
         for one in sorted(found.errors.series, key=lambda one: -abs(one.drift.tracking_signal))

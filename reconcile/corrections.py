@@ -11,12 +11,10 @@ import numpy as np
 from data.ledger.records import Correction
 from data.records import FloatArray, SeriesKey
 from reconcile.capacity import CapacityScore, more_short_than_stated
-from reconcile.drift import LEAST_DAYS, SUP_F_5_PERCENT
+from reconcile.drift import SUP_F_5_PERCENT
 from reconcile.fleet import Reconciliation
 from reconcile.series import SeriesScore
 
-LEVEL_TOLERANCE = 0.02
-"""A level is known no better than this (the floor of the forecast's own level uncertainty): less is not proposed."""
 SPREAD_TOLERANCE = 1.25
 """Quantiles that would have to move by less than this factor are left alone."""
 SPREAD_PRIOR_HOURS = 336.0
@@ -37,11 +35,15 @@ class Measured:
     n: int
 
 
+def _since(one: SeriesScore) -> str:
+    return str((one.track_start + np.timedelta64(one.drift.since, "D")).astype("datetime64[h]"))
+
+
 def _level(scenario: str, one: SeriesScore, until: str) -> Correction | None:
     d = one.drift
-    if d.days - d.since < LEAST_DAYS or abs(math.log(max(d.ratio, 1e-6))) <= math.log1p(LEVEL_TOLERANCE):
+    if not d.level_off:
         return None
-    since = str((one.track_start + np.timedelta64(d.since, "D")).astype("datetime64[h]"))
+    since = _since(one)
     direction = "over" if d.ratio < 1 else "under"
     shift = "no single break stands out"
     if d.shift_statistic >= SUP_F_5_PERCENT:
@@ -61,6 +63,8 @@ def _level(scenario: str, one: SeriesScore, until: str) -> Correction | None:
 
 def _spread(scenario: str, one: SeriesScore, until: str) -> Correction | None:
     scored = [v for v in one.vintages if not math.isnan(v.spread[0])]
+    if one.drift.silent:
+        return None
     hours = sum(v.hourly.observed for v in scored)
     if not hours:
         return None
@@ -137,6 +141,17 @@ def propose(
     for llm in sorted({one.llm for one in capacity}):
         proposals.append(_margin(scenario, llm, [one for one in capacity if one.llm == llm], found.until))
     return tuple(one for one in proposals if one is not None)
+
+
+def ended(found: Reconciliation) -> tuple[str, ...]:
+    """Series of which nothing came, in words, with what to do: no factor on their history makes them right."""
+    return tuple(
+        f"{one.key}: sent nothing, or next to it, over {one.drift.days - one.drift.since} days from {_since(one)}: no "
+        "level is proposed. Leave the series out of `traffic.series` if it was retired; say under `forecast.events` "
+        "where its traffic went if it moved; else look whether the export misses it."
+        for one in found.series
+        if one.drift.measured and one.drift.silent
+    )
 
 
 def applies(correction: Correction, labels: Mapping[str, str]) -> bool:

@@ -115,6 +115,22 @@ def test_errors_are_found_attributed_and_recorded(ledger: Ledger, tmp_path: Path
     assert "stale" in text
 
 
+def test_a_series_that_sends_nothing_is_told_and_what_to_do(ledger: Ledger, tmp_path: Path) -> None:
+    found = reconcile_files(ledger, None, actuals(tmp_path, 25, 0.0))
+    assert found.proposals == {}
+    assert found.alarming
+    (text,) = [text for text in found.notes if "sent nothing" in text]
+    assert "over 25 days" in text
+    console = Console(width=160, record=True, file=(tmp_path / "out").open("w"))
+    show_reconciliation(console, found)
+    shown = console.export_text()
+    assert "sends nothing of what was said over 25 days" in shown
+    assert "nan" not in shown
+    assert "inf" not in shown
+    page = (write_reconciliation(found, tmp_path / "runs") / "reconciliation.html").read_text(encoding="utf-8")
+    assert "sent nothing" in page
+
+
 def test_a_file_that_names_tenants_says_whose_miss_it_was(ledger: Ledger, tmp_path: Path) -> None:
     one = said()
     rows = ["ts,llm,request_class,region,tenant,requests"]

@@ -14,7 +14,7 @@ from data.history import TrafficHistory
 from data.ledger.records import Actual, Correction
 from data.records import Block, Capacity, CapacityTable, Configuration, Demand, LengthSample, SloTarget
 from reconcile.apply import corrected_capacity, corrected_forecast, corrected_history
-from reconcile.corrections import Measured, in_force_until, propose
+from reconcile.corrections import Measured, ended, in_force_until, propose
 from reconcile.fleet import reconcile_fleet
 from tests.reconcile.test_tally import KEY, LEVELS, START, WEEK, said, series
 
@@ -40,6 +40,26 @@ def test_a_week_is_needed_and_small_errors_are_left_alone() -> None:
     assert propose("s", reconcile_fleet([(KEY, (said(actual, 4 * WEEK, WEEK, 1.5),), short)])) == ()
     right = reconcile_fleet([(KEY, (said(actual, 4 * WEEK, 4 * WEEK, 1.0),), actual)])
     assert [one for one in propose("s", right) if one.kind == "level"] == []
+
+
+@pytest.mark.parametrize(("silent_from", "left"), [(4 * WEEK, 0.0), (6 * WEEK, 0.0), (4 * WEEK, 1e-5)])
+def test_a_series_that_sends_nothing_gets_words_and_no_factor(silent_from: int, left: float) -> None:
+    """A retired LLM must not hide what is found of the others; no factor on its history is its level."""
+    actual, other = series(), replace(KEY, request_class="code")
+    gone = actual.requests.copy()
+    gone[silent_from:] *= left
+    source = [
+        (KEY, (said(actual, 4 * WEEK, 4 * WEEK),), replace(actual, requests=gone)),
+        (other, (said(actual, 4 * WEEK, 4 * WEEK, 1.25, other),), replace(actual, key=other)),
+    ]
+    found = reconcile_fleet(source)
+    assert found.series[0].drift.severity == "alarm"
+    assert {(one.target["request_class"], one.kind) for one in propose("s", found)} >= {("code", "level")}
+    assert [one for one in propose("s", found) if one.target["request_class"] == KEY.request_class] == []
+    (text,) = ended(found)
+    since = str(START + np.timedelta64(silent_from, "h"))
+    assert text.startswith(f"{KEY}: sent nothing, or next to it, over {56 - silent_from // 24} days from {since}")
+    assert "forecast.events" in text
 
 
 def test_quantiles_that_are_too_tight_are_widened_towards_what_covers() -> None:

@@ -62,6 +62,8 @@ def _level(scenario: str, one: SeriesScore, until: str) -> Correction | None:
 
 
 def _spread(scenario: str, one: SeriesScore, until: str) -> Correction | None:
+    """Where a level is proposed as well, the spread is that around it, and no side is narrowed: errors around a level
+    that is known by now do not tell how unsure a level is beforehand, which the stated quantiles hold."""
     scored = [v for v in one.vintages if not math.isnan(v.spread[0])]
     if one.drift.silent:
         return None
@@ -73,6 +75,9 @@ def _spread(scenario: str, one: SeriesScore, until: str) -> Correction | None:
         float(np.exp(weight * np.average(np.log([max(v.spread[side], 0.1) for v in scored]), weights=_hours(scored))))
         for side in (0, 1)
     )
+    around = "the median"
+    if one.drift.level_off:
+        lower, upper, around = max(lower, 1.0), max(upper, 1.0), "the median on the level that came"
     if max(lower, upper, 1 / lower, 1 / upper) < SPREAD_TOLERANCE:
         return None
     coverage = max(scored[-1].hourly.coverage.items())
@@ -84,7 +89,7 @@ def _spread(scenario: str, one: SeriesScore, until: str) -> Correction | None:
         "",
         until,
         f"over {hours} hours of {len(scored)} vintages quantiles had to be {lower:.2f} (low side) and "
-        f"{upper:.2f} (high side) times as far from the median; the last vintage's {coverage[0]:.0%} interval held "
+        f"{upper:.2f} (high side) times as far from {around}; the last vintage's {coverage[0]:.0%} interval held "
         f"{coverage[1]:.0%}",
     )
 

@@ -43,7 +43,8 @@ class MonthScore:
 @dataclass(frozen=True, slots=True)
 class VintageScore:
     """One vintage of one series, scored; `spread` holds the factors by which the distance of the lower and the upper
-    quantiles from the median would have had to be multiplied to cover as stated (NaN under two weeks of hours)."""
+    quantiles from the median would have had to be multiplied to cover as stated, around the level that came where a
+    level is off (see on_level; NaN under two weeks of hours)."""
 
     run_id: str
     issued_from: np.datetime64
@@ -84,6 +85,20 @@ def spread_factors(real: FloatArray, quantiles: FloatArray, levels: tuple[float,
         level = levels[high]
         factors.append(float(np.quantile(side * (y - middle) / stated, level)))
     return factors[0], factors[1]
+
+
+def on_level(real: FloatArray, vintage: Vintage, since: np.datetime64) -> FloatArray:
+    """The hourly quantiles of a vintage on the level that came, [hours, levels]: times what came over what was said,
+    before `since` (datetime64[h]) and from it on. What a level correction mends is not the spread's to mend again."""
+    volume = expected(vintage)
+    later = vintage.first_hour + np.arange(len(real)) * HOUR >= since
+    scaled = vintage.hourly.copy()
+    for part in (~later, later):
+        seen = part & ~np.isnan(real)
+        said = float(volume[seen].sum())
+        if said > 0.0:
+            scaled[part] *= float(real[seen].sum()) / said
+    return scaled
 
 
 def month_scores(vintage: Vintage, actual: Actual) -> tuple[MonthScore, ...]:
@@ -151,34 +166,37 @@ def reconcile_series(
     with the configuration, and sums over different levels would mean nothing).
     """
     levels = vintages[-1].levels
-    scored, horizons, days = [], None, []
-    used: list[Vintage] = []
-    for one in vintages:
-        if one.levels != levels or one.first_hour >= actual.end:
-            continue
-        real = matched(one, actual)
-        if np.isnan(real).all():
-            continue
-        fresh = corrected_until is None or one.issued_from >= corrected_until
-        if fresh:
-            used.append(one)
+    met = [
+        (one, real)
+        for one in vintages
+        if one.levels == levels and one.first_hour < actual.end and not np.isnan(real := matched(one, actual)).all()
+    ]
+    if not met:
+        return None
+    fresh = [corrected_until is None or one.issued_from >= corrected_until for one, _ in met]
+    used = [one for (one, _), told_from in zip(met, fresh, strict=True) if told_from]
+    told, start = track(used, actual) if used else (np.zeros((0, 2)), actual.end.astype("datetime64[D]"))
+    found = drift(told[:, 0], told[:, 1])
+    since = (start + np.timedelta64(found.since, "D")).astype("datetime64[h]")
+    scored, ahead_of, days = [], [], []
+    for (one, real), told_from in zip(met, fresh, strict=True):
         naive = seasonal_naive(actual, one.first_hour, len(real))
         volume = expected(one)
         rows = tally(real, one.hourly, levels, volume, naive, naive_scale(actual, one.first_hour))
         ahead = by_horizon(rows)
-        horizons = ahead if horizons is None else horizons + ahead
+        ahead_of.append(ahead)
         days.append(point_sums(real, volume, naive, one.first_hour))
+        spread = float("nan"), float("nan")
+        if told_from:
+            spread = spread_factors(real, on_level(real, one, since) if found.level_off else one.hourly, levels)
         scored.append(
             VintageScore(
                 one.run_id,
                 one.issued_from,
                 score(ahead.sum(axis=0), levels),
                 month_scores(one, actual),
-                spread_factors(real, one.hourly, levels) if fresh else (float("nan"), float("nan")),
+                spread,
             )
         )
-    if horizons is None:
-        return None
-    told, start = track(used, actual) if used else (np.zeros((0, 2)), actual.end.astype("datetime64[D]"))
-    found = drift(told[:, 0], told[:, 1])
+    horizons = np.sum(ahead_of, axis=0)
     return SeriesScore(key, levels, tuple(scored), horizons, np.concatenate(days), found, start)

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from data.ledger.records import Correction
-from data.records import FloatArray, SeriesKey
-from reconcile.capacity import CapacityScore, more_short_than_stated
+from data.records import FloatArray
+from reconcile.capacity import CapacityScore, more_short_than_stated, worst_month
 from reconcile.drift import SUP_F_5_PERCENT
 from reconcile.fleet import Reconciliation
 from reconcile.series import SeriesScore
@@ -117,7 +117,7 @@ def _margin(scenario: str, llm: str, scores: Sequence[CapacityScore], until: str
     chance = more_short_than_stated(scores)
     if chance >= 0.05:
         return None
-    worst = max(scores, key=lambda one: one.worst_short_rps)
+    worst = worst_month(scores)
     short = sum(one.short_hours > 0 for one in scores)
     factor = 1.0 + worst.worst_short_rps / max(worst.carried_rps, 1e-9)
     return Correction(
@@ -162,14 +162,3 @@ def ended(found: Reconciliation) -> tuple[str, ...]:
 def applies(correction: Correction, labels: Mapping[str, str]) -> bool:
     """Whether every label that a correction names has its value."""
     return all(labels.get(name) == value for name, value in correction.target.items())
-
-
-def in_force_until(corrections: Iterable[Correction], keys: Iterable[SeriesKey]) -> dict[SeriesKey, np.datetime64]:
-    """The last hour behind the level and quantile corrections of each series."""
-    found: dict[SeriesKey, np.datetime64] = {}
-    told = [one for one in corrections if one.kind in ("level", "quantiles")]
-    for key in keys:
-        hours = [np.datetime64(one.until, "h") for one in told if applies(one, asdict(key))]
-        if hours:
-            found[key] = max(hours)
-    return found

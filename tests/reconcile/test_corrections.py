@@ -14,11 +14,12 @@ from scipy.stats import norm
 from data.forecast_records import Forecast, SeriesForecast
 from data.frames import checked_history
 from data.history import TrafficHistory
-from data.ledger.records import HOUR, Actual, Correction, Vintage
+from data.ledger.records import HOUR, Actual, Correction, CorrectionLine, Vintage
 from data.records import Block, Capacity, CapacityTable, Configuration, Demand, FloatArray, LengthSample, SloTarget
 from reconcile.apply import corrected_capacity, corrected_forecast, corrected_history
-from reconcile.corrections import Measured, ended, in_force_until, propose
+from reconcile.corrections import Measured, ended, propose
 from reconcile.fleet import reconcile_fleet
+from reconcile.standing import corrected
 from tests.reconcile.test_tally import KEY, LEVELS, START, WEEK, said, series
 
 TARGET = {"llm": KEY.llm, "request_class": KEY.request_class, "region": KEY.region}
@@ -33,7 +34,8 @@ def test_an_over_forecast_is_proposed_with_its_ratio_and_not_again_once_in_force
     assert level.target == TARGET
     assert "over-forecast by 24" in level.evidence
     assert level.until == found.until
-    again = reconcile_fleet([(KEY, (vintage,), actual)], in_force_until([level], [KEY]))
+    line = CorrectionLine("1", level, "r2", "2026-08-01", "accepted")
+    again = reconcile_fleet([(KEY, (vintage,), actual)], corrected([line], [KEY], {}))
     assert propose("s", again) == ()
 
 

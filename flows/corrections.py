@@ -15,11 +15,12 @@ from data.ledger.records import Correction, CorrectionLine
 from data.ledger.store import review
 from data.records import CapacityTable
 from reconcile.apply import corrected_capacity, corrected_forecast, corrected_history
+from reconcile.standing import related, standing
 
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The corrections that a plan uses, oldest first."""
+    """The corrections that a plan uses, oldest first, each with the values that it uses."""
 
     lines: tuple[CorrectionLine, ...]
 
@@ -32,7 +33,7 @@ class InForce:
         if not self.lines:
             return history
         found = corrected_history(history, self.corrections)
-        told = {f"correction/{line.id}": sha256(line.correction.content()) for line in self.lines}
+        told = {f"{read.CORRECTION_INPUT}{line.id}": sha256(line.correction.content()) for line in self.lines}
         return replace(found, inputs=dict(found.inputs) | told)
 
     def forecast(self, forecast: Forecast) -> Forecast:
@@ -45,8 +46,8 @@ class InForce:
 
 
 def in_force(ledger: Ledger, scenario: str) -> InForce:
-    """The corrections of a scenario whose latest review accepts them."""
-    return InForce(tuple(line for line in read.corrections(ledger, scenario) if line.verdict == "accepted"))
+    """The corrections of a scenario whose latest review accepts them and that no newer one supersedes."""
+    return InForce(standing(read.corrections(ledger, scenario), read.plan_corrections(ledger, scenario)))
 
 
 def decide(ledger: Ledger, names: Sequence[str], accept: bool | None, by: str, note: str) -> tuple[CorrectionLine, ...]:
@@ -56,8 +57,9 @@ def decide(ledger: Ledger, names: Sequence[str], accept: bool | None, by: str, n
     decides.
     """
     lines = read.corrections(ledger)
+    plans = read.plan_corrections(ledger)
     if not names:
-        return lines
+        return related(lines, plans)
     chosen: dict[str, None] = {}
     for name in names:
         found = [line.id for line in lines if line.id.startswith(name)]
@@ -72,4 +74,4 @@ def decide(ledger: Ledger, names: Sequence[str], accept: bool | None, by: str, n
         )
     for name in chosen:
         review(ledger, name, "accepted" if accept else "rejected", by.strip(), note)
-    return tuple(line for line in read.corrections(ledger) if line.id in chosen)
+    return tuple(line for line in related(read.corrections(ledger), plans) if line.id in chosen)

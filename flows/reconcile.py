@@ -25,9 +25,10 @@ from flows.misses import Happened, Part, cost_miss, short_miss
 from flows.recorded import RecordedPlan, load_plan, plan_of_month, plan_pools, stale, which_scenario
 from reconcile.attribution import Waterfall
 from reconcile.capacity import CapacityScore, capacity_score, supply
-from reconcile.corrections import in_force_until, propose
+from reconcile.corrections import ended, propose
 from reconcile.expected import expected
 from reconcile.fleet import Reconciliation, reconcile_fleet
+from reconcile.standing import corrected, holding
 from reconcile.tenants import TenantMiss, TenantMonth, tenant_misses, tenant_months
 
 
@@ -138,17 +139,19 @@ def reconcile(
     records all of it with the actuals in one transaction."""
     new = {one.key: one for one in evidence.traffic.series}
     known = read.series_of(ledger, scenario)
-    accepted = in_force(ledger, scenario).corrections
+    plans = read.plan_corrections(ledger, scenario)
+    accepted = in_force(ledger, scenario).lines
     heard = Heard({}, {}, {})
     shared = {key for key, _ in evidence.traffic.tenants}
     source = listening(read.said_and_done(ledger, scenario), new, heard, shared)
     last = load_plan(ledger, read.runs(ledger, scenario, "plan")[-1].id)
     classes = last.scenario.traffic.classes
     tenants = {name: one.tenant for name, one in classes.items() if one.tenant is not None}
-    found = reconcile_fleet(source, in_force_until(accepted, known), tenants)
+    found = reconcile_fleet(source, corrected(accepted, known, plans), tenants)
     actuals = heard.actuals
     notes = [f"{key}: in the actuals, but no vintage speaks of it" for key in new if key not in set(known)]
     notes += [f"{key}: no actuals for its vintages" for key in found.without]
+    notes += ended(found)
     mixes, works = measured_mix(last, evidence.traffic)
     goodputs, pairs, goodput, available = measured_goodput(last, evidence.goodput)
 
@@ -179,7 +182,12 @@ def reconcile(
                 falls.append(short_miss(llm, month, hours, there, burst, happened))
     declared = {**{name: {one: 1.0} for name, one in tenants.items()}, **last.scenario.costs.tenants}
     shares = tenant_shares(shared, declared, last)
-    proposals = propose(scenario, found, [*mixes, *goodputs], capacity)
+    lines = read.corrections(ledger, scenario)
+    plan_of = {one.month: one.run_id for one in costs}
+    proposals = [
+        holding(one, lines, plans, found, capacity, plan_of, last.run.id)
+        for one in propose(scenario, found, [*mixes, *goodputs], capacity)
+    ]
     stamp = datetime.now(UTC)
     outcome = Reconciled(
         unique_id(f"{scenario}-reconcile-{stamp:%Y%m%dT%H%M%SZ}"),

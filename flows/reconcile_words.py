@@ -57,12 +57,16 @@ def in_short(found: Reconciled) -> tuple[tuple[str, str], ...]:
             days = next((one for one in group.total if one.grain == "day" and one.observed), None)
             daily = "" if days is None else f", {days.wape:.1%} off by day"
             bias = group.members.bias
+            if math.isnan(bias):
+                rows.append(("volume", "nothing came of what was forecast"))
+                continue
             said = f"forecast {abs(bias):.1%} {'above' if bias > 0 else 'below'} what came"
             rows.append(("volume", f"{said}{daily}, hours of single series {group.members.wape:.1%}"))
     drifting = [one for one in found.errors.series if one.drift.severity == "alarm"]
     drifting.sort(key=lambda one: -abs(math.log(max(one.drift.ratio, 1e-9))))
     named = ", ".join(
-        f"{one.key} sends {one.drift.ratio - 1.0:+.0%} of what was said over {one.drift.days - one.drift.since} days"
+        f"{one.key} sends {'nothing' if one.drift.silent else f'{one.drift.ratio - 1.0:+.0%}'} of what was said over "
+        f"{one.drift.days - one.drift.since} days"
         for one in drifting[:3]
     )
     watched = sum(one.drift.severity == "watch" for one in found.errors.series)

@@ -72,7 +72,8 @@ def drift_rows(found: Reconciled) -> tuple[tuple[str, ...], ...]:
     """Drift by series, the strongest signal first."""
     return tuple(
         (
-            str(one.key), one.drift.severity, _percent(1.0 / max(one.drift.ratio, 1e-9) - 1.0, True),
+            str(one.key), one.drift.severity,
+            "sends nothing" if one.drift.silent else _percent(1.0 / one.drift.ratio - 1.0, True),
             str(one.drift.days - one.drift.since), f"{one.drift.tracking_signal:+.1f}", _percent(one.drift.chance),
         )
         for one in sorted(found.errors.series, key=lambda one: -abs(one.drift.tracking_signal))
@@ -267,7 +268,7 @@ def show_corrections(console: Console, lines: Sequence[CorrectionLine]) -> None:
         (
             one.id, one.correction.scenario, one.correction.kind, "/".join(one.correction.target.values()),
             ", ".join(f"{name} {value:g}" for name, value in one.correction.values.items()),
-            one.verdict + (f" by {one.reviewer}" if one.reviewer else ""),
+            one.verdict + f" by {one.reviewer}" * bool(one.reviewer) + ", superseded" * bool(one.superseded_by),
         )
         for one in lines
     ]  # fmt: skip
@@ -277,6 +278,24 @@ def show_corrections(console: Console, lines: Sequence[CorrectionLine]) -> None:
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     console.print(table)
+    told = _superseding(lines)
+    for text in told:
+        console.print(text, soft_wrap=True)
+    if told:
+        console.print(
+            "The newer was measured on a plan made without the older, so that it alone holds all of the miss."
+        )
+
+
+def _superseding(lines: Sequence[CorrectionLine]) -> list[str]:
+    """In words, which corrections take the place of others; of those that take each other's, the newest."""
+    open_ones = {key for one in lines if one.verdict == "open" for key in one.supersedes}
+    return [
+        f"{one.id} {'supersedes' if one.verdict == 'accepted' else 'would supersede, once accepted,'} "
+        f"{', '.join(one.supersedes)}."
+        for one in lines
+        if one.supersedes and (one.verdict == "accepted" or one.id not in open_ones)
+    ]
 
 
 def corrections_json(lines: Sequence[CorrectionLine]) -> str:

@@ -87,6 +87,11 @@ def short_hours(requests: FloatArray, there: PoolSupply, burst_factor: float, ra
     return float((requests * burst_factor / SECONDS_PER_HOUR * work > able).sum())
 
 
+def worst_month(scores: Sequence[CapacityScore]) -> CapacityScore:
+    """The month in which most was lacking in an hour."""
+    return max(scores, key=lambda one: one.worst_short_rps)
+
+
 def more_short_than_stated(scores: Sequence[CapacityScore]) -> float:
     """The chance of at least as many short months as were seen, each short with its stated risk (binomial for equal
     risks, exact by convolution otherwise); 1 where none was short. Small values say that the plan's risk is not what it

@@ -9,14 +9,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from data.ledger.records import Correction
-from data.records import FloatArray, SeriesKey
-from reconcile.capacity import CapacityScore, more_short_than_stated
-from reconcile.drift import LEAST_DAYS, SUP_F_5_PERCENT
+from data.records import FloatArray
+from reconcile.capacity import CapacityScore, more_short_than_stated, worst_month
+from reconcile.drift import SUP_F_5_PERCENT
 from reconcile.fleet import Reconciliation
 from reconcile.series import SeriesScore
 
-LEVEL_TOLERANCE = 0.02
-"""A level is known no better than this (the floor of the forecast's own level uncertainty): less is not proposed."""
 SPREAD_TOLERANCE = 1.25
 """Quantiles that would have to move by less than this factor are left alone."""
 SPREAD_PRIOR_HOURS = 336.0
@@ -37,11 +35,15 @@ class Measured:
     n: int
 
 
+def _since(one: SeriesScore) -> str:
+    return str((one.track_start + np.timedelta64(one.drift.since, "D")).astype("datetime64[h]"))
+
+
 def _level(scenario: str, one: SeriesScore, until: str) -> Correction | None:
     d = one.drift
-    if d.days - d.since < LEAST_DAYS or abs(math.log(max(d.ratio, 1e-6))) <= math.log1p(LEVEL_TOLERANCE):
+    if not d.level_off:
         return None
-    since = str((one.track_start + np.timedelta64(d.since, "D")).astype("datetime64[h]"))
+    since = _since(one)
     direction = "over" if d.ratio < 1 else "under"
     shift = "no single break stands out"
     if d.shift_statistic >= SUP_F_5_PERCENT:
@@ -60,7 +62,11 @@ def _level(scenario: str, one: SeriesScore, until: str) -> Correction | None:
 
 
 def _spread(scenario: str, one: SeriesScore, until: str) -> Correction | None:
+    """Where a level is proposed as well, the spread is that around it, and no side is narrowed: errors around a level
+    that is known by now do not tell how unsure a level is beforehand, which the stated quantiles hold."""
     scored = [v for v in one.vintages if not math.isnan(v.spread[0])]
+    if one.drift.silent:
+        return None
     hours = sum(v.hourly.observed for v in scored)
     if not hours:
         return None
@@ -69,6 +75,9 @@ def _spread(scenario: str, one: SeriesScore, until: str) -> Correction | None:
         float(np.exp(weight * np.average(np.log([max(v.spread[side], 0.1) for v in scored]), weights=_hours(scored))))
         for side in (0, 1)
     )
+    around = "the median"
+    if one.drift.level_off:
+        lower, upper, around = max(lower, 1.0), max(upper, 1.0), "the median on the level that came"
     if max(lower, upper, 1 / lower, 1 / upper) < SPREAD_TOLERANCE:
         return None
     coverage = max(scored[-1].hourly.coverage.items())
@@ -80,7 +89,7 @@ def _spread(scenario: str, one: SeriesScore, until: str) -> Correction | None:
         "",
         until,
         f"over {hours} hours of {len(scored)} vintages quantiles had to be {lower:.2f} (low side) and "
-        f"{upper:.2f} (high side) times as far from the median; the last vintage's {coverage[0]:.0%} interval held "
+        f"{upper:.2f} (high side) times as far from {around}; the last vintage's {coverage[0]:.0%} interval held "
         f"{coverage[1]:.0%}",
     )
 
@@ -108,7 +117,7 @@ def _margin(scenario: str, llm: str, scores: Sequence[CapacityScore], until: str
     chance = more_short_than_stated(scores)
     if chance >= 0.05:
         return None
-    worst = max(scores, key=lambda one: one.worst_short_rps)
+    worst = worst_month(scores)
     short = sum(one.short_hours > 0 for one in scores)
     factor = 1.0 + worst.worst_short_rps / max(worst.carried_rps, 1e-9)
     return Correction(
@@ -139,17 +148,17 @@ def propose(
     return tuple(one for one in proposals if one is not None)
 
 
+def ended(found: Reconciliation) -> tuple[str, ...]:
+    """Series of which nothing came, in words, with what to do: no factor on their history makes them right."""
+    return tuple(
+        f"{one.key}: sent nothing, or next to it, over {one.drift.days - one.drift.since} days from {_since(one)}: no "
+        "level is proposed. Leave the series out of `traffic.series` if it was retired; say under `forecast.events` "
+        "where its traffic went if it moved; else look whether the export misses it."
+        for one in found.series
+        if one.drift.measured and one.drift.silent
+    )
+
+
 def applies(correction: Correction, labels: Mapping[str, str]) -> bool:
     """Whether every label that a correction names has its value."""
     return all(labels.get(name) == value for name, value in correction.target.items())
-
-
-def in_force_until(corrections: Iterable[Correction], keys: Iterable[SeriesKey]) -> dict[SeriesKey, np.datetime64]:
-    """The last hour behind the level and quantile corrections of each series."""
-    found: dict[SeriesKey, np.datetime64] = {}
-    told = [one for one in corrections if one.kind in ("level", "quantiles")]
-    for key in keys:
-        hours = [np.datetime64(one.until, "h") for one in told if applies(one, asdict(key))]
-        if hours:
-            found[key] = max(hours)
-    return found

@@ -17,6 +17,10 @@ LEAST_SHIFT = 0.02
 """A break smaller than this changes nothing that is planned, however sure it is."""
 LEAST_DAYS = 7
 """A level is measured on a week at least: days of the week differ."""
+LEVEL_TOLERANCE = 0.02
+"""A level is known no better than this (the floor of the forecast's own level uncertainty): less is not proposed."""
+LEAST_SHARE = 1e-3
+"""Less than this share of what was said is nothing: a series that has ended, of which no level can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,21 @@ class Drift:
     chance: float
     shift_statistic: float
     severity: str
+
+    @property
+    def measured(self) -> bool:
+        """Whether there are days enough to measure a level."""
+        return self.days - self.since >= LEAST_DAYS
+
+    @property
+    def silent(self) -> bool:
+        """Whether next to nothing came of what was said."""
+        return self.ratio < LEAST_SHARE
+
+    @property
+    def level_off(self) -> bool:
+        """Whether the level is another one, by more than it can be known, and long enough to be measured."""
+        return self.measured and not self.silent and abs(math.log(self.ratio)) > math.log1p(LEVEL_TOLERANCE)
 
 
 def tracking_signal(actual: FloatArray, forecast: FloatArray) -> tuple[float, float]:
@@ -86,7 +105,7 @@ def drift(actual: FloatArray, forecast: FloatArray) -> Drift:
     n = len(actual)
     if n == 0 or forecast.sum() <= 0:
         return Drift(n, 1.0, 0, 0.0, 1.0, 0.0, "none")
-    floor = 1e-3 * max(float(actual.mean()), float(forecast.mean()), 1e-9)
+    floor = LEAST_SHARE * max(float(actual.mean()), float(forecast.mean()), 1e-9)
     log_ratio = np.log(np.maximum(actual, floor) / np.maximum(forecast, floor))
     where, statistic = level_shift(log_ratio)
     size = abs(float(log_ratio[where:].mean() - log_ratio[:where].mean())) if where else 0.0

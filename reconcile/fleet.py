@@ -10,7 +10,7 @@ import numpy as np
 from data.ledger.records import Actual, Vintage
 from data.records import FloatArray, SeriesKey
 from reconcile.expected import expected
-from reconcile.series import SeriesScore, reconcile_series
+from reconcile.series import Corrected, SeriesScore, reconcile_series
 from reconcile.tally import HORIZONS, Score, matched, point_score, point_sums, score, seasonal_naive
 
 EVERYTHING = ("all", "everything")
@@ -63,15 +63,15 @@ def _added(one: FloatArray, other: FloatArray) -> FloatArray:
 
 def reconcile_fleet(
     source: Iterable[tuple[SeriesKey, tuple[Vintage, ...], Actual | None]],
-    corrected_until: Mapping[SeriesKey, np.datetime64] | None = None,
+    corrected: Mapping[SeriesKey, Corrected] | None = None,
     tenants: Mapping[str, str] | None = None,
 ) -> Reconciliation:
     """Scores of everything that a source yields, series by series; only sums are kept in memory.
 
-    corrected_until: by series, the last hour behind a correction in force (see reconcile_series); tenants: request
+    corrected: by series, what is corrected already (see reconcile_series); tenants: request
     class to tenant, where it has one.
     """
-    in_force = corrected_until or {}
+    known_by_now = corrected or {}
     series: list[SeriesScore] = []
     without: list[SeriesKey] = []
     sums: dict[tuple[str, str], dict[np.datetime64, FloatArray]] = {}
@@ -80,7 +80,7 @@ def reconcile_fleet(
     vintages = 0
     for key, said, actual in source:
         vintages += len(said)
-        found = None if actual is None or not said else reconcile_series(key, said, actual, in_force.get(key))
+        found = None if actual is None or not said else reconcile_series(key, said, actual, known_by_now.get(key))
         if found is None or actual is None:
             without.append(key)
             continue

@@ -43,13 +43,24 @@ class MonthScore:
 @dataclass(frozen=True, slots=True)
 class VintageScore:
     """One vintage of one series, scored; `spread` holds the factors by which the distance of the lower and the upper
-    quantiles from the median would have had to be multiplied to cover as stated (NaN under two weeks of hours)."""
+    quantiles from the median would have had to be multiplied to cover as stated, around the level that came where a
+    level is off (see on_level; NaN under two weeks of hours); judged: whether drift and spread are told from it."""
 
     run_id: str
     issued_from: np.datetime64
     hourly: Score
     months: tuple[MonthScore, ...]
     spread: tuple[float, float]
+    judged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What is corrected already in a series: the last hour behind the level and quantile corrections in force, and the
+    runs of the plans that were made with all of them."""
+
+    until: np.datetime64
+    runs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,20 @@ def spread_factors(real: FloatArray, quantiles: FloatArray, levels: tuple[float,
         level = levels[high]
         factors.append(float(np.quantile(side * (y - middle) / stated, level)))
     return factors[0], factors[1]
+
+
+def on_level(real: FloatArray, vintage: Vintage, since: np.datetime64) -> FloatArray:
+    """The hourly quantiles of a vintage on the level that came, [hours, levels]: times what came over what was said,
+    before `since` (datetime64[h]) and from it on. What a level correction mends is not the spread's to mend again."""
+    volume = expected(vintage)
+    later = vintage.first_hour + np.arange(len(real)) * HOUR >= since
+    scaled = vintage.hourly.copy()
+    for part in (~later, later):
+        seen = part & ~np.isnan(real)
+        said = float(volume[seen].sum())
+        if said > 0.0:
+            scaled[part] *= float(real[seen].sum()) / said
+    return scaled
 
 
 def month_scores(vintage: Vintage, actual: Actual) -> tuple[MonthScore, ...]:
@@ -140,45 +165,51 @@ def track(vintages: Sequence[Vintage], actual: Actual) -> tuple[FloatArray, np.d
 
 
 def reconcile_series(
-    key: SeriesKey, vintages: Sequence[Vintage], actual: Actual, corrected_until: np.datetime64 | None = None
+    key: SeriesKey, vintages: Sequence[Vintage], actual: Actual, corrected: Corrected | None = None
 ) -> SeriesScore | None:
     """Scores of all vintages of a series of which something was observed; None where nothing was.
 
-    corrected_until: the last hour behind a correction of this series that is in force. Drift and spread are then told
-    from vintages issued no earlier: what is corrected already is not found again.
+    corrected: what is corrected already is not found again. Drift and spread are told from the vintages of plans that
+    were made with all of it, or, where there are none, from those issued after what it rests on.
 
     All vintages must hold the median; those whose levels differ from the last one's are left to it (levels change
     with the configuration, and sums over different levels would mean nothing).
     """
     levels = vintages[-1].levels
-    scored, horizons, days = [], None, []
-    used: list[Vintage] = []
-    for one in vintages:
-        if one.levels != levels or one.first_hour >= actual.end:
-            continue
-        real = matched(one, actual)
-        if np.isnan(real).all():
-            continue
-        fresh = corrected_until is None or one.issued_from >= corrected_until
-        if fresh:
-            used.append(one)
+    met = [
+        (one, real)
+        for one in vintages
+        if one.levels == levels and one.first_hour < actual.end and not np.isnan(real := matched(one, actual)).all()
+    ]
+    if not met:
+        return None
+    fresh = [corrected is None or one.run_id in corrected.runs for one, _ in met]
+    if corrected is not None and not any(fresh):
+        fresh = [bool(one.issued_from >= corrected.until) for one, _ in met]
+    used = [one for (one, _), judged in zip(met, fresh, strict=True) if judged]
+    told, start = track(used, actual) if used else (np.zeros((0, 2)), actual.end.astype("datetime64[D]"))
+    found = drift(told[:, 0], told[:, 1])
+    since = (start + np.timedelta64(found.since, "D")).astype("datetime64[h]")
+    scored, ahead_of, days = [], [], []
+    for (one, real), judged in zip(met, fresh, strict=True):
         naive = seasonal_naive(actual, one.first_hour, len(real))
         volume = expected(one)
         rows = tally(real, one.hourly, levels, volume, naive, naive_scale(actual, one.first_hour))
         ahead = by_horizon(rows)
-        horizons = ahead if horizons is None else horizons + ahead
+        ahead_of.append(ahead)
         days.append(point_sums(real, volume, naive, one.first_hour))
+        spread = float("nan"), float("nan")
+        if judged:
+            spread = spread_factors(real, on_level(real, one, since) if found.level_off else one.hourly, levels)
         scored.append(
             VintageScore(
                 one.run_id,
                 one.issued_from,
                 score(ahead.sum(axis=0), levels),
                 month_scores(one, actual),
-                spread_factors(real, one.hourly, levels) if fresh else (float("nan"), float("nan")),
+                spread,
+                judged,
             )
         )
-    if horizons is None:
-        return None
-    told, start = track(used, actual) if used else (np.zeros((0, 2)), actual.end.astype("datetime64[D]"))
-    found = drift(told[:, 0], told[:, 1])
+    horizons = np.sum(ahead_of, axis=0)
     return SeriesScore(key, levels, tuple(scored), horizons, np.concatenate(days), found, start)

@@ -14,10 +14,12 @@ from configs.errors import InputError
 from data.ledger import tables
 from data.ledger.connect import reading
 from data.ledger.content import get, unpack
-from data.ledger.records import Actual, Correction, CorrectionLine, RunLine, Vintage, series_key
+from data.ledger.records import Actual, Correction, CorrectionLine, PlanCorrections, RunLine, Vintage, series_key
 from data.records import SeriesKey
 
 BLOBS_AT_ONCE = 50
+CORRECTION_INPUT = "correction/"
+"""What the name of an input begins with that is a correction; its id follows."""
 DAMAGE = (InputError, zlib.error, ValueError)
 """What reading a damaged content can raise."""
 SERIES_AT_ONCE = 20
@@ -151,9 +153,28 @@ def corrections(engine: Engine, scenario: str | None = None) -> tuple[Correction
         for row in rows:
             seen = latest.get(row["id"])
             verdict = ("open", "", "") if seen is None else (seen["verdict"], seen["reviewer"], seen["note"])
-            one = Correction(**json.loads(contents[row["sha256"]]))
+            one = Correction.of(contents[row["sha256"]])
             found.append(CorrectionLine(row["id"], one, row["proposed_by"], row["recorded_at"], *verdict))
         return tuple(found)
+
+    return reading(engine, work)
+
+
+def plan_corrections(engine: Engine, scenario: str | None = None) -> dict[str, PlanCorrections]:
+    """By run id, the corrections that every plan was made with (its inputs `correction/ID`)."""
+    run, entry = tables.run.c, tables.entry.c
+    used = (entry.run_id == run.id) & (entry.role == "input") & entry.name.startswith(CORRECTION_INPUT)
+    query = select(run.id, run.recorded_at, entry.name).join_from(tables.run, tables.entry, used, isouter=True)
+    query = query.where(run.kind == "plan")
+    query = query if scenario is None else query.where(run.scenario == scenario)
+
+    def work(connection: Connection) -> dict[str, PlanCorrections]:
+        when: dict[str, str] = {}
+        ids: dict[str, set[str]] = {}
+        for name, recorded_at, one in connection.execute(query):
+            when[name] = recorded_at
+            ids.setdefault(name, set()).update([] if one is None else [one.removeprefix(CORRECTION_INPUT)])
+        return {name: PlanCorrections(when[name], frozenset(ids[name])) for name in when}
 
     return reading(engine, work)
 

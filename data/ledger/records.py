@@ -142,7 +142,9 @@ class Correction:
 
     kind: level, quantiles, lengths, cache, goodput or margin. target: the labels of what it applies to, a subset of a
     series' (or a configuration's) labels. values: its figures, by name. since: the hour from which it holds, or empty.
-    until: the last hour that its evidence saw, so that the same evidence is not used twice.
+    until: the last hour that its evidence saw, so that the same evidence is not used twice. holds: ids of the accepted
+    corrections of its kind and target that the plans it was measured on were made with; None where it was recorded
+    before that was kept.
     """
 
     scenario: str
@@ -152,15 +154,38 @@ class Correction:
     since: str
     until: str
     evidence: str
+    holds: tuple[str, ...] | None = None
 
     def content(self) -> bytes:
         """Canonical bytes: the same correction proposed twice is one."""
-        return canonical(asdict(self))
+        fields = asdict(self)
+        if self.holds is None:
+            del fields["holds"]
+        return canonical(fields)
+
+    @staticmethod
+    def of(content: bytes) -> Correction:
+        """A correction as it was recorded."""
+        fields = json.loads(content)
+        if "holds" in fields:
+            fields["holds"] = tuple(fields["holds"])
+        return Correction(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCorrections:
+    """When a plan was recorded (ISO 8601 UTC), and the ids of the corrections it was made with."""
+
+    recorded_at: str
+    ids: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class CorrectionLine:
-    """A correction in the ledger with its latest review; verdict is open, accepted or rejected."""
+    """A correction in the ledger with its latest review; verdict is open, accepted or rejected.
+
+    supersedes: ids of older ones whose place it takes once accepted; superseded_by: of accepted ones that took its
+    place (reconcile/standing.py; empty as the ledger reads it)."""
 
     id: str
     correction: Correction
@@ -169,3 +194,5 @@ class CorrectionLine:
     verdict: str
     reviewer: str = ""
     note: str = ""
+    supersedes: tuple[str, ...] = ()
+    superseded_by: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from flows import service, steps
 from flows.changes import compare, explained, settings_moved
 from flows.corrections import decide, in_force
 from flows.ledger import URL, open_ledger, record_plan, vintages
-from flows.reconcile import document, reconcile_files
+from flows.reconcile import Reconciled, document, reconcile_files
 from flows.show_reconcile import show_corrections, show_reconciliation, write_reconciliation
 from reconcile.expected import expected
 from tests.flows.small import small_made
@@ -115,6 +115,22 @@ def test_errors_are_found_attributed_and_recorded(ledger: Ledger, tmp_path: Path
     assert "stale" in text
 
 
+def test_a_series_that_sends_nothing_is_told_and_what_to_do(ledger: Ledger, tmp_path: Path) -> None:
+    found = reconcile_files(ledger, None, actuals(tmp_path, 25, 0.0))
+    assert found.proposals == {}
+    assert found.alarming
+    (text,) = [text for text in found.notes if "sent nothing" in text]
+    assert "over 25 days" in text
+    console = Console(width=160, record=True, file=(tmp_path / "out").open("w"))
+    show_reconciliation(console, found)
+    shown = console.export_text()
+    assert "sends nothing of what was said over 25 days" in shown
+    assert "nan" not in shown
+    assert "inf" not in shown
+    page = (write_reconciliation(found, tmp_path / "runs") / "reconciliation.html").read_text(encoding="utf-8")
+    assert "sent nothing" in page
+
+
 def test_a_file_that_names_tenants_says_whose_miss_it_was(ledger: Ledger, tmp_path: Path) -> None:
     one = said()
     rows = ["ts,llm,request_class,region,tenant,requests"]
@@ -202,6 +218,52 @@ def test_accepted_corrections_change_the_next_plan_and_it_says_so(ledger: Ledger
     show_corrections(Console(width=120), decide(ledger, (), None, "", ""))
     decide(ledger, [level], False, "bob", "a holiday")
     assert in_force(ledger, "small").lines == ()
+
+
+def level_of(found: Reconciled) -> str:
+    (key,) = [key for key, one in found.proposals.items() if one.kind == "level"]
+    return key
+
+
+def test_one_plan_reconciled_week_after_week_is_corrected_once(ledger: Ledger, tmp_path: Path) -> None:
+    weekly = [level_of(reconcile_files(ledger, None, actuals(tmp_path, days))) for days in (8, 15, 22)]
+    assert len(set(weekly)) == 3
+    console = Console(width=160, record=True, file=(tmp_path / "open").open("w"))
+    show_corrections(console, decide(ledger, (), None, "", ""))
+    assert f"{weekly[2]} would supersede, once accepted, {weekly[0]}, {weekly[1]}." in console.export_text()
+    decide(ledger, weekly, True, "ada", "every Monday")
+    used = in_force(ledger, "small")
+    assert [line.id for line in used.lines] == weekly[-1:]
+    made = small_made()
+    corrected = used.history(made.history)
+    share = corrected.frame["requests"].sum() / made.history.frame["requests"].sum()
+    assert share == pytest.approx(SHARE, abs=0.01)
+    console = Console(width=160, record=True, file=(tmp_path / "out").open("w"))
+    show_corrections(console, decide(ledger, (), None, "", ""))
+    shown = console.export_text()
+    assert f"{weekly[2]} supersedes {weekly[0]}, {weekly[1]}." in shown
+    assert shown.count("accepted by ada, superseded") == 2
+
+    # The next plan is made with it. Were production at 0.7 of what that one says, too, that would come on top.
+    (tmp_path / "again").mkdir()
+    made = replace(made, history=corrected)
+    bundle = steps.write(made, tmp_path / "again")
+    record_plan(ledger, made, bundle, tmp_path / "again", "small-2", small_made().history)
+    next_level = level_of(reconcile_files(ledger, None, actuals(tmp_path, 22)))
+    assert next_level not in weekly
+    decide(ledger, [next_level], True, "ada", "")
+    used = in_force(ledger, "small")
+    assert [line.id for line in used.lines] == [weekly[-1], next_level]
+    share = used.history(made.history).frame["requests"].sum() / made.history.frame["requests"].sum()
+    assert share == pytest.approx(SHARE**2, abs=0.02)
+
+
+def test_lengths_measured_week_after_week_are_corrected_once(ledger: Ledger, tmp_path: Path) -> None:
+    for days in (8, 15):
+        found = reconcile_files(ledger, None, actuals(tmp_path, days))
+        decide(ledger, [key for key, one in found.proposals.items() if one.kind == "lengths"], True, "ada", "")
+    (line,) = in_force(ledger, "small").lines
+    assert line.correction.values == {"input_tokens": pytest.approx(0.5, abs=0.01)}
 
 
 def test_several_corrections_are_reviewed_at_once_or_not_at_all(ledger: Ledger, tmp_path: Path) -> None:

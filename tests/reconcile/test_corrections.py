@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from data.forecast_records import Forecast, SeriesForecast
 from data.frames import checked_history
 from data.history import TrafficHistory
-from data.ledger.records import Actual, Correction
-from data.records import Block, Capacity, CapacityTable, Configuration, Demand, LengthSample, SloTarget
+from data.ledger.records import HOUR, Actual, Correction, CorrectionLine, Vintage
+from data.records import Block, Capacity, CapacityTable, Configuration, Demand, FloatArray, LengthSample, SloTarget
 from reconcile.apply import corrected_capacity, corrected_forecast, corrected_history
-from reconcile.corrections import Measured, in_force_until, propose
+from reconcile.corrections import Measured, ended, propose
 from reconcile.fleet import reconcile_fleet
+from reconcile.standing import corrected
 from tests.reconcile.test_tally import KEY, LEVELS, START, WEEK, said, series
 
 TARGET = {"llm": KEY.llm, "request_class": KEY.request_class, "region": KEY.region}
@@ -30,7 +34,8 @@ def test_an_over_forecast_is_proposed_with_its_ratio_and_not_again_once_in_force
     assert level.target == TARGET
     assert "over-forecast by 24" in level.evidence
     assert level.until == found.until
-    again = reconcile_fleet([(KEY, (vintage,), actual)], in_force_until([level], [KEY]))
+    line = CorrectionLine("1", level, "r2", "2026-08-01", "accepted")
+    again = reconcile_fleet([(KEY, (vintage,), actual)], corrected([line], [KEY], {}))
     assert propose("s", again) == ()
 
 
@@ -42,6 +47,26 @@ def test_a_week_is_needed_and_small_errors_are_left_alone() -> None:
     assert [one for one in propose("s", right) if one.kind == "level"] == []
 
 
+@pytest.mark.parametrize(("silent_from", "left"), [(4 * WEEK, 0.0), (6 * WEEK, 0.0), (4 * WEEK, 1e-5)])
+def test_a_series_that_sends_nothing_gets_words_and_no_factor(silent_from: int, left: float) -> None:
+    """A retired LLM must not hide what is found of the others; no factor on its history is its level."""
+    actual, other = series(), replace(KEY, request_class="code")
+    gone = actual.requests.copy()
+    gone[silent_from:] *= left
+    source = [
+        (KEY, (said(actual, 4 * WEEK, 4 * WEEK),), replace(actual, requests=gone)),
+        (other, (said(actual, 4 * WEEK, 4 * WEEK, 1.25, other),), replace(actual, key=other)),
+    ]
+    found = reconcile_fleet(source)
+    assert found.series[0].drift.severity == "alarm"
+    assert {(one.target["request_class"], one.kind) for one in propose("s", found)} >= {("code", "level")}
+    assert [one for one in propose("s", found) if one.target["request_class"] == KEY.request_class] == []
+    (text,) = ended(found)
+    since = str(START + np.timedelta64(silent_from, "h"))
+    assert text.startswith(f"{KEY}: sent nothing, or next to it, over {56 - silent_from // 24} days from {since}")
+    assert "forecast.events" in text
+
+
 def test_quantiles_that_are_too_tight_are_widened_towards_what_covers() -> None:
     actual = series()
     vintage = said(actual, 2 * WEEK, 6 * WEEK)
@@ -50,6 +75,84 @@ def test_quantiles_that_are_too_tight_are_widened_towards_what_covers() -> None:
     # The noise is gamma(20): its 95 % quantile is 39 % above, so that +10 % must become 2.5 to 4 times as far.
     assert 2.0 < one.values["upper"] < 4.5
     assert 2.0 < one.values["lower"] < 4.5
+
+
+SPREAD_LEVELS = (0.05, 0.1, 0.5, 0.9, 0.95, 0.99)
+SIGMA = 0.25
+"""Hours are log-normal around 1,000 requests with this standard deviation of the logarithm."""
+
+
+def calibrated(days: int, sigma: float = SIGMA) -> Vintage:
+    """A vintage from START on that states quantiles of log-normal hours and the median of its month's total."""
+    hourly = np.tile(1000.0 * np.exp(sigma * norm.ppf(SPREAD_LEVELS)), (24 * days, 1))
+    total = np.full((1, len(SPREAD_LEVELS)), 720 * 1000.0 * np.exp(SIGMA**2 / 2))
+    return Vintage("r", KEY, START - HOUR, START, SPREAD_LEVELS, hourly, ("2026-06",), total, total / 720)
+
+
+def drawn(hours: int, seed: int) -> FloatArray:
+    return np.asarray(1000.0 * np.exp(SIGMA * np.random.default_rng(seed).standard_normal(hours)))
+
+
+def next_quantiles(vintage: Vintage, told: Sequence[Correction]) -> FloatArray:
+    """Quantiles of an hour of the next vintage, made like this one from a history on the corrected level."""
+    level = math.prod(one.values["factor"] for one in told if one.kind == "level")
+    hours = level * vintage.hourly[:1]
+    one = SeriesForecast(
+        KEY, np.arange(1).astype("datetime64[h]"), vintage.levels, hours, (), hours, hours, "", "", "", ()
+    )
+    rps = np.ones((1, 1, 1, 1))
+    demand = Demand((KEY,), ("2026-07",), (Block("peak", 7),), np.ones(1), rps)
+    return corrected_forecast(Forecast((one,), demand, ""), told).series[0].hourly[0]
+
+
+@pytest.mark.parametrize("share", [0.7, 0.85, 1.0, 1.3])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_level_error_alone_leaves_the_spread_and_once_accepted_quantiles_cover_as_stated(
+    share: float, seed: int
+) -> None:
+    """Known truth: the quantiles are right but for the level."""
+    vintage = calibrated(30)
+    found = reconcile_fleet([(KEY, (vintage,), Actual(KEY, START, share * drawn(24 * 28, seed)))])
+    told = propose("s", found)
+    assert {one.kind for one in told} <= ({"level"} if share != 1.0 else set())
+    after = next_quantiles(vintage, told)
+    came = share * drawn(100_000, 99)
+    for level, value in zip(SPREAD_LEVELS, after, strict=True):
+        assert np.mean(came <= value) == pytest.approx(level, abs=0.025)
+
+
+def test_a_level_that_moved_and_vintages_on_two_levels_leave_the_spread() -> None:
+    moved = drawn(24 * 30, 7) * np.where(np.arange(24 * 30) < 24 * 16, 1.0, 0.7)
+    found = reconcile_fleet([(KEY, (calibrated(30),), Actual(KEY, START, moved))])
+    assert found.series[0].drift.since == 16
+    assert [one.kind for one in propose("s", found)] == ["level"]
+
+    first = calibrated(30)
+    learnt = replace(first, issued_from=START + 335 * HOUR, first_hour=START + 336 * HOUR, hourly=0.85 * first.hourly,
+                     months=(), monthly_total=None, monthly_peak_hour=None)  # fmt: skip
+    found = reconcile_fleet([(KEY, (first, learnt), Actual(KEY, START, 0.6 * drawn(24 * 30, 8)))])
+    assert [one.kind for one in propose("s", found)] == ["level"]
+
+
+@pytest.mark.parametrize("share", [0.7, 1.3])
+def test_quantiles_that_are_too_tight_are_widened_around_the_level_too_and_never_narrowed_beside_it(
+    share: float,
+) -> None:
+    actual = Actual(KEY, START, share * drawn(24 * 28, 3))
+    tight = calibrated(30, SIGMA / 3)
+    told = propose("s", reconcile_fleet([(KEY, (tight,), actual)]))
+    (one,) = [one for one in told if one.kind == "quantiles"]
+    # Three times as far, of which four weeks of hours against two of the stated spread say 3^(2/3).
+    assert one.values["upper"] == pytest.approx(3 ** (2 / 3), rel=0.1)
+    assert one.values["lower"] == pytest.approx(3 ** (2 / 3), rel=0.1)
+    assert "on the level that came" in one.evidence
+    came = share * drawn(100_000, 99)
+    after, before = next_quantiles(tight, told), next_quantiles(tight, [c for c in told if c.kind == "level"])
+    assert np.mean(came <= before[4]) < 0.75
+    assert 0.84 < np.mean(came <= after[4]) < 0.95
+
+    wide = calibrated(30, 3 * SIGMA)
+    assert [c.kind for c in propose("s", reconcile_fleet([(KEY, (wide,), actual)]))] == ["level"]
 
 
 def test_measurements_away_from_assumptions_become_corrections() -> None:

@@ -14,6 +14,7 @@ from data.classes import class_names, class_sql
 from data.readers.metrics import ARRIVAL_METRICS, STANDING_IN
 from data.readers.session import one_row
 from data.records import BoolArray, FloatArray, IntArray
+from data.statistics.metered import within_hours
 
 QUIET_REQUESTS_PER_H = 10.0
 STRAY_GAP_H, STRAY_SHARE = 60 * 24, 0.001
@@ -137,7 +138,7 @@ def _from_metrics(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> t
         value = np.asarray(found["requests"], dtype=np.float64)[here]
         keep = without_strays(at, value, 1)
         strays += float(value[~keep].sum())
-        at, width, value = at[keep], width[keep], value[keep]
+        at, width, value = within_hours(at[keep], width[keep], value[keep])
         widest = int(width.max())
         index, inverse = np.unique(at // widest, return_inverse=True)
         count: FloatArray = np.bincount(inverse, weights=value).astype(np.float64)

@@ -17,7 +17,7 @@ from data.dataset import opened
 from data.ingestion import ingest_files
 from data.readers.counters import BRIDGED_STEPS, binned_counter, grid_width
 from data.readers.metric_names import NAMES, meaning, plain
-from data.statistics.counts import class_counts
+from data.statistics.counts import class_counts, hourly_series
 from data.statistics.histogram_lengths import from_histograms
 from tests.data.ingest_files import content, one
 
@@ -183,6 +183,22 @@ def test_a_sample_that_is_years_off_costs_nothing() -> None:
     assert list(found.start_s) == [1_767_607_200.0, 1_767_607_215.0]
     assert list(found.value) == [3.0, 2.0]
     assert found.unplaced == 4.0
+
+
+@pytest.mark.parametrize("step_h", [1, 2, 3, 6, 24])
+def test_a_steady_rate_is_the_same_whatever_the_step(tmp_path: Path, step_h: int) -> None:
+    """1,000 requests an hour for ten days from a midnight on."""
+    midnight = T0 - 10 * 3600
+    values = counter(*(1000.0 * step_h * i for i in range(240 // step_h + 1)), start=midnight, step=3600.0 * step_h)
+    source = one(tmp_path / "out", export(tmp_path / "p.json", (VLLM, values))).source
+    assert source is not None
+    assert any("spread evenly over their hours" in note for note in source.notes) == (step_h > 1)
+    with opened(tmp_path / "out") as (_, connection):
+        (counts,), _ = class_counts(connection, ClassRules())
+    series = hourly_series(counts)
+    assert len(series) == 240
+    assert series.to_numpy() == pytest.approx(np.full(240, 1000.0))
+    assert counts.total() == pytest.approx(240_000.0)
 
 
 def test_the_grid_is_a_usual_width() -> None:

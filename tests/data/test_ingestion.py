@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import InputError
-from configs.mapping import LogMapping, load_mapping
+from configs.mapping import LogMapping, StatusWords, load_mapping
 from data.dataset import open_dataset
 from data.ingestion import ingest_files
 from data.readers.mooncake import leading_hits
@@ -225,6 +225,37 @@ def test_a_generic_log_by_usual_names_and_by_mapping(tmp_path: Path) -> None:
     assert content(tmp_path / "mapped", "epoch_ms(ts) - 1767571200000, output_tokens, status, duration_s, region") == [
         (0, 6, "ok", 1.5, "eu-north"), (250, 0, "cancelled", 0.02, "eu-north"), (500, 8, None, None, "eu-north"),
     ]  # fmt: skip
+
+
+HTTP = [("200", "ok"), ("204", "ok"), ("429", "failed"), ("404", "failed"), ("499", "cancelled"), ("500", "failed"),
+        ("501", "failed"), ("529", "failed"), ("302", None), ("5000", None), ("", None)]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["text", "floats", "floats in Parquet"])
+def test_status_codes_of_every_hundred_and_as_floats(tmp_path: Path, form: str) -> None:
+    """A table with a hole keeps its codes as floats."""
+    header = ("timestamp", "input_tokens", "output_tokens", "status")
+    times = [f"2026-01-05T10:00:{i:02d}Z" for i in range(len(HTTP))]
+    if form == "floats in Parquet":
+        rows = [(t, i, 5, float(code or "nan")) for i, (t, (code, _)) in enumerate(zip(times, HTTP, strict=True))]
+        path = write_parquet(tmp_path / "a.parquet", header, rows)
+    else:
+        end = ".0" if form == "floats" else ""
+        lines = [(t, i, 5, code and code + end) for i, (t, (code, _)) in enumerate(zip(times, HTTP, strict=True))]
+        path = write_csv(tmp_path / "a.csv", header, lines)
+    source = one(tmp_path / "out", path).source
+    assert source is not None
+    assert source.repairs == {"a status that is not known is dropped": 2}
+    assert [status for _, status in sorted(content(tmp_path / "out", "input_tokens, status"))] == [s for _, s in HTTP]
+
+
+def test_a_mapping_names_codes_one_by_one_before_it_names_hundreds(tmp_path: Path) -> None:
+    mapping = LogMapping(status_words=StatusWords(cancelled=("4xx",), failed=("429", "3XX"), ok=("503",)))
+    codes = [("404", "cancelled"), ("429", "failed"), ("302", "failed"), ("503", "ok"), ("500", "failed")]
+    header = ("timestamp", "input_tokens", "output_tokens", "status")
+    rows = [("2026-01-05T10:00:00Z", i, 5, code) for i, (code, _) in enumerate(codes)]
+    one(tmp_path / "out", write_csv(tmp_path / "a.csv", header, rows), mapping=mapping)
+    assert [status for _, status in sorted(content(tmp_path / "out", "input_tokens, status"))] == [s for _, s in codes]
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])

@@ -138,7 +138,7 @@ def _parsed_sql(relation: str, found: Found, resolved: Resolved, unit: str, pass
     picked |= {
         "label_bad": " OR ".join(dirty) or "false", "status_bad": status_bad, "duration_bad": duration_bad,
         "ttft_bad": ttft_bad, "cached_bad": cached_bad, "twice": f"coalesce({time.twice}, false)",
-        "no_offset": f"coalesce({time.no_offset}, false)",
+        "no_offset": f"coalesce({time.no_offset}, false)", "zone_bad": f"coalesce({time.zone_bad}, false)",
     }  # fmt: skip
     listed = ", ".join(f"{sql} AS {name}" for name, sql in picked.items())
     return f"SELECT line, flag, raw, input_tokens, output_tokens, {listed}{passed} FROM ({relation})"
@@ -156,6 +156,7 @@ def canonical_sql(relation: str, found: Found, resolved: Resolved, unit: str, id
     object_check = "WHEN NOT json_valid(raw) OR left(ltrim(raw), 1) <> '{' THEN 'not a JSON object' "
     reason = (
         f"CASE {object_check if found.layout == 'jsonl' else ''}"
+        "WHEN t IS NULL AND zone_bad THEN 'timestamp: a zone that is neither an offset, UTC, GMT nor an IANA name' "
         "WHEN t IS NULL THEN 'timestamp: not a time that exists (ISO 8601, or a number of one unit)' "
         f"WHEN year(t) NOT BETWEEN {FIRST_YEAR} AND {LAST_YEAR - 1} "
         f"THEN 'timestamp: before {FIRST_YEAR} or after {LAST_YEAR - 1}' "

@@ -145,8 +145,10 @@ def read_table_file(
     for reason, count in (sifted.reasons if sifted else {}).items():
         reasons[reason] = reasons.get(reason, 0) + count
     # Times without offset are a repair only among times with one.
-    (zoned,) = one_row(
-        connection, f"SELECT count(*) FILTER (repairs & {canonical.NO_OFFSET} = 0) FROM ({ids}) WHERE why IS NULL"
+    zoned, zoneless = one_row(
+        connection,
+        f"SELECT count(*) FILTER (repairs & {canonical.NO_OFFSET} = 0), "
+        f"count(*) FILTER (repairs & {canonical.NO_OFFSET} > 0) FROM ({ids}) WHERE why IS NULL",
     )
     mask = ~0 if int(str(zoned)) else ~canonical.NO_OFFSET
     ids = f"SELECT * REPLACE (repairs & {mask} AS repairs) FROM ({ids})"
@@ -165,7 +167,7 @@ def read_table_file(
         day = resolved.mapping.start
         origin = f"{day} by declaration" if day else "2024-01-01, a Monday, since no start is declared"
         notes.append(f"times are relative ({unit.removeprefix('relative ')}); time 0 is placed on {origin}")
-    elif unit == "text" and resolved.mapping.time_zone != "UTC":
+    elif unit == "text" and resolved.mapping.time_zone != "UTC" and int(str(zoneless)):
         notes.append(f"times without offset are read in {resolved.mapping.time_zone}")
     for path in (everything, stem.with_suffix(".sifted"), stem.with_suffix(".judged.parquet")):
         if path.exists():

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pyarrow as pa
@@ -291,6 +292,35 @@ def raise_first(folder: Path, path: Path, zone: str) -> None:
     (answer,) = ingest_files([path], folder, LogMapping(time_zone=zone))
     assert answer.error is not None
     raise InputError("x", answer.error, "", "")
+
+
+@pytest.mark.parametrize("declared", ["UTC", "Europe/Paris"])
+def test_times_that_name_their_zone(tmp_path: Path, declared: str) -> None:
+    """Whatever zone is declared for times without one; the standard library's zones are the oracle."""
+    named = [
+        ("2026-07-01 06:30:00 GMT", "UTC"),
+        ("2026-07-01 06:30:01 UTC", "UTC"),
+        ("2026-07-01 06:30:02.123456 utc", "UTC"),
+        ("2026-07-01T06:30:03 America/New_York", "America/New_York"),
+        ("2026-12-01 06:30:04 America/New_York", "America/New_York"),
+        ("2026-12-01 06:30:05 Asia/Kolkata", "Asia/Kolkata"),
+        ("2026-12-01 06:30:06 Etc/GMT+5", "Etc/GMT+5"),
+    ]
+    bad = ["2026-07-01 06:30:07 CST", "2026-07-01 06:30:08 PM", "2026-07-01 06:30:09 Mars/Olympus"]
+    rows = [(text, 1, 1) for text in (*(text for text, _ in named), *bad)]
+    path = write_csv(tmp_path / "a.csv", ("timestamp", "input_tokens", "output_tokens"), rows)
+    source = one(tmp_path / "out", path, mapping=LogMapping(time_zone=declared)).source
+    assert source is not None
+    assert source.reasons == {
+        "timestamp: a zone that is neither an offset, UTC, GMT nor an IANA name": 2,
+        "timestamp: not a time that exists (ISO 8601, or a number of one unit)": 1,
+    }
+    assert source.repairs == {}
+    assert not any("without offset" in note for note in source.notes)
+    said = [datetime.fromisoformat(text.rsplit(" ", 1)[0]) for text, _ in named]
+    want = [t.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)
+            for t, (_, zone) in zip(said, named, strict=True)]  # fmt: skip
+    assert sorted(t for (t,) in content(tmp_path / "out", "ts")) == sorted(want)
 
 
 def test_request_ids_make_exact_repeats_rejects(tmp_path: Path) -> None:

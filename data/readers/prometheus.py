@@ -19,7 +19,7 @@ from data.readers.counters import Binned, binned_counter, binned_gauge, grid_wid
 from data.readers.fields import FIRST_YEAR, LABELS, LAST_YEAR
 from data.readers.lines import reject_record
 from data.readers.metric_names import LABEL_NAMES, RANK_LABELS, Meaning, meaning
-from data.readers.metrics import ARRIVAL_METRICS, STANDING_IN, MetricRow, midnight_us, write_metrics
+from data.readers.metrics import ARRIVAL_METRICS, STANDING_IN, UNSEEN, MetricRow, midnight_us, write_metrics
 from data.readers.outcome import Outcome
 from data.readers.staging import Staged
 from data.readers.triton import around_the_llm, replica_and_model
@@ -288,6 +288,11 @@ def read_prometheus(staged: Staged, mapping: LogMapping | None, scratch: Path) -
                 MetricRow(round(start * 1e6), width, one.labels, name, one.le, float(value))
                 for start, value in zip(binned.start_s, binned.value, strict=True)
             )
+            if name in (*ARRIVAL_METRICS, *STANDING_IN):
+                yield from (
+                    MetricRow(round(begin * 1e6), end - begin, one.labels, name + UNSEEN, one.le, lost)
+                    for begin, end, lost in binned.unseen
+                )
 
     write_metrics(rows(), table)
     rejected = sum(rejects.reasons.values())

@@ -53,8 +53,9 @@ def read_requests(path: Path, timestamp: str, input_tokens: str, output_tokens: 
     counted in a note. Raises InputError for the first row that cannot be read, and where over 5 % repeat another.
     """
     mapping = LogMapping(
-        timestamp=timestamp, input_tokens=input_tokens, output_tokens=output_tokens, time_zone=time_zone
-    )
+        timestamp=timestamp, input_tokens=input_tokens, output_tokens=output_tokens, time_zone=time_zone,
+        rows="requests",
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="fleetcast-") as name, session(Path(name)) as connection:
         staged = stage(path, Path(name))
         outcome = read_table_file(connection, staged, detect(connection, staged), mapping, Path(name))

@@ -421,6 +421,22 @@ def test_files_that_cannot_be_read_are_answered_and_the_others_go_on(tmp_path: P
     assert [source.name for source in open_dataset(tmp_path / "out").sources] == ["good.csv"]
 
 
+@pytest.mark.parametrize("name", ["requests", "Count", "num_requests", "request_count", "n_requests"])
+def test_a_table_of_hourly_sums_is_no_log(tmp_path: Path, name: str) -> None:
+    """A thousand requests an hour would be one; where the mapping says that rows are requests, they are."""
+    rows = [(f"2026-01-05T{h:02d}:00:00Z", 1000, 5_000, 900) for h in range(24)]
+    path = write_csv(tmp_path / "a.csv", ("timestamp", name, "input_tokens", "output_tokens"), rows)
+    (answer,) = ingest_files([path], tmp_path / "out")
+    assert answer.error is not None
+    assert f"a column {name!r}, which counts" in answer.error
+    assert "day,hour,<series>" in answer.error
+    source = one(tmp_path / "out", path, mapping=LogMapping(rows="requests")).source
+    assert source is not None
+    assert source.kept == 24
+    named = write_csv(tmp_path / "b.csv", ("timestamp", name, "input_tokens", "output_tokens"), rows)
+    assert one(tmp_path / "ids", named, mapping=LogMapping(service=name)).source is not None
+
+
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
     with pytest.raises(InputError, match="a folder that holds"):

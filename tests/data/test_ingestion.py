@@ -6,7 +6,7 @@ import gzip
 import json
 import struct
 from collections import Counter
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -419,6 +419,23 @@ def test_files_that_cannot_be_read_are_answered_and_the_others_go_on(tmp_path: P
         assert word in answer.error
     assert answers[-1].source is not None
     assert [source.name for source in open_dataset(tmp_path / "out").sources] == ["good.csv"]
+
+
+@pytest.mark.parametrize(
+    ("row", "want"),
+    [
+        ((date(2026, 1, 5), 7, 8), "'timestamp': expected when each request arrived, with its time of day, got dates"),
+        ((time(10, 30), 7, 8), "'timestamp': expected times (TIMESTAMP, text, or a number)"),
+        ((datetime(2026, 1, 5, 10), [7], 8), "'input_tokens': expected numbers for input_tokens, got values of"),
+        ((datetime(2026, 1, 5, 10), 7, True), "'output_tokens': expected numbers for output_tokens, got values of"),
+    ],
+)  # fmt: skip
+def test_a_typed_column_that_cannot_be_read_is_named(tmp_path: Path, row: tuple[Any, ...], want: str) -> None:
+    path = write_parquet(tmp_path / "a.parquet", ("timestamp", "input_tokens", "output_tokens"), [row] * 3)
+    (answer,) = ingest_files([path], tmp_path / "out")
+    assert answer.error is not None
+    assert want in answer.error
+    assert "whole Parquet" not in answer.error
 
 
 @pytest.mark.parametrize("name", ["requests", "Count", "num_requests", "request_count", "n_requests"])

@@ -49,6 +49,9 @@ class LogMapping(Section):
     duration_unit: Literal["s", "ms", "us", "ns"] = "s"
     ttft_s: Column | None = Field(default=None, description="time to first token")
     ttft_unit: Literal["s", "ms", "us", "ns"] = "s"
+    rows: Literal["requests"] | None = Field(
+        default=None, description="`requests`: every row is one, though a column is named as a count of them"
+    )
     constants: dict[Literal["llm", "service", "tenant", "slo_tier", "region"], Name] = Field(
         default={}, description="values that every row of the file has and no column says"
     )

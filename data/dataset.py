@@ -28,6 +28,7 @@ import duckdb
 
 from configs.errors import InputError
 from data.readers.fields import METRIC_COLUMNS, REQUEST_COLUMNS
+from data.readers.metrics import UNSEEN
 from data.readers.outcome import Kind, Outcome
 from data.readers.session import ident, literal, one_row, session
 
@@ -214,7 +215,7 @@ def _without_other_widths(
     widths = f"SELECT DISTINCT series_key, interval_s FROM {fresh}"
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE others AS SELECT h.series_key, h.interval_s, h.ts, {end} AS until "
-        f"FROM {held} h WHERE {near} AND EXISTS (SELECT 1 FROM ({widths}) w "
+        f"FROM {held} h WHERE {near} AND NOT ends_with(h.metric, '{UNSEEN}') AND EXISTS (SELECT 1 FROM ({widths}) w "
         "WHERE w.series_key = h.series_key AND w.interval_s <> h.interval_s)"
     )
     (count,) = one_row(connection, "SELECT count(*) FROM others")

@@ -89,8 +89,10 @@ def _load(
         note = DataNote("assumption", path.name, f"day 0 of the trace is placed on {source.first_day} by declaration")
         return read.requests, [note, *read.notes], {path.name: read.sha256}
     table: RequestTable = _read_log(path, source)
-    counts, gap_notes = complete_hours(hourly(table)["requests"], str(path))
-    return counts, [*table.notes, *gap_notes], {path.name: table.sha256}
+    series, said = hourly(table)
+    counts, gap_notes = complete_hours(series, str(path))
+    notes = [DataNote("warning", str(path), text) for text in said]
+    return counts, [*table.notes, *notes, *gap_notes], {path.name: table.sha256}
 
 
 def _read_log(path: Path, source: RequestLog) -> RequestTable:

@@ -79,7 +79,10 @@ def ingest_files(
     files = expand(patterns)
     if not files:
         raise InputError("fleetcast ingest", "at least one file", "none", "Name a file or a pattern.")
-    fingerprint = hashlib.sha256((mapping or LogMapping()).model_dump_json().encode()).hexdigest()
+    chosen = mapping or LogMapping()
+    # Left out where it is not given, datasets from before there was the key are those of the same mapping.
+    unsaid = {"rows"} if chosen.rows is None else None
+    fingerprint = hashlib.sha256(chosen.model_dump_json(exclude=unsaid).encode()).hexdigest()
     answers = []
     with locked(folder):
         dataset = open_dataset(folder) if (folder / MANIFEST).exists() else Dataset(folder, ())

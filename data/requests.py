@@ -18,6 +18,7 @@ from data.readers.outcome import Outcome
 from data.readers.session import literal, session
 from data.readers.staging import stage
 from data.readers.table import read_table_file
+from data.statistics.counts import hourly_series, logged_counts, stray_notes
 
 MOST_ALIKE = 0.05
 
@@ -52,8 +53,9 @@ def read_requests(path: Path, timestamp: str, input_tokens: str, output_tokens: 
     counted in a note. Raises InputError for the first row that cannot be read, and where over 5 % repeat another.
     """
     mapping = LogMapping(
-        timestamp=timestamp, input_tokens=input_tokens, output_tokens=output_tokens, time_zone=time_zone
-    )
+        timestamp=timestamp, input_tokens=input_tokens, output_tokens=output_tokens, time_zone=time_zone,
+        rows="requests",
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="fleetcast-") as name, session(Path(name)) as connection:
         staged = stage(path, Path(name))
         outcome = read_table_file(connection, staged, detect(connection, staged), mapping, Path(name))
@@ -78,18 +80,12 @@ def read_requests(path: Path, timestamp: str, input_tokens: str, output_tokens: 
     return RequestTable(frame, tuple(notes), staged.sha256)
 
 
-def hourly(table: RequestTable) -> pd.DataFrame:
-    """Requests, input and output tokens by UTC hour. The first and last hour are dropped where they are cut off
-    (less than 59 minutes covered), so that a partial hour does not pass for a quiet one.
-    """
-    frame = table.frame
-    by_hour = frame.groupby(frame["ts"].dt.floor("h")).agg(
-        requests=("ts", "size"), input_tokens=("input_tokens", "sum"), output_tokens=("output_tokens", "sum")
-    )
-    first, last = frame["ts"].iloc[0], frame["ts"].iloc[-1]
-    keep = np.ones(len(by_hour), dtype=bool)
-    if first - first.floor("h") > pd.Timedelta(minutes=1):
-        keep[0] = False
-    if last.ceil("h") - last > pd.Timedelta(minutes=1):
-        keep[-1] = False
-    return by_hour[keep].astype(float)
+def hourly(table: RequestTable) -> tuple[pd.Series, list[str]]:
+    """Requests by UTC hour, by the rules for ingested logs (data/statistics/counts.py): an hour without any among hours
+    of few is 0, among hours of many NaN; hours that the log's ends cut off are left out. And notes on strays."""
+    seconds = table.frame["ts"].dt.tz_convert(None).to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6
+    at, count = np.unique(seconds.astype(np.int64), return_counts=True)
+    alone = np.zeros(len(at), dtype=np.int64)
+    span = float(seconds[0]), float(seconds[-1])
+    found, strays = logged_counts(("all",), alone, at, count.astype(np.float64), 1, span)
+    return hourly_series(found[0]), stray_notes(strays)

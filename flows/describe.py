@@ -131,6 +131,8 @@ def _remarks(one: ClassProfile) -> list[str]:
         known = one.lengths.log_correlation
         told = (
             "input and output joined at random, from engine histograms"
+            if not one.lengths.joint
+            else "input and output of the same requests"
             if known is None
             else f"input and output correlate with {round(known, 2) + 0.0:.2f} (logarithms)"
         )

@@ -27,35 +27,45 @@ DRAWS = 2000
 
 def weekly_log_shares(days: TenantDays) -> FloatArray:
     """Log of each tenant's share of the last whole weeks, [weeks, tenants], oldest first; half a request stands in for
-    none. Under a week counts as one."""
+    none. A week without any request (a gap in the log) says nothing of shares: NaN. Under a week counts as one."""
     weeks = min(len(days.requests) // 7, MOST_WEEKS)
     if weeks == 0:
         sums = days.requests.sum(axis=0, keepdims=True)
     else:
         sums = days.requests[len(days.requests) - 7 * weeks :].reshape(weeks, 7, -1).sum(axis=1)
-    return np.asarray(np.log((sums + 0.5) / (sums + 0.5).sum(axis=1, keepdims=True)))
+    logs = np.log((sums + 0.5) / (sums + 0.5).sum(axis=1, keepdims=True))
+    seen = sums.sum(axis=1) > 0
+    logs[~seen] = np.nan
+    return np.asarray(logs[int(seen.argmax()) :])
 
 
 def smoothed(logs: FloatArray) -> FloatArray:
-    """The level after each week, [weeks, tenants]: means of the weeks until then, half as heavy every four weeks."""
+    """The level after each week, [weeks, tenants]: means of the weeks seen until then, half as heavy every four weeks
+    of the calendar. The first week is one that was seen."""
     weeks = len(logs)
     age = np.arange(weeks)[:, None] - np.arange(weeks)[None, :]
-    weight = np.where(age >= 0, 0.5 ** (np.maximum(age, 0) / HALF_LIFE_WEEKS), 0.0)
-    return np.asarray(weight @ logs / weight.sum(axis=1, keepdims=True))
+    weight = np.where(age >= 0, 0.5 ** (np.maximum(age, 0) / HALF_LIFE_WEEKS), 0.0) * np.isfinite(logs[:, 0])
+    return np.asarray(weight @ np.nan_to_num(logs) / weight.sum(axis=1, keepdims=True))
 
 
 def share_errors(logs: FloatArray, lead: int) -> FloatArray | None:
     """Errors of past levels against the mean share of the four weeks that begin `lead` weeks later, [origins, tenants],
     on the log scale; from the longest lead that history has, widened as a walk's are, where it does not reach so far.
-    None under three origins."""
+    Weeks that nobody saw are in no mean. None under three origins."""
     there = len(logs) - MONTH_WEEKS - LEAST_ORIGINS
     if there < 0:
         return None
     used = min(lead, there)
     level, shares = smoothed(logs), np.exp(logs)
-    windows = np.lib.stride_tricks.sliding_window_view(shares, MONTH_WEEKS, axis=0).mean(axis=-1)
+    seen = np.isfinite(shares[:, 0])
+    view = np.lib.stride_tricks.sliding_window_view
+    number = view(seen, MONTH_WEEKS).sum(axis=-1)
+    windows = view(np.nan_to_num(shares), MONTH_WEEKS, axis=0).sum(axis=-1) / np.maximum(number, 1)[:, None]
     origins = len(logs) - MONTH_WEEKS - used
-    errors = np.log(windows[1 + used :][:origins]) - level[:origins]
+    kept = (number[1 + used :][:origins] > 0) & seen[:origins]
+    if kept.sum() < LEAST_ORIGINS:
+        return None
+    errors = np.log(windows[1 + used :][:origins][kept]) - level[:origins][kept]
     return np.asarray(errors * np.sqrt((lead + MONTH_WEEKS) / (used + MONTH_WEEKS)))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
+
 from configs.mapping import LogMapping
 from data.readers.columns import Resolved
 from data.readers.detect import Found
@@ -28,6 +31,7 @@ NO_OFFSET = 1 << 5
 
 _UNPRINTABLE = r"[\x00-\x1f\x7f\x{2028}\x{2029}]"
 _FORMULA = r"^[=+\-@]"
+_CODE_CLASS = re.compile("[1-5]xx")
 
 
 def _empty(field: str) -> str:
@@ -44,6 +48,24 @@ def _label(field: str) -> tuple[str, str]:
     return f"CASE WHEN {bad} THEN nullif({safe}, '') ELSE {base} END", f"coalesce({bad}, false)"
 
 
+def _exact(value: str, lists: Mapping[str, Sequence[str]]) -> list[str]:
+    return [
+        f"WHEN {value} IN ({', '.join(literal(word.lower()) for word in words)}) THEN {literal(name)}"
+        for name, words in lists.items()
+        if words
+    ]
+
+
+def _code_classes(value: str, lists: Mapping[str, Sequence[str]]) -> list[str]:
+    """WHEN clauses of words such as `5xx`, which mean every code of their hundred that no word names."""
+    return [
+        f"WHEN regexp_full_match({value}, '{word[0]}[0-9][0-9]') THEN {literal(name)}"
+        for name, words in lists.items()
+        for word in words
+        if _CODE_CLASS.fullmatch(word.lower())
+    ]
+
+
 def _status(resolved: Resolved, found: Found) -> tuple[str, str]:
     """SQL of the status and of `a value that no word list has`. The user's own words come before the usual ones.
     BurstGPT says it by the response: no token, failed."""
@@ -52,14 +74,12 @@ def _status(resolved: Resolved, found: Found) -> tuple[str, str]:
         return f"CASE WHEN ({tokens}) = 0 THEN 'failed' ELSE 'ok' END", "false"
     if "status" not in resolved.columns:
         return "NULL::VARCHAR", "false"
-    value = f"lower(trim(CAST({ident('status')} AS VARCHAR), ' []\"'))"
+    text = f"lower(trim(CAST({ident('status')} AS VARCHAR), ' []\"'))"
+    # A table with a hole in it keeps codes as floats: 200.0, and NaN for the hole.
+    value = f"CASE WHEN ends_with({text}, '.0') THEN left({text}, length({text}) - 2) ELSE {text} END"
+    value = f"coalesce(nullif({value}, 'nan'), '')"
     own = {name: getattr(resolved.mapping.status_words, name) for name in KNOWN_WORDS}
-    cases = [
-        f"WHEN {value} IN ({', '.join(literal(word.lower()) for word in words)}) THEN {literal(name)}"
-        for lists in (own, KNOWN_WORDS)
-        for name, words in lists.items()
-        if words
-    ]
+    cases = [case for lists in (own, KNOWN_WORDS) for case in (*_exact(value, lists), *_code_classes(value, lists))]
     sql = f"CASE {' '.join(cases)} END"
     return sql, f"({value} <> '' AND ({sql}) IS NULL)"
 
@@ -118,7 +138,7 @@ def _parsed_sql(relation: str, found: Found, resolved: Resolved, unit: str, pass
     picked |= {
         "label_bad": " OR ".join(dirty) or "false", "status_bad": status_bad, "duration_bad": duration_bad,
         "ttft_bad": ttft_bad, "cached_bad": cached_bad, "twice": f"coalesce({time.twice}, false)",
-        "no_offset": f"coalesce({time.no_offset}, false)",
+        "no_offset": f"coalesce({time.no_offset}, false)", "zone_bad": f"coalesce({time.zone_bad}, false)",
     }  # fmt: skip
     listed = ", ".join(f"{sql} AS {name}" for name, sql in picked.items())
     return f"SELECT line, flag, raw, input_tokens, output_tokens, {listed}{passed} FROM ({relation})"
@@ -136,6 +156,7 @@ def canonical_sql(relation: str, found: Found, resolved: Resolved, unit: str, id
     object_check = "WHEN NOT json_valid(raw) OR left(ltrim(raw), 1) <> '{' THEN 'not a JSON object' "
     reason = (
         f"CASE {object_check if found.layout == 'jsonl' else ''}"
+        "WHEN t IS NULL AND zone_bad THEN 'timestamp: a zone that is neither an offset, UTC, GMT nor an IANA name' "
         "WHEN t IS NULL THEN 'timestamp: not a time that exists (ISO 8601, or a number of one unit)' "
         f"WHEN year(t) NOT BETWEEN {FIRST_YEAR} AND {LAST_YEAR - 1} "
         f"THEN 'timestamp: before {FIRST_YEAR} or after {LAST_YEAR - 1}' "

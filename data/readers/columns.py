@@ -32,6 +32,8 @@ ms; hash_ids name prefix blocks of 512 tokens)."""
 
 FIELDS = tuple(USUAL_NAMES)
 MOST_SHOWN = 20
+COUNTS = frozenset({"requests", "count", "num_requests", "request_count", "n_requests"})
+"""Columns that say how many requests a row stands for, lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,26 @@ def resolve(where: str, found: Found, mapping: LogMapping | None) -> Resolved:
                     columns[field] = at
                     guessed.append(f"{field} from {found.columns[at]!r}")
                     break
+    if found.format == "request_log" and chosen.rows is None:
+        _one_request_a_row(where, found, columns)
     for field in ("timestamp", "input_tokens", "output_tokens"):
         if field not in columns:
             _missing(where, f"a column for {field}", found)
     notes = [f"columns taken by their usual names: {', '.join(guessed)}"] if guessed else []
     return Resolved(columns, chosen, tuple(notes))
+
+
+def _one_request_a_row(where: str, found: Found, columns: Mapping[str, int]) -> None:
+    """InputError for a table that counts: a thousand requests an hour would be read as one."""
+    counted = [
+        name for at, name in enumerate(found.columns) if name.lower() in COUNTS and at not in set(columns.values())
+    ]
+    if counted:
+        raise InputError(
+            where, "a row a request", f"a column {counted[0]!r}, which counts the requests of a row",
+            "Hourly counts have a format of their own, `day,hour,<series>` (see docs/ingest.md), and no lengths of "
+            "single requests. Where each row is a request, say `rows: requests` in a mapping file (`--mapping`).",
+        )  # fmt: skip
 
 
 def _missing(where: str, what: str, found: Found) -> None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.records import FloatArray
+from data.records import BoolArray, FloatArray
 
 WIDTHS_S = (1.0, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21_600.0, 86_400.0)
 GAP_STEPS = 1.5
 """A distance of more than this many steps between two samples is a gap."""
 BRIDGED_STEPS = 5.5
 """Up to here the increase over a gap is spread evenly over it; beyond, its time is unknown and stays unobserved."""
+LONGEST_GAP_S = 60 * 86_400.0
 
 RESET = "a counter reset: counted from 0, as Prometheus does"
 BRIDGED = "after a short gap: its increase is spread evenly over the gap"
@@ -24,13 +25,16 @@ AFTER_GAP = "after a long gap: what was counted within it is not placed in time"
 @dataclass(frozen=True, slots=True)
 class Binned:
     """Counts (or mean readings) by grid interval: start_s [n] (multiples of width_s since 1970), value [n]; repairs by
-    kind, samples repaired, and what fell into long gaps and partly covered ends."""
+    kind, samples repaired, and what fell into long gaps and partly covered ends.
+
+    unseen: long gaps within which the counter went on, as (start_s, end_s, counted in it), whole grid intervals."""
 
     start_s: FloatArray
     value: FloatArray
     repairs: Counter[str]
     repaired: int
     unplaced: float
+    unseen: tuple[tuple[float, float, float], ...] = ()
 
 
 def grid_width(steps: Sequence[float]) -> float:
@@ -69,7 +73,27 @@ def binned_counter(t: FloatArray, v: FloatArray, step: float, width: float) -> B
             values.append(value)
             unplaced += lost
         begin = end + 1
-    return Binned(np.concatenate(starts), np.concatenate(values), +repairs, repaired, unplaced)
+    unseen = _unseen(t, rise, reset, long, step, width)
+    return Binned(np.concatenate(starts), np.concatenate(values), +repairs, repaired, unplaced, unseen)
+
+
+def _unseen(
+    t: FloatArray, rise: FloatArray, reset: BoolArray, long: BoolArray, step: float, width: float
+) -> tuple[tuple[float, float, float], ...]:
+    """The long gaps in which requests went uncounted. A replica that comes back from 0 was away (scaled down), unless
+    it has counted more since than a bridged gap would hold; one that comes back at the same count had nothing to do.
+    Beyond the longest gap a time is a damaged one."""
+    span = np.diff(t)
+    placed = float(span[~long].sum())
+    usual = BRIDGED_STEPS * step * float(rise[~long].sum()) / placed if placed else 0.0
+    lost = long & (rise > np.where(reset, usual, 0.0)) & (span <= LONGEST_GAP_S)
+    total = np.concatenate([[0.0], np.cumsum(rise)])
+    found = []
+    for k in map(int, np.flatnonzero(lost)):
+        begin, end = float(np.floor(t[k] / width) * width), float(np.ceil(t[k + 1] / width) * width)
+        low, high = np.interp([begin, end], t, total)
+        found.append((begin, end, float(high - low)))
+    return tuple(found)
 
 
 def _segment(t: FloatArray, rise: FloatArray, width: float) -> tuple[FloatArray, FloatArray, float]:

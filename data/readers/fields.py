@@ -76,31 +76,11 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
 
 STATUS_WORDS: Mapping[str, tuple[str, ...]] = {
     "ok": (
-        "ok",
-        "success",
-        "succeeded",
-        "stop",
-        "length",
-        "eos",
-        "tool_calls",
-        "200",
-        "completed",
-        "unset",
-        "end_turn",
+        "ok", "success", "succeeded", "stop", "length", "eos", "tool_calls", "completed", "unset",
+        "end_turn", "2xx",
     ),
     "cancelled": ("cancelled", "canceled", "abort", "aborted", "cancel", "client_disconnect", "disconnected", "499"),
-    "failed": (
-        "failed",
-        "failure",
-        "error",
-        "timeout",
-        "500",
-        "502",
-        "503",
-        "504",
-        "429",
-        "rejected",
-        "content_filter",
-    ),
+    "failed": ("failed", "failure", "error", "timeout", "rejected", "content_filter", "4xx", "5xx"),
     "retried": ("retried", "retry"),
-}
+}  # fmt: skip
+"""What a status means without a mapping. `5xx` is every code of that hundred that no word names."""

@@ -32,8 +32,8 @@ class MetricRow:
     value: float
 
     def series_key(self) -> int:
-        """Identity of the series: labels, replica, metric, bucket."""
-        return _key(self.metric, self.le, tuple(sorted(self.labels.items())))
+        """Identity of the series: labels, replica, metric, bucket. What it missed is of the same series."""
+        return _key(self.metric.removesuffix(UNSEEN), self.le, tuple(sorted(self.labels.items())))
 
     def row_key(self) -> int:
         """Identity without the value: what another export of the same interval shares."""
@@ -49,6 +49,9 @@ def _key(*parts: object) -> int:
 ARRIVAL_METRICS = ("requests", "succeeded", "failed", "cancelled")
 STANDING_IN = {"input_length_count": "the length histograms", "e2e_s_count": "the latency histograms"}
 """What counts requests where no counter of them was exported, the first that is there."""
+
+UNSEEN = "_unseen"
+"""Ending of the metric of a row that says: within this interval the series went unseen, and counted so much."""
 
 SCHEMA = pa.schema(
     [

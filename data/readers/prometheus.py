@@ -19,7 +19,7 @@ from data.readers.counters import Binned, binned_counter, binned_gauge, grid_wid
 from data.readers.fields import FIRST_YEAR, LABELS, LAST_YEAR
 from data.readers.lines import reject_record
 from data.readers.metric_names import LABEL_NAMES, RANK_LABELS, Meaning, meaning
-from data.readers.metrics import ARRIVAL_METRICS, STANDING_IN, MetricRow, midnight_us, write_metrics
+from data.readers.metrics import ARRIVAL_METRICS, STANDING_IN, UNSEEN, MetricRow, midnight_us, write_metrics
 from data.readers.outcome import Outcome
 from data.readers.staging import Staged
 from data.readers.triton import around_the_llm, replica_and_model
@@ -28,6 +28,7 @@ from data.records import FloatArray
 MOST_BYTES = 1 << 30
 """A range query is read whole, series by series; a gigabyte of JSON is a year of 15-second samples of 50 series."""
 MOST_NAMED = 6
+HOUR_S = 3600.0
 _EARLIEST = midnight_us(FIRST_YEAR, 1, 1) / 1e6
 _LATEST = midnight_us(LAST_YEAR, 1, 1) / 1e6
 
@@ -287,12 +288,22 @@ def read_prometheus(staged: Staged, mapping: LogMapping | None, scratch: Path) -
                 MetricRow(round(start * 1e6), width, one.labels, name, one.le, float(value))
                 for start, value in zip(binned.start_s, binned.value, strict=True)
             )
+            if name in (*ARRIVAL_METRICS, *STANDING_IN):
+                yield from (
+                    MetricRow(round(begin * 1e6), end - begin, one.labels, name + UNSEEN, one.le, lost)
+                    for begin, end, lost in binned.unseen
+                )
 
     write_metrics(rows(), table)
     rejected = sum(rejects.reasons.values())
     engines = sorted({one.meaning.engine for one in usable})
     said = f"metrics of {', '.join(engines)}: {len(usable)} series, a sample every {step:g} s"
     notes = [*staged.notes, said, *notes, *_arrivals_note(made)]
+    if width > HOUR_S:
+        notes.append(
+            f"counts of {width / HOUR_S:g} h are spread evenly over their hours: how the day goes within them is lost; "
+            "export a step of an hour or less to see it"
+        )
     if unused:
         more = f" and {len(unused) - MOST_NAMED} more" if len(unused) > MOST_NAMED else ""
         notes.append(f"not used: {', '.join(sorted(unused)[:MOST_NAMED])}{more}")

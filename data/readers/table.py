@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import duckdb
@@ -23,6 +24,9 @@ from data.readers.times import UNIT_S, native, number
 TWICE = "an id that an earlier row has, with the same content"
 _SMALL = 40.0 * 365.25 * 86_400.0
 """Seconds: numbers below 40 years are relative times, since no LLM served before 2010."""
+
+NUMBERS = ("input_tokens", "output_tokens", "cached_tokens", "duration_s", "ttft_s")
+_NEITHER = re.compile(r"DATE$|TIME$|TIME WITH|BOOLEAN|INTERVAL|BLOB|BIT|UUID|STRUCT|MAP|UNION")
 
 
 def time_unit(connection: duckdb.DuckDBPyConnection, relation: str, found: Found, resolved: Resolved) -> str:
@@ -64,6 +68,26 @@ def check_zone(connection: duckdb.DuckDBPyConnection, zone: str) -> None:
         raise InputError("time_zone", "an IANA zone such as Europe/Paris", repr(zone), "Correct it.") from None
 
 
+def check_types(where: str, found: Found, resolved: Resolved) -> None:
+    """InputError for a typed column of which no time, or no number, can be made."""
+    for field in ("timestamp", *NUMBERS):
+        if field not in resolved.columns:
+            continue
+        at = resolved.columns[field]
+        kind = found.types[at].upper()
+        if kind == "DATE" and field == "timestamp":
+            raise InputError(
+                f"{where}, column {found.columns[at]!r}", "when each request arrived, with its time of day",
+                "dates without a time (DATE)", "Export a TIMESTAMP, or a number such as milliseconds since 1970.",
+            )  # fmt: skip
+        if _NEITHER.match(kind) or "[" in kind:
+            wanted = "times (TIMESTAMP, text, or a number)" if field == "timestamp" else "numbers"
+            raise InputError(
+                f"{where}, column {found.columns[at]!r}", f"{wanted} for {field}", f"values of type {kind:.60}",
+                "Name another column in a mapping file (`--mapping`, see docs/ingest.md), or convert it.",
+            )  # fmt: skip
+
+
 def _staged_rows(
     connection: duckdb.DuckDBPyConnection, staged: Staged, found: Found, resolved: Resolved, sifted: Sifted | None,
     out: Path,
@@ -95,6 +119,7 @@ def read_table_file(
     """
     where = str(staged.source)
     resolved = resolve(where, found, mapping)
+    check_types(where, found, resolved)
     check_zone(connection, resolved.mapping.time_zone)
     stem = scratch / staged.sha256
     rejects, everything, table = (stem.with_suffix(end) for end in (".rejects", ".stage.parquet", ".table.parquet"))
@@ -145,8 +170,10 @@ def read_table_file(
     for reason, count in (sifted.reasons if sifted else {}).items():
         reasons[reason] = reasons.get(reason, 0) + count
     # Times without offset are a repair only among times with one.
-    (zoned,) = one_row(
-        connection, f"SELECT count(*) FILTER (repairs & {canonical.NO_OFFSET} = 0) FROM ({ids}) WHERE why IS NULL"
+    zoned, zoneless = one_row(
+        connection,
+        f"SELECT count(*) FILTER (repairs & {canonical.NO_OFFSET} = 0), "
+        f"count(*) FILTER (repairs & {canonical.NO_OFFSET} > 0) FROM ({ids}) WHERE why IS NULL",
     )
     mask = ~0 if int(str(zoned)) else ~canonical.NO_OFFSET
     ids = f"SELECT * REPLACE (repairs & {mask} AS repairs) FROM ({ids})"
@@ -165,7 +192,7 @@ def read_table_file(
         day = resolved.mapping.start
         origin = f"{day} by declaration" if day else "2024-01-01, a Monday, since no start is declared"
         notes.append(f"times are relative ({unit.removeprefix('relative ')}); time 0 is placed on {origin}")
-    elif unit == "text" and resolved.mapping.time_zone != "UTC":
+    elif unit == "text" and resolved.mapping.time_zone != "UTC" and int(str(zoneless)):
         notes.append(f"times without offset are read in {resolved.mapping.time_zone}")
     for path in (everything, stem.with_suffix(".sifted"), stem.with_suffix(".judged.parquet")):
         if path.exists():

@@ -16,12 +16,13 @@ _SHORTEST_ZONED = 17  # 2026-01-01T00:00Z; a date alone ends in digits after a m
 
 @dataclass(frozen=True, slots=True)
 class TimeSql:
-    """SQL of the arrival (TIMESTAMP, UTC; NULL where it is no time that exists), of `this hour occurs twice`, and of
-    `this row has no offset`."""
+    """SQL of the arrival (TIMESTAMP, UTC; NULL where it is no time that exists), of `this hour occurs twice`, of `this
+    row has no offset`, and of `its zone is one that cannot be told`."""
 
     ts: str
     twice: str = "false"
     no_offset: str = "false"
+    zone_bad: str = "false"
 
 
 def native(type_name: str) -> str:
@@ -48,6 +49,23 @@ def start_s(mapping: LogMapping) -> float:
     return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
 
 
+def _zones(name: str) -> tuple[str, str]:
+    """SQL of `this text says its zone`, and of `by a name that cannot be told`.
+
+    Z, UTC, GMT, an IANA name, +02, +0200 or +02:00 at the end; characters at fixed places cost less than a pattern.
+    Other names are abbreviations, of which most mean several zones (CST, IST, BST), or `PM`.
+    """
+    text = f"trim({name})"
+    signs = " OR ".join(f"{text}[-{place}] IN ('+', '-')" for place in (6, 5, 3, 2))
+    word = f"upper({text}[-1]) BETWEEN 'A' AND 'Z'"
+    long = f"length({text}) >= {_SHORTEST_ZONED}"
+    told = f"upper({text}[-1]) = 'Z' OR contains({text}, '/') OR upper({text}[-4:]) IN (' UTC', ' GMT')"
+    return (
+        f"({long} AND ({word} OR {signs}))",
+        f"({long} AND {text}[1] BETWEEN '0' AND '9' AND {word} AND NOT ({told}))",
+    )
+
+
 def time_sql(mapping: LogMapping, kind: str, unit: str) -> TimeSql:
     """The SQL for the column `timestamp` of a relation, written as `unit` (text, s, relative ms, ...)."""
     name = ident("timestamp")
@@ -61,19 +79,14 @@ def time_sql(mapping: LogMapping, kind: str, unit: str) -> TimeSql:
     if kind == "timestamptz":
         # Some writers keep nanoseconds, which is a type of its own.
         return TimeSql(f"(CAST({name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')")
+    if mapping.time_zone == "UTC" and kind == "timestamp":
+        return TimeSql(f"CAST({name} AS TIMESTAMP)")
     # Words such as `now` and `infinity` are times to the database, not to us.
     sane = "true" if kind == "timestamp" else f"(ltrim({name})[1] BETWEEN '0' AND '9')"
-    aware = f"TRY_CAST({name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
-    zoned = "false"
-    if kind == "text":
-        # Z, +02, +0200 or +02:00 at the end; characters at fixed places cost less than a pattern.
-        ends = " OR ".join(f"trim({name})[-{place}] IN ('+', '-')" for place in (6, 5, 3))
-        zoned = f"(length(trim({name})) >= {_SHORTEST_ZONED} AND (upper(trim({name})[-1]) = 'Z' OR {ends}))"
+    zoned, zone_bad = _zones(name) if kind == "text" else ("false", "false")
+    aware = f"CASE WHEN NOT {zone_bad} THEN TRY_CAST({name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' END"
     if mapping.time_zone == "UTC":
-        parsed = f"CAST({name} AS TIMESTAMP)" if kind == "timestamp" else aware
-        return TimeSql(
-            f"CASE WHEN {sane} THEN {parsed} END", no_offset="false" if kind == "timestamp" else f"(NOT {zoned})"
-        )
+        return TimeSql(f"CASE WHEN {sane} THEN {aware} END", no_offset=f"(NOT {zoned})", zone_bad=zone_bad)
     zone = literal(mapping.time_zone)
     local = f"TRY_CAST({name} AS TIMESTAMP)"
     utc = f"(({local} AT TIME ZONE {zone}) AT TIME ZONE 'UTC')"
@@ -91,4 +104,5 @@ def time_sql(mapping: LogMapping, kind: str, unit: str) -> TimeSql:
         ts=f"CASE WHEN {sane} THEN CASE WHEN {zoned} THEN {aware} ELSE {naive} END END",
         twice=f"(NOT {zoned} AND ({earlier} OR {later}))",
         no_offset=f"(NOT {zoned})",
+        zone_bad=zone_bad,
     )

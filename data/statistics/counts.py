@@ -11,9 +11,10 @@ import pandas as pd
 
 from configs.classes import ClassRules
 from data.classes import class_names, class_sql
-from data.readers.metrics import ARRIVAL_METRICS, STANDING_IN
+from data.readers.metrics import ARRIVAL_METRICS, STANDING_IN, UNSEEN
 from data.readers.session import one_row
 from data.records import BoolArray, FloatArray, IntArray
+from data.statistics.metered import beside_unseen, within_hours
 
 QUIET_REQUESTS_PER_H = 10.0
 STRAY_GAP_H, STRAY_SHARE = 60 * 24, 0.001
@@ -114,23 +115,36 @@ def observed_hours(hour: IntArray, count: FloatArray) -> IntArray:
     return found
 
 
-def _from_metrics(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> tuple[dict[int, Counts], float]:
-    """Arrivals that engines counted, and how many are strays. Where a set of labels has no counter of requests, a
-    histogram of theirs counts."""
+def _from_metrics(
+    connection: duckdb.DuckDBPyConnection, rules: ClassRules
+) -> tuple[dict[int, Counts], float, list[str]]:
+    """Arrivals that engines counted, how many are strays, and notes. Where a set of labels has no counter of requests,
+    a histogram of theirs counts."""
     names = class_names(rules)
     labels = "llm, service, tenant, slo_tier, region"
     listed = ", ".join(f"'{metric}'" for metric in ARRIVAL_METRICS)
-    others = " ".join(f"WHEN metric = '{name}' THEN {place}" for place, name in enumerate(STANDING_IN, start=1))
-    sql = (
+    others = " ".join(f"WHEN counted = '{name}' THEN {place}" for place, name in enumerate(STANDING_IN, start=1))
+    ranked = (
         f"WITH said AS (SELECT {class_sql(rules, tokens=False)} AS class, *, "
-        f"CASE WHEN metric IN ({listed}) THEN 0 {others} END AS place FROM metrics), "
-        f"ranked AS (SELECT *, min(place) OVER (PARTITION BY {labels}) AS first FROM said WHERE place IS NOT NULL) "
-        "SELECT class, CAST(epoch(ts) AS BIGINT) AS at, CAST(interval_s AS BIGINT) AS width, sum(value) AS requests "
-        "FROM ranked WHERE place = first GROUP BY 1, 2, 3 ORDER BY 1, 2"
+        f"ends_with(metric, '{UNSEEN}') AS unseen, replace(metric, '{UNSEEN}', '') AS counted, "
+        f"CASE WHEN counted IN ({listed}) THEN 0 {others} END AS place FROM metrics), "
+        f"ranked AS (SELECT *, min(place) OVER (PARTITION BY {labels}) AS first FROM said WHERE place IS NOT NULL), "
+        "chosen AS (SELECT class, series_key, CAST(epoch(ts) AS BIGINT) AS begin_s, "
+        "CAST(interval_s AS BIGINT) AS width_s, value, unseen FROM ranked WHERE place = first) "
     )
-    found = connection.execute(sql).fetchnumpy()
+    found = connection.execute(
+        f"{ranked} SELECT class, begin_s AS at, width_s AS width, sum(value) AS requests FROM chosen WHERE NOT unseen "
+        "GROUP BY 1, 2, 3 ORDER BY 1, 2"
+    ).fetchnumpy()
+    # What a later export of the same replica has seen is no gap any more.
+    gaps = connection.execute(
+        f"{ranked} SELECT class, begin_s, begin_s + width_s, value FROM chosen AS gap WHERE unseen AND NOT EXISTS "
+        "(SELECT 1 FROM chosen AS other WHERE NOT other.unseen AND other.series_key = gap.series_key "
+        "AND other.begin_s >= gap.begin_s AND other.begin_s < gap.begin_s + gap.width_s)"
+    ).fetchall()
     result = {}
     strays = 0.0
+    notes = []
     for number in np.unique(found["class"]):
         here = np.asarray(found["class"] == number)
         at, width = np.asarray(found["at"])[here], np.asarray(found["width"])[here]
@@ -138,6 +152,16 @@ def _from_metrics(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> t
         keep = without_strays(at, value, 1)
         strays += float(value[~keep].sum())
         at, width, value = at[keep], width[keep], value[keep]
+        mine = np.array([row[1:] for row in gaps if row[0] == number], dtype=np.float64).reshape(-1, 3)
+        keep, value, beside = beside_unseen(at, width, value, mine)
+        if beside:
+            notes.append(
+                f"class {names[int(number)]}: {beside:,.0f} requests were counted while another replica's counters had "
+                "a gap; those hours are left unobserved"
+            )
+        if not keep.any():
+            continue
+        at, width, value = within_hours(at[keep], width[keep], value[keep])
         widest = int(width.max())
         index, inverse = np.unique(at // widest, return_inverse=True)
         count: FloatArray = np.bincount(inverse, weights=value).astype(np.float64)
@@ -147,7 +171,7 @@ def _from_metrics(connection: duckdb.DuckDBPyConnection, rules: ClassRules) -> t
         span = (float(at.min()), float((at + width).max()))
         some = count > 0
         result[int(number)] = Counts(names[int(number)], widest, index[some], count[some], hours, covered, span, True)
-    return result, strays
+    return result, strays, notes
 
 
 def stray_notes(strays: float) -> list[str]:
@@ -179,10 +203,10 @@ def with_metrics(
     connection: duckdb.DuckDBPyConnection, rules: ClassRules, logged: Mapping[int, Counts], strays: float
 ) -> tuple[tuple[Counts, ...], tuple[str, ...]]:
     """What `class_counts` says, of counts of the logs by class number."""
-    metered, more = _from_metrics(connection, rules)
+    metered, more, unseen = _from_metrics(connection, rules)
     both = sorted(set(logged) & set(metered))
     merged = {**metered, **logged}
-    notes = stray_notes(strays + more)
+    notes = [*stray_notes(strays + more), *unseen]
     for number in both:
         longer = metered[number].covered.sum() > logged[number].covered.sum()
         merged[number] = metered[number] if longer else logged[number]

@@ -74,4 +74,4 @@ def engine_lengths(connection: duckdb.DuckDBPyConnection, where: str, seed: int,
         for values in (sample.input_tokens, sample.output_tokens, sample.input_tokens + sample.output_tokens)
     )
     cached = float((sample.weight * sample.cached_tokens).sum() / (sample.weight * sample.input_tokens).sum())
-    return Lengths(i, o, total, None, cached or None, sample)
+    return Lengths(i, o, total, None, cached or None, sample, joint=False)

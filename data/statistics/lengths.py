@@ -54,7 +54,8 @@ class Spread:
 @dataclass(frozen=True, slots=True)
 class Lengths:
     """Lengths of a class. cached_share: of input tokens found in a prefix cache, over the requests that say; None where
-    none does. log_correlation: Pearson's, of the logarithms of input and output."""
+    none does. log_correlation: Pearson's, of the logarithms of input and output; None where one of them does not vary
+    or it was not asked for. joint: of the same requests, not two histograms joined at random."""
 
     input: Spread
     output: Spread
@@ -62,6 +63,7 @@ class Lengths:
     log_correlation: float | None
     cached_share: float | None
     sample: LengthSample
+    joint: bool = True
 
 
 def histograms(

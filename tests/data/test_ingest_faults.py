@@ -7,10 +7,14 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from configs.errors import InputError
+from configs.traffic import Ingested
 from data.hourly import read_hourly_counts
+from data.ingested import ingested_hours
+from data.ingestion import ingest_files
 from data.requests import RequestTable, hourly, read_requests
 
 DAY0 = date(2026, 9, 30)
@@ -149,8 +153,27 @@ def test_hourly_totals_conserve_requests_and_drop_partial_ends(tmp_path: Path) -
     rng = np.random.default_rng(3)
     minutes = np.sort(rng.integers(30, 24 * 60 - 30, 2000))
     rows = [f"2026-01-01T{m // 60:02d}:{m % 60:02d}:{i % 60:02d}Z,{1 + i % 97},{i % 13}" for i, m in enumerate(minutes)]
-    by_hour = hourly(read_log(write(tmp_path, log(*rows))))
+    by_hour, notes = hourly(read_log(write(tmp_path, log(*rows))))
     inside = (minutes >= 60) & (minutes < 23 * 60)
-    assert by_hour["requests"].sum() == inside.sum()
-    assert by_hour["input_tokens"].sum() == sum(1 + i % 97 for i in np.flatnonzero(inside))
+    assert by_hour.sum() == inside.sum()
     assert len(by_hour) == 22
+    assert notes == []
+
+
+@pytest.mark.parametrize("rate_per_h", [0.5, 2.0, 30.0])
+def test_a_plan_from_a_log_and_one_from_the_ingested_log_read_the_same_hours(tmp_path: Path, rate_per_h: float) -> None:
+    """Empty hours among quiet ones count as 0, so that the mean is the log's; a lost day of a busy log does not."""
+    rng = np.random.default_rng(5)
+    seconds = np.sort(rng.uniform(0, 21 * 86_400, rng.poisson(rate_per_h * 21 * 24)))
+    seconds = seconds[(seconds < 7 * 86_400) | (seconds >= 8 * 86_400)]
+    stray = ["2027-03-01T00:00:00Z,5,5"]
+    rows = [f"{np.datetime64('2026-01-05T00:00:00') + int(s)}Z,{1 + i},5" for i, s in enumerate(seconds)] + stray
+    path = write(tmp_path, log(*rows))
+    mine, notes = hourly(read_log(path))
+    assert ingest_files([path], tmp_path / "out")[0].error is None
+    theirs, _, _ = ingested_hours(Ingested(kind="ingested", dataset="out"), tmp_path, None, "all")
+    pd.testing.assert_series_equal(mine.asfreq("h"), theirs)
+    assert notes == ["1 requests lie more than 60 days away from the others and are in no count by time"]
+    assert mine.isna().sum() == (24 if rate_per_h > 10 else 0)
+    seen = len(seconds) / (20 if rate_per_h > 10 else 21) / 24
+    assert mine.mean() == pytest.approx(seen, rel=0.02)

@@ -6,10 +6,11 @@ import gzip
 import json
 import struct
 from collections import Counter
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pyarrow as pa
@@ -19,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import InputError
-from configs.mapping import LogMapping, load_mapping
+from configs.mapping import LogMapping, StatusWords, load_mapping
 from data.dataset import open_dataset
 from data.ingestion import ingest_files
 from data.readers.mooncake import leading_hits
@@ -227,6 +228,37 @@ def test_a_generic_log_by_usual_names_and_by_mapping(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+HTTP = [("200", "ok"), ("204", "ok"), ("429", "failed"), ("404", "failed"), ("499", "cancelled"), ("500", "failed"),
+        ("501", "failed"), ("529", "failed"), ("302", None), ("5000", None), ("", None)]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["text", "floats", "floats in Parquet"])
+def test_status_codes_of_every_hundred_and_as_floats(tmp_path: Path, form: str) -> None:
+    """A table with a hole keeps its codes as floats."""
+    header = ("timestamp", "input_tokens", "output_tokens", "status")
+    times = [f"2026-01-05T10:00:{i:02d}Z" for i in range(len(HTTP))]
+    if form == "floats in Parquet":
+        rows = [(t, i, 5, float(code or "nan")) for i, (t, (code, _)) in enumerate(zip(times, HTTP, strict=True))]
+        path = write_parquet(tmp_path / "a.parquet", header, rows)
+    else:
+        end = ".0" if form == "floats" else ""
+        lines = [(t, i, 5, code and code + end) for i, (t, (code, _)) in enumerate(zip(times, HTTP, strict=True))]
+        path = write_csv(tmp_path / "a.csv", header, lines)
+    source = one(tmp_path / "out", path).source
+    assert source is not None
+    assert source.repairs == {"a status that is not known is dropped": 2}
+    assert [status for _, status in sorted(content(tmp_path / "out", "input_tokens, status"))] == [s for _, s in HTTP]
+
+
+def test_a_mapping_names_codes_one_by_one_before_it_names_hundreds(tmp_path: Path) -> None:
+    mapping = LogMapping(status_words=StatusWords(cancelled=("4xx",), failed=("429", "3XX"), ok=("503",)))
+    codes = [("404", "cancelled"), ("429", "failed"), ("302", "failed"), ("503", "ok"), ("500", "failed")]
+    header = ("timestamp", "input_tokens", "output_tokens", "status")
+    rows = [("2026-01-05T10:00:00Z", i, 5, code) for i, (code, _) in enumerate(codes)]
+    one(tmp_path / "out", write_csv(tmp_path / "a.csv", header, rows), mapping=mapping)
+    assert [status for _, status in sorted(content(tmp_path / "out", "input_tokens, status"))] == [s for _, s in codes]
+
+
 @pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
 def test_epoch_units_are_told_by_their_size(tmp_path: Path, unit: str, factor: int) -> None:
     header = ("timestamp", "input_tokens", "output_tokens")
@@ -260,6 +292,35 @@ def raise_first(folder: Path, path: Path, zone: str) -> None:
     (answer,) = ingest_files([path], folder, LogMapping(time_zone=zone))
     assert answer.error is not None
     raise InputError("x", answer.error, "", "")
+
+
+@pytest.mark.parametrize("declared", ["UTC", "Europe/Paris"])
+def test_times_that_name_their_zone(tmp_path: Path, declared: str) -> None:
+    """Whatever zone is declared for times without one; the standard library's zones are the oracle."""
+    named = [
+        ("2026-07-01 06:30:00 GMT", "UTC"),
+        ("2026-07-01 06:30:01 UTC", "UTC"),
+        ("2026-07-01 06:30:02.123456 utc", "UTC"),
+        ("2026-07-01T06:30:03 America/New_York", "America/New_York"),
+        ("2026-12-01 06:30:04 America/New_York", "America/New_York"),
+        ("2026-12-01 06:30:05 Asia/Kolkata", "Asia/Kolkata"),
+        ("2026-12-01 06:30:06 Etc/GMT+5", "Etc/GMT+5"),
+    ]
+    bad = ["2026-07-01 06:30:07 CST", "2026-07-01 06:30:08 PM", "2026-07-01 06:30:09 Mars/Olympus"]
+    rows = [(text, 1, 1) for text in (*(text for text, _ in named), *bad)]
+    path = write_csv(tmp_path / "a.csv", ("timestamp", "input_tokens", "output_tokens"), rows)
+    source = one(tmp_path / "out", path, mapping=LogMapping(time_zone=declared)).source
+    assert source is not None
+    assert source.reasons == {
+        "timestamp: a zone that is neither an offset, UTC, GMT nor an IANA name": 2,
+        "timestamp: not a time that exists (ISO 8601, or a number of one unit)": 1,
+    }
+    assert source.repairs == {}
+    assert not any("without offset" in note for note in source.notes)
+    said = [datetime.fromisoformat(text.rsplit(" ", 1)[0]) for text, _ in named]
+    want = [t.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)
+            for t, (_, zone) in zip(said, named, strict=True)]  # fmt: skip
+    assert sorted(t for (t,) in content(tmp_path / "out", "ts")) == sorted(want)
 
 
 def test_request_ids_make_exact_repeats_rejects(tmp_path: Path) -> None:
@@ -358,6 +419,39 @@ def test_files_that_cannot_be_read_are_answered_and_the_others_go_on(tmp_path: P
         assert word in answer.error
     assert answers[-1].source is not None
     assert [source.name for source in open_dataset(tmp_path / "out").sources] == ["good.csv"]
+
+
+@pytest.mark.parametrize(
+    ("row", "want"),
+    [
+        ((date(2026, 1, 5), 7, 8), "'timestamp': expected when each request arrived, with its time of day, got dates"),
+        ((time(10, 30), 7, 8), "'timestamp': expected times (TIMESTAMP, text, or a number)"),
+        ((datetime(2026, 1, 5, 10), [7], 8), "'input_tokens': expected numbers for input_tokens, got values of"),
+        ((datetime(2026, 1, 5, 10), 7, True), "'output_tokens': expected numbers for output_tokens, got values of"),
+    ],
+)  # fmt: skip
+def test_a_typed_column_that_cannot_be_read_is_named(tmp_path: Path, row: tuple[Any, ...], want: str) -> None:
+    path = write_parquet(tmp_path / "a.parquet", ("timestamp", "input_tokens", "output_tokens"), [row] * 3)
+    (answer,) = ingest_files([path], tmp_path / "out")
+    assert answer.error is not None
+    assert want in answer.error
+    assert "whole Parquet" not in answer.error
+
+
+@pytest.mark.parametrize("name", ["requests", "Count", "num_requests", "request_count", "n_requests"])
+def test_a_table_of_hourly_sums_is_no_log(tmp_path: Path, name: str) -> None:
+    """A thousand requests an hour would be one; where the mapping says that rows are requests, they are."""
+    rows = [(f"2026-01-05T{h:02d}:00:00Z", 1000, 5_000, 900) for h in range(24)]
+    path = write_csv(tmp_path / "a.csv", ("timestamp", name, "input_tokens", "output_tokens"), rows)
+    (answer,) = ingest_files([path], tmp_path / "out")
+    assert answer.error is not None
+    assert f"a column {name!r}, which counts" in answer.error
+    assert "day,hour,<series>" in answer.error
+    source = one(tmp_path / "out", path, mapping=LogMapping(rows="requests")).source
+    assert source is not None
+    assert source.kept == 24
+    named = write_csv(tmp_path / "b.csv", ("timestamp", name, "input_tokens", "output_tokens"), rows)
+    assert one(tmp_path / "ids", named, mapping=LogMapping(service=name)).source is not None
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from data.dataset import opened
 from data.ingestion import ingest_files
 from data.readers.counters import BRIDGED_STEPS, binned_counter, grid_width
 from data.readers.metric_names import NAMES, meaning, plain
-from data.statistics.counts import class_counts
+from data.statistics.counts import class_counts, hourly_series
 from data.statistics.histogram_lengths import from_histograms
 from tests.data.ingest_files import content, one
 
@@ -183,6 +183,73 @@ def test_a_sample_that_is_years_off_costs_nothing() -> None:
     assert list(found.start_s) == [1_767_607_200.0, 1_767_607_215.0]
     assert list(found.value) == [3.0, 2.0]
     assert found.unplaced == 4.0
+
+
+@pytest.mark.parametrize("step_h", [1, 2, 3, 6, 24])
+def test_a_steady_rate_is_the_same_whatever_the_step(tmp_path: Path, step_h: int) -> None:
+    """1,000 requests an hour for ten days from a midnight on."""
+    midnight = T0 - 10 * 3600
+    values = counter(*(1000.0 * step_h * i for i in range(240 // step_h + 1)), start=midnight, step=3600.0 * step_h)
+    source = one(tmp_path / "out", export(tmp_path / "p.json", (VLLM, values))).source
+    assert source is not None
+    assert any("spread evenly over their hours" in note for note in source.notes) == (step_h > 1)
+    with opened(tmp_path / "out") as (_, connection):
+        (counts,), _ = class_counts(connection, ClassRules())
+    series = hourly_series(counts)
+    assert len(series) == 240
+    assert series.to_numpy() == pytest.approx(np.full(240, 1000.0))
+    assert counts.total() == pytest.approx(240_000.0)
+
+
+def replica(name: str, rate: float, *seen: tuple[int, int], reset: bool = False) -> tuple[dict[str, str], Any]:
+    """A counter read every minute of the given spans of hours from midnight on, `rate` an hour; reset: it begins at 0
+    with each span, otherwise with the first minute of all."""
+    midnight = T0 - 10 * 3600
+    minutes = [(m, m - 60 * a if reset else m) for a, b in seen for m in range(60 * a, 60 * b + 1)]
+    return VLLM | {"instance": name}, [(midnight + 60 * m, rate / 60 * since) for m, since in minutes]
+
+
+BESIDE: list[tuple[list[tuple[dict[str, str], Any]], list[float]]] = [
+    # Samples of one of two replicas are missing, and its counter went on: nobody knows the load of hours 3 to 6.
+    ([replica("a", 60, (0, 3), (6, 9)), replica("b", 60, (0, 9))],
+     [120, 120, 120, np.nan, np.nan, np.nan, 120, 120, 120]),
+    # Two gaps that meet, and a replica that lacks nothing.
+    ([replica("a", 60, (0, 3), (5, 9)), replica("b", 60, (0, 4), (6, 9)), replica("c", 60, (0, 9))],
+     [180, 180, 180, np.nan, np.nan, np.nan, 180, 180, 180]),
+    # Scaled down to one for three hours: it comes back under its name and counts from 0.
+    ([replica("a", 60, (0, 3), (6, 9), reset=True), replica("b", 60, (0, 9))],
+     [120, 120, 120, 60, 60, 60, 120, 120, 120]),
+    # It ends for good, and another begins later.
+    ([replica("a", 60, (0, 3)), replica("c", 60, (6, 9)), replica("b", 60, (0, 9))],
+     [120, 120, 120, 60, 60, 60, 120, 120, 120]),
+    # What one of many counted in its gap is placed evenly in it.
+    ([replica("a", 60, (0, 3), (6, 9)), replica("b", 2340, (0, 9))], [2400] * 9),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("series", "want"), BESIDE)
+def test_a_gap_of_one_replica_beside_others(tmp_path: Path, series: list[Any], want: list[float]) -> None:
+    one(tmp_path / "out", export(tmp_path / "p.json", *series))
+    with opened(tmp_path / "out") as (_, connection):
+        (counts,), notes = class_counts(connection, ClassRules())
+    assert hourly_series(counts).to_numpy() == pytest.approx(np.array(want), nan_ok=True)
+    assert any("another replica's counters had a gap" in note for note in notes) == bool(np.isnan(want).any())
+
+
+@pytest.mark.parametrize("whole_first", [False, True])
+def test_a_gap_that_another_export_fills_is_none(tmp_path: Path, whole_first: bool) -> None:
+    """Whichever comes first."""
+    other = replica("b", 60, (0, 9))
+    files = [
+        export(tmp_path / "gap.json", replica("a", 60, (0, 3), (6, 9)), other),
+        export(tmp_path / "whole.json", replica("a", 60, (0, 9)), other),
+    ]
+    for path in reversed(files) if whole_first else files:
+        one(tmp_path / "out", path)
+    with opened(tmp_path / "out") as (_, connection):
+        (counts,), notes = class_counts(connection, ClassRules())
+    assert hourly_series(counts).to_numpy() == pytest.approx(np.full(9, 120.0))
+    assert notes == ()
 
 
 def test_the_grid_is_a_usual_width() -> None:

@@ -242,6 +242,45 @@ def test_the_description_is_json_and_text(
     assert "in flight" in text
 
 
+def test_only_lengths_of_histograms_are_joined_at_random(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A log's are of the same requests, whether or not they correlate and whether or not that was computed."""
+    from rich.console import Console
+
+    header = ("timestamp", "input_tokens", "output_tokens")
+    rows = [((datetime(2026, 1, 5) + timedelta(minutes=m)).isoformat(), 5 + m % 7, 0) for m in range(3000)]
+    one(tmp_path / "log", write_csv(tmp_path / "a.csv", header, rows))
+    for describe in (describe_dataset, describe_briefly):
+        flow.show(Console(width=120), describe(tmp_path / "log", ALL))
+        text = capsys.readouterr().out
+        assert "input and output of the same requests" in text
+        assert "histograms" not in text
+    buckets = ((1, 0), (10, 5), (100, 9), ("+Inf", 10))
+    result = [
+        {
+            "metric": {
+                "__name__": f"vllm:request_{side}_tokens_bucket",
+                "model_name": "m",
+                "instance": "a",
+                "le": str(le),
+            },
+            "values": [[1_767_607_200 + 60 * i, str(n * i)] for i in range(181)],
+        }
+        for side in ("prompt", "generation")
+        for le, n in buckets
+    ]
+    result.append(
+        {
+            "metric": {"__name__": "vllm:request_success_total", "model_name": "m", "instance": "a"},
+            "values": [[1_767_607_200 + 60 * i, str(10 * i)] for i in range(181)],
+        }
+    )
+    answer = {"status": "success", "data": {"resultType": "matrix", "result": result}}
+    (tmp_path / "p.json").write_text(json.dumps(answer), encoding="utf-8")
+    one(tmp_path / "metrics", tmp_path / "p.json")
+    flow.show(Console(width=120), describe_dataset(tmp_path / "metrics", ALL))
+    assert "joined at random, from engine histograms" in capsys.readouterr().out
+
+
 def test_a_sample_does_not_depend_on_the_order_of_rows(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     rows = [

@@ -71,6 +71,30 @@ def test_steady_shares_split_the_series_and_nothing_is_left_over() -> None:
     assert sum(one.monthly_total for one in found) == pytest.approx(np.full((1, 5), 1e6), rel=1e-3)
 
 
+@given(st.integers(0, 100), st.integers(2, 20), st.data())
+def test_weeks_without_requests_say_nothing(seed: int, weeks: int, data: st.DataObject) -> None:
+    """The level after a gap is the mean of the weeks that were seen, by their age in weeks of the calendar."""
+    lost = data.draw(st.lists(st.integers(1, weeks - 2), unique=True)) if weeks > 2 else []
+    shares = np.random.default_rng(seed).dirichlet(np.full(3, 20.0), weeks)
+    known = days(shares)
+    for week in lost:
+        known.requests[7 * week : 7 * week + 7] = 0.0
+    level = smoothed(weekly_log_shares(known))[-1]
+    seen = [week for week in range(weeks) if week not in lost]
+    weight = np.array([0.5 ** ((weeks - 1 - week) / 4.0) for week in seen])
+    assert level == pytest.approx(weight @ np.log(shares[seen]) / weight.sum(), abs=0.01)
+
+
+def test_a_gap_in_the_log_is_no_move_of_shares() -> None:
+    steady = days(np.tile([0.9, 0.1], (16, 1)))
+    steady.requests[7 * 6 : 7 * 8] = 0.0
+    errors = share_errors(weekly_log_shares(steady), 1)
+    assert errors is not None
+    assert errors == pytest.approx(np.zeros((9, 2)), abs=1e-3)
+    steady.requests[7 : 7 * 13] = 0.0
+    assert share_errors(weekly_log_shares(steady), 1) is None
+
+
 @pytest.mark.parametrize(("walk", "noise"), [(0.06, 0.02), (0.0, 0.15)])
 def test_intervals_hold_as_often_as_stated(walk: float, noise: float) -> None:
     rng = np.random.default_rng(7)

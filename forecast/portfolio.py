@@ -213,10 +213,7 @@ def forecast(
     ready = calibrated(prepare_all(jobs, policy.workers, report, spread))
     ready = at_declared_levels(ready, series, shapes, policy.levels, future)
     declared = compound(len(future), policy.growth_per_month, policy.growth_per_month_sd, policy.growth_saturation)
-    growth = [
-        Growth(declared.factor * one.effect.factor, np.sqrt(declared.deviation**2 + one.effect.deviation**2))
-        for one in series
-    ]
+    growth = [declared.with_events(one.effect.factor, one.effect.deviation) for one in series]
     keys = [one.key for one in series]
     sums = Sums(keys, policy.paths, len(future))
     made: list[SeriesForecast] = []

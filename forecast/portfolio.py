@@ -35,10 +35,9 @@ from forecast.scenarios import (
     summarise,
     whole_months,
 )
-from forecast.single import Prepared, Task, up_to
+from forecast.single import LEAST_WEEK_DAYS, Prepared, Task, up_to
 from forecast.windows import quiet_days
 
-SHORT_WEEKS = 2 * 168
 FRESH_SEED = 1
 
 
@@ -118,7 +117,7 @@ def borrowed_shapes(series: list[Input]) -> list[FloatArray | None]:
     own = [week_shape(one.used) for one in series]
     shapes: list[FloatArray | None] = []
     for one in series:
-        if in_use(one.used) >= SHORT_WEEKS and one.raw_hours >= 168:
+        if -(-in_use(one.used) // 24) >= LEAST_WEEK_DAYS and one.raw_hours >= 168:
             shapes.append(None)
             continue
         donors = [(other.key, shape) for other, shape in zip(series, own, strict=True) if shape is not None]

@@ -24,6 +24,8 @@ from forecast.shift import settled
 from forecast.windows import Window, in_sample, rolling_windows
 
 LEAST_HOURS = 24
+LEAST_WEEK_DAYS = 14
+"""Days, begun ones too, from which on a history has its own shape of the week."""
 MUCH_MISSING = 0.1
 CEILING = 4.0
 """Paths stop at this multiple of the largest hour in history; growth and events declared by the user come on top."""
@@ -88,7 +90,7 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
         )
     if shift is not None:
         notes.append(f"level shift x {shift.factor:.2f} on {shift.day:%Y-%m-%d}: history before is scaled to it")
-    if shape is not None and len(observed) < 2 * HOURS_PER_WEEK:
+    if shape is not None and -(-len(observed) // 24) < LEAST_WEEK_DAYS:
         borrowed = from_shape(clean, shape, future)
         whole = len(observed) >= HOURS_PER_WEEK
         point = (point + borrowed) / 2.0 if whole else borrowed

@@ -9,9 +9,12 @@ from data.records import BoolArray, FloatArray, IntArray
 from data.units import HOURS_PER_WEEK
 
 LAUNCH_HOURS = 72
+LEAST_USE_HOURS = 6
 BUSY = 0.75
-"""Zeros of at least three days before the first request were before the launch, where most hours since had some
-(assumption, 2026-11): nights and weekends without any are shorter, and rare requests have zeros throughout."""
+LEAST_BUSY_HOURS, FAR_LONGER = 24, 5
+"""Zeros of at least three days before the first request were before the launch where most hours since had some, or
+where they are five times as long as any without since, a day of hours with requests having shown what it does
+(assumptions, 2026-11): nights, weekends and holidays without any come again, rare requests have zeros throughout."""
 NEAR_DAYS, MONTH_DAYS, FAR_DAYS = 3.0, 21.0, 60
 """How many days away a day tells a third as much of the level of a gap, and of that of its month; beyond the last one,
 nothing."""
@@ -22,15 +25,34 @@ PER_HOUR = {"s": 3600, "ms": 3600 * 10**3, "us": 3600 * 10**6, "ns": 3600 * 10**
 
 def launched(observed: pd.Series) -> tuple[pd.Series, int]:
     """The series from its first request on, and how many hours without any were before: a service that was there but
-    not in use is not one whose demand was zero. The whole series where zeros are its nature, or a day would not remain.
+    not in use is not one whose demand was zero. The whole series where zeros are its nature, or too little remains.
     """
-    values = np.nan_to_num(observed.to_numpy(dtype=np.float64))
-    busy = values > 0.0
-    first = int(busy.argmax())
-    since = busy[first:][observed.notna().to_numpy()[first:]]
-    if first < LAUNCH_HOURS or len(since) < 24 or since.mean() < BUSY:
+    known = observed.to_numpy(dtype=np.float64)
+    first = len(known) - in_use(observed)
+    since = known[first:][~np.isnan(known[first:])] > 0.0
+    if first < LAUNCH_HOURS or len(since) < LEAST_USE_HOURS:
+        return observed, 0
+    natural = since.sum() < LEAST_BUSY_HOURS or first < FAR_LONGER * longest(~since)
+    if since.mean() < BUSY and natural:
         return observed, 0
     return observed.iloc[first:], first
+
+
+def longest(flags: BoolArray) -> int:
+    """The most in a row that are true."""
+    ends = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
+    return int((ends[1::2] - ends[::2]).max(initial=0))
+
+
+def in_use(observed: pd.Series) -> int:
+    """Hours from the first request to the end; 0 without one."""
+    busy = np.nan_to_num(observed.to_numpy(dtype=np.float64)) > 0.0
+    return len(busy) - int(busy.argmax()) if busy.any() else 0
+
+
+def seen_in_use(observed: pd.Series) -> int:
+    """Observed hours from the first request on: zeros before it say nothing of a service's level."""
+    return int(observed.iloc[len(observed) - in_use(observed) :].notna().sum())
 
 
 def filled(values: pd.Series) -> tuple[pd.Series, BoolArray]:

@@ -2,7 +2,7 @@
 
 The declared mean of requests an hour and what little history says are averaged on logs, each weighted by how sure it
 is: a week of history tells a level to within WEEK_SD, four weeks to half of that. From four weeks on history alone
-speaks.
+speaks. History begins with the first request: zeros before it are no level.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from configs.errors import InputError
 from configs.forecasting import DeclaredLevel
 from data.records import FloatArray, SeriesKey
 from data.units import HOURS_PER_WEEK
+from forecast.backtest import NOTHING
 from forecast.clean import hour_of_week
-from forecast.single import CEILING, Prepared
+from forecast.empirical import empirical_bank
+from forecast.level import believe, weekly_levels
+from forecast.single import CEILING, NO_HOUR, NO_REQUEST, Prepared
 
 WEEK_SD = 0.3
 """Standard deviation of the log of a new service's level as one week shows it (assumption, 2026-11)."""
@@ -66,10 +69,12 @@ def with_declared(
         point = one.point * (level / own)
     else:
         point = np.full(len(future), level) if shape is None else level * HOURS_PER_WEEK * shape[hour_of_week(future)]
-    bank = one.model.bank
+    # What never had a request has no errors, no scores and no course of its own.
+    bank = one.model.bank if known else empirical_bank(np.zeros(0), 0)
     if not len(bank.date) and donor is not None and donor.recent > 0.0:
         bank = replace(donor.model.bank, constant=donor.model.bank.constant * level / donor.recent)
-    belief = one.model.belief
+    levels = one.model.levels if known else weekly_levels(np.array([level]))
+    belief = one.model.belief if known else believe(levels)
     none = np.zeros_like(belief.mean)
     belief = replace(belief, mean=none + belief.level, variance=none + variance, drift=none, drift_variance=none)
     ceiling = max(one.model.ceiling, CEILING * float(point.max(initial=0.0)))
@@ -80,8 +85,10 @@ def with_declared(
     return replace(
         one,
         point=point,
-        model=replace(one.model, point=point, bank=bank, belief=belief, ceiling=ceiling, mean=False),
-        degradations=(*one.degradations, note),
+        model=replace(one.model, point=point, bank=bank, belief=belief, levels=levels, ceiling=ceiling, mean=False),
+        past=one.past if known else NOTHING,
+        method=one.method if known else "declared level",
+        degradations=(*(text for text in one.degradations if text not in (NO_HOUR, NO_REQUEST)), note),
         course=np.ones(len(point)),
         recent=level,
     )

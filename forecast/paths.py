@@ -60,10 +60,32 @@ class PathModel:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """Factor on every hour [hours], and the standard deviation of its log, which one draw a path scales [hours]."""
+    """Factor on every hour [hours], and the standard deviation of its log, which one draw a path scales [hours].
+
+    declared: the part of the deviation's square that is of declared growth [hours]; reached: the share of its
+    saturation that growth has reached [hours], None without one: a path that grows faster saturates sooner.
+    """
 
     factor: FloatArray
     deviation: FloatArray
+    declared: FloatArray | float = 1.0
+    reached: FloatArray | None = None
+
+    def with_events(self, factor: FloatArray, deviation: FloatArray) -> Growth:
+        """The same with what events do on top, which no saturation bounds."""
+        square = self.deviation**2 + deviation**2
+        part = np.divide(self.deviation**2, square, out=np.ones_like(square), where=square > 0.0)
+        return Growth(self.factor * factor, np.sqrt(square), part, self.reached)
+
+    def log(self, draws: FloatArray) -> FloatArray:
+        """Log of the factor on every hour of each path, [paths, hours]; draws: standard normals [paths]."""
+        strays = draws[:, None] * self.deviation
+        if self.reached is None:
+            return np.asarray(np.log(self.factor) + strays)
+        # The logistic S f / (S - 1 + f) of a free factor f that strays by e^x, over its own without: e^x / (1 + r (e^x
+        # - 1)), with r what f has reached of S.
+        bound = np.log1p(self.reached * np.expm1(self.declared * strays))
+        return np.asarray(np.log(self.factor) + strays - bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +175,7 @@ def one_series(model: PathModel, draws: Draws, number: int, quiet: BoolArray, gr
     if model.mean:
         level = level - MEAN_SHARE * np.log(np.exp(np.clip(level, -4.0, 4.0)).mean(axis=0))
     by_hour = np.repeat(level, HOURS_PER_WEEK, axis=1)[:, :hours]
-    growth_log = np.log(growth.factor) + draws.growth[:, None] * growth.deviation
-    mean = (model.point * np.exp(np.clip(by_hour + growth_log, -4.0, 4.0))).astype(np.float32)
+    mean = (model.point * np.exp(np.clip(by_hour + growth.log(draws.growth), -4.0, 4.0))).astype(np.float32)
     z = _errors(model.bank, draws, quiet)[:, :hours]
     # A slope learnt from next to nothing may be huge: what float32 holds is enough, the ceiling is below it.
     slope = min(model.bank.slope, 1e36 / max(float(mean.max(initial=0.0)), 1e-30))
@@ -206,9 +227,11 @@ def simulate(
 
 def compound(hours: int, growth_per_month: float, sd_per_month: float, saturation: float | None = None) -> Growth:
     """Declared growth compounded monthly with its uncertainty; saturation: the multiple of today's demand that growth
-    approaches and does not pass (logistic), None for none."""
+    approaches and does not pass on any path (logistic), None for none."""
     months = np.arange(1, hours + 1) / HOURS_PER_MONTH
     free = (1.0 + growth_per_month) ** months
-    if saturation is not None and growth_per_month > 0.0:
-        free = saturation * free / (saturation - 1.0 + free)
-    return Growth(np.asarray(free), np.asarray(sd_per_month * months))
+    deviation = np.asarray(sd_per_month * months)
+    if saturation is None:
+        return Growth(np.asarray(free), deviation)
+    reached = free / (saturation - 1.0 + free)
+    return Growth(saturation * reached if growth_per_month >= 0.0 else free, deviation, reached=reached)

@@ -16,6 +16,7 @@ from data.history import TrafficHistory
 from data.records import BoolArray, Demand, Float32Array, FloatArray, SeriesKey
 from forecast.backtest import with_intervals
 from forecast.calibrate import calibration, together
+from forecast.clean import in_use, launched
 from forecast.cold import pooled_shape, week_shape
 from forecast.declared import check_declared, declared_for, with_declared
 from forecast.events import Effect, coming, without_events
@@ -34,19 +35,20 @@ from forecast.scenarios import (
     summarise,
     whole_months,
 )
-from forecast.single import Prepared, Task, up_to
+from forecast.single import LEAST_WEEK_DAYS, Prepared, Task, up_to
 from forecast.windows import quiet_days
 
-SHORT_WEEKS = 2 * 168
 FRESH_SEED = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One series as it goes in: history up to the common last hour, events taken out, and what they do ahead."""
+    """One series as it goes in: history up to the common last hour, events taken out, and what they do ahead; used: the
+    same from its launch on; raw_hours: of these, how many were observed before events were taken out."""
 
     key: SeriesKey
     observed: pd.Series
+    used: pd.Series
     raw_hours: int
     empty: bool
     effect: Effect
@@ -93,11 +95,14 @@ def inputs_of(history: TrafficHistory, policy: ForecastPolicy, future: pd.Dateti
         key = SeriesKey(*map(str, name))
         observed, late = up_to(one.set_index("ts")["requests"].asfreq("h"), last)
         effect = coming(observed, policy.events, key, future)
+        clean = without_events(observed, policy.events, key)
+        used, before = launched(clean)
         found.append(
             Input(
                 key,
-                without_events(observed, policy.events, key),
-                int(observed.notna().sum()),
+                clean,
+                used,
+                int(observed.iloc[before:].notna().sum()),
                 not bool((observed > 0.0).any()),
                 effect,
                 declared_for(key, policy.levels) is not None,
@@ -109,10 +114,10 @@ def inputs_of(history: TrafficHistory, policy: ForecastPolicy, future: pd.Dateti
 
 def borrowed_shapes(series: list[Input]) -> list[FloatArray | None]:
     """For every short series the pooled shape of the long ones of its class, else of all; None for long series."""
-    own = [week_shape(one.observed) for one in series]
+    own = [week_shape(one.used) for one in series]
     shapes: list[FloatArray | None] = []
     for one in series:
-        if len(one.observed) >= SHORT_WEEKS and one.raw_hours >= 168:
+        if -(-in_use(one.used) // 24) >= LEAST_WEEK_DAYS and one.raw_hours >= 168:
             shapes.append(None)
             continue
         donors = [(other.key, shape) for other, shape in zip(series, own, strict=True) if shape is not None]
@@ -163,7 +168,7 @@ def _series(
     future: pd.DatetimeIndex, levels: tuple[float, ...],
 ) -> SeriesForecast:  # fmt: skip
     accuracy = ready.past.accuracy
-    missing = 1.0 - one.raw_hours / max(len(one.observed), 1)
+    missing = 1.0 - one.raw_hours / max(len(one.used), 1)
     letter, reason = grade(accuracy, one.raw_hours, one.empty, one.declared, ready.empirical, missing)
     totals = np.quantile(summary.total, list(levels), axis=0).T
     return SeriesForecast(
@@ -207,10 +212,7 @@ def forecast(
     ready = calibrated(prepare_all(jobs, policy.workers, report, spread))
     ready = at_declared_levels(ready, series, shapes, policy.levels, future)
     declared = compound(len(future), policy.growth_per_month, policy.growth_per_month_sd, policy.growth_saturation)
-    growth = [
-        Growth(declared.factor * one.effect.factor, np.sqrt(declared.deviation**2 + one.effect.deviation**2))
-        for one in series
-    ]
+    growth = [declared.with_events(one.effect.factor, one.effect.deviation) for one in series]
     keys = [one.key for one in series]
     sums = Sums(keys, policy.paths, len(future))
     made: list[SeriesForecast] = []

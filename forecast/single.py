@@ -12,7 +12,7 @@ from data.units import HOURS_PER_WEEK
 from forecast.backtest import NOTHING, Scored, scored
 from forecast.calendar import as_sundays, without_holidays
 from forecast.calibrate import Evidence, examine
-from forecast.clean import filled, launched
+from forecast.clean import filled, launched, seen_in_use
 from forecast.cold import from_shape
 from forecast.empirical import empirical_bank, flat_level
 from forecast.fallback import last_week_share, mixed, with_last_week
@@ -24,6 +24,8 @@ from forecast.shift import settled
 from forecast.windows import Window, in_sample, rolling_windows
 
 LEAST_HOURS = 24
+LEAST_WEEK_DAYS = 14
+"""Days, begun ones too, from which on a history has its own shape of the week."""
 MUCH_MISSING = 0.1
 CEILING = 4.0
 """Paths stop at this multiple of the largest hour in history; growth and events declared by the user come on top."""
@@ -32,6 +34,9 @@ EMPIRICAL_CEILING = 2.0
 """The same where paths are drawn from history, whose largest hours are in the draw already."""
 UNFORECASTABLE = 0.8
 """Backtest WAPE from which on the past itself is the better forecast of the hours."""
+
+NO_HOUR = "no observed hour: nothing is forecast; give a level of your own (forecast.levels)"
+NO_REQUEST = "no request in history: nothing is forecast; give a level of your own (forecast.levels)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Prepared:
     """point [hours]: the forecast; model: what paths are drawn from, calibration still missing; past: its scores;
     empirical: drawn from history itself, because hours are not forecastable; course: [hours], the factor that history's
     rise or fall has on the forecast; recent: mean requests an hour of the last four weeks at today's level, what the
-    forecast is explained against; seen: observed hours."""
+    forecast is explained against; seen: observed hours since the first request."""
 
     point: FloatArray
     model: PathModel
@@ -71,7 +76,6 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
     """
     rng = np.random.default_rng(seed)
     future, country = task.future, task.country
-    observed, before = launched(observed)
     clean = without_holidays(observed, country)
     complete, unseen = filled(clean)
     history, shift = settled(complete)
@@ -79,8 +83,6 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
     levels = weekly_levels(values, ~unseen)
     point, method, degraded = combined(history, future, levels)
     notes = list(degraded)
-    if before:
-        notes.append(f"launched {observed.index[0]:%Y-%m-%d %H:00}: the {before} h of zeros before are not history")
     missing = float(observed.isna().mean())
     if missing > MUCH_MISSING:
         notes.append(
@@ -88,7 +90,7 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
         )
     if shift is not None:
         notes.append(f"level shift x {shift.factor:.2f} on {shift.day:%Y-%m-%d}: history before is scaled to it")
-    if shape is not None and len(observed) < 2 * HOURS_PER_WEEK:
+    if shape is not None and -(-len(observed) // 24) < LEAST_WEEK_DAYS:
         borrowed = from_shape(clean, shape, future)
         whole = len(observed) >= HOURS_PER_WEEK
         point = (point + borrowed) / 2.0 if whole else borrowed
@@ -114,7 +116,7 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
     result = Prepared(
         point=model.point, model=model, past=scored(past, method, evidence, len(future) / 24), method=method,
         degradations=tuple(notes), empirical=False, course=course, recent=float(values[-4 * HOURS_PER_WEEK :].mean()),
-        seen=int(observed.notna().sum()),
+        seen=seen_in_use(observed),
     )  # fmt: skip
     hopeless = bool(result.past.accuracy) and result.past.accuracy[0].wape > UNFORECASTABLE
     return (
@@ -166,20 +168,31 @@ def up_to(observed: pd.Series, last: pd.Timestamp) -> tuple[pd.Series, tuple[str
 
 
 def prepared_or_fallback(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | None = None) -> Prepared:
-    """`prepare`, or the mean of what was observed under a wide prior where that cannot be done; says which."""
+    """The series from its launch on by `prepare`, or by the mean of what was observed under a wide prior where that
+    cannot be done; says which."""
+    used, before = launched(observed)
+    found = _prepared_or_mean(used, task, seed, shape)
+    if not before:
+        return found
+    note = f"launched {used.index[0]:%Y-%m-%d %H:00}: the {before} h without a request before are not history"
+    return replace(found, degradations=(note, *found.degradations))
+
+
+def _prepared_or_mean(observed: pd.Series, task: Task, seed: int, shape: FloatArray | None) -> Prepared:
     seen = int(observed.notna().sum())
-    if seen >= LEAST_HOURS:
+    in_use = seen_in_use(observed)
+    if seen >= LEAST_HOURS and in_use:
         try:
             return prepare(observed, task, seed, shape)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError, IndexError) as error:
             why = f"fell back to the mean of history: {type(error).__name__}: {error}"
-    elif seen:
+    elif in_use:
         why = f"only {seen} observed hours: their mean, under a wide prior"
     else:
-        why = "no observed hour: nothing is forecast; give a level of your own (forecast.levels)"
+        why = NO_REQUEST if seen else NO_HOUR
     level = float(observed.mean()) if seen else 0.0
     point = np.full(len(task.future), level)
-    if shape is not None and seen:
+    if shape is not None and in_use:
         point = from_shape(observed, shape, task.future)
         why += ", in the shape of other series' weeks"
     levels = weekly_levels(np.array([level]))
@@ -189,4 +202,4 @@ def prepared_or_fallback(observed: pd.Series, task: Task, seed: int = 0, shape: 
         point, empirical_bank(known[: len(known) // 24 * 24], last_date), believe(levels), levels,
         CEILING * float(observed.max()) if seen else 0.0,
     )  # fmt: skip
-    return Prepared(point, model, NOTHING, "mean of history", (why,), True, np.ones(len(point)), level, seen)
+    return Prepared(point, model, NOTHING, "mean of history", (why,), True, np.ones(len(point)), level, in_use)

@@ -76,3 +76,24 @@ def test_the_example_of_the_guide_is_a_policy() -> None:
     policy = ForecastPolicy.model_validate(yaml.safe_load(block)["forecast"])
     assert policy.levels[0].llm == "Qwen3-32B"
     assert sum(event.uplift is None for event in policy.events) == 2
+
+
+def test_zeros_before_the_first_request_are_no_history() -> None:
+    zeros = planned(np.zeros(HOURS), 500.0)
+    unseen = planned(np.full(HOURS, np.nan), 500.0)
+    assert zeros.monthly_total == pytest.approx(unseen.monthly_total, rel=1e-6)
+    assert zeros.hourly == pytest.approx(unseen.hourly, rel=1e-6)
+    assert (zeros.grade, zeros.accuracy) == ("D", ())
+    assert not any("not needed" in text for text in zeros.degradations)
+
+
+@pytest.mark.parametrize("hours", [10, 20, 48, 240])
+def test_a_recent_start_after_zeros_counts_its_own_hours_only(hours: int) -> None:
+    history = np.zeros(HOURS)
+    history[-hours:] = 100.0
+    weight = (WEEK_SD**2 * 168 / hours) / (WEEK_SD**2 * 168 / hours + 0.5**2)
+    expected = np.exp(weight * np.log(400.0) + (1.0 - weight) * np.log(100.0))
+    one = planned(history, 400.0)
+    assert hour_means(one, 0.5) == pytest.approx(expected, rel=0.15)
+    assert any(f"{hours} observed hours for the rest" in text for text in one.degradations)
+    assert one.grade == "D" or hours >= 168

@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from configs.forecasting import Event
+from configs.forecasting import Event, ForecastPolicy
+from data.frames import checked_history
+from data.history import TrafficHistory
 from data.records import SeriesKey
 from forecast.events import UNKNOWN_SD, coming, without_events
+from forecast.portfolio import forecast
 
 KEY = SeriesKey("m", "chat", "us")
 INDEX = pd.date_range("2026-09-07", periods=8 * 168, freq="h", tz="UTC")
@@ -20,6 +23,12 @@ FLAT = pd.Series(100.0, index=INDEX)
 
 def days(index: pd.DatetimeIndex, first: date, last: date) -> np.ndarray:
     return np.array([first <= day <= last for day in index.date])
+
+
+def history(values: np.ndarray) -> TrafficHistory:
+    key = {"llm": KEY.llm, "request_class": KEY.request_class, "region": KEY.region}
+    tokens = {"input_tokens": values, "output_tokens": values, "observed": True}
+    return TrafficHistory(checked_history(pd.DataFrame(key | {"ts": INDEX, "requests": values} | tokens)), {}, (), {})
 
 
 def test_a_known_past_event_is_divided_out() -> None:
@@ -63,3 +72,56 @@ def test_an_unknown_event_is_learnt_from_its_likes_and_widens_where_there_are_no
     assert blind.factor == pytest.approx(1.0)
     assert blind.deviation[on] == pytest.approx(UNKNOWN_SD)
     assert "not known" in blind.notes[0]
+
+
+@pytest.mark.parametrize("days_ago", [1, 3, 6, 9, 13, 27, 40])
+@pytest.mark.parametrize("factor", [2.0, 0.5])
+def test_an_unknown_launch_for_good_goes_on_ahead_however_young_it_is(days_ago: int, factor: float) -> None:
+    rng = np.random.default_rng(days_ago)
+    shape = 1000.0 * (1.0 + 0.5 * np.cos(2.0 * np.pi * (np.arange(len(INDEX)) - 15.0) / 24.0))
+    values = rng.poisson(shape).astype(float)
+    values[-24 * days_ago :] = rng.poisson(factor * shape[-24 * days_ago :])
+    launch = Event(name="launch", start=(INDEX[-1] - pd.Timedelta(days=days_ago - 1)).date())
+    policy = ForecastPolicy(horizon_months=1, paths=200, backtest_windows=2, events=(launch,))
+    found = forecast(history(values), policy, 1)
+    one = found.series[0]
+    middle, low, high = (one.monthly_total[0, one.levels.index(q)] / 744.0 for q in (0.5, 0.1, 0.9))
+    assert middle == pytest.approx(1000.0 * factor, rel=0.06)
+    assert low < 1000.0 * factor < high
+    if days_ago <= 28:
+        assert any("launch" in note and "so far" in note for note in found.notes)
+        assert high > 1.1 * middle, "how it goes on is not sure"
+
+
+def test_a_ramp_under_way_is_measured_and_goes_on() -> None:
+    event = Event(name="launch", start=INDEX[-10 * 24].date(), ramp_days=16)
+    share = np.clip((np.arange(len(INDEX)) - (len(INDEX) - 10 * 24) + 1) / 384.0, 0.0, 1.0)
+    values = FLAT * 3.0**share
+    assert without_events(values, (event,), KEY).to_numpy() == pytest.approx(100.0 * 3.0**0.625, rel=1e-6)
+    effect = coming(values, (event,), KEY, FUTURE)
+    assert effect.factor[-1] == pytest.approx(3.0**0.375, rel=1e-6)
+    assert effect.deviation[-1] > 0.0
+
+
+def test_two_launches_in_a_row_are_told_apart() -> None:
+    first, second = (Event(name=name, start=INDEX[-days * 24].date()) for name, days in (("one", 12), ("two", 5)))
+    values = FLAT.copy()
+    values.iloc[-12 * 24 :] = 150.0
+    values.iloc[-5 * 24 :] = 300.0
+    assert without_events(values, (second, first), KEY).to_numpy() == pytest.approx(300.0)
+    assert coming(values, (first, second), KEY, FUTURE).factor == pytest.approx(1.0)
+
+
+def test_an_event_that_covers_history_is_not_taken_out_of_it() -> None:
+    whole = Event(name="campaign", start=date(2026, 1, 1), until=FUTURE[14 * 24].date())
+    assert without_events(FLAT, (whole,), KEY).to_numpy() == pytest.approx(100.0)
+    effect = coming(FLAT, (whole,), KEY, FUTURE)
+    assert effect.factor == pytest.approx(1.0)
+    assert effect.deviation[0] == 0.0
+    assert effect.deviation[-1] == pytest.approx(UNKNOWN_SD), "what follows it is not known"
+    assert "all is taken at its level" in effect.notes[0]
+    halves = tuple(
+        Event(name="half", start=start, until=until)
+        for start, until in ((date(2026, 9, 1), date(2026, 10, 5)), (date(2026, 10, 6), FUTURE[-1].date()))
+    )
+    assert without_events(FLAT, halves, KEY).notna().any()

@@ -75,6 +75,24 @@ def test_growth_compounds_and_saturates() -> None:
     assert (np.diff(bounded.factor) > 0).all()
 
 
+@pytest.mark.parametrize("rate", [-0.03, 0.0, 0.1])
+def test_no_path_grows_past_the_saturation(rate: float) -> None:
+    """Each path is the logistic of a free growth of its own; where that starts to decline, of none."""
+    hours, sd, most = 24 * 730, 0.05, 1.2
+    draws = np.random.default_rng(0).standard_normal(500)
+    found = np.exp(compound(hours, rate, sd, most).log(draws))
+    assert (found < most).all()
+    months = np.arange(1, hours + 1) / 730.0
+    free = (1.0 + rate) ** months * np.exp(draws[:, None] * sd * months)
+    if rate >= 0.0:
+        assert found == pytest.approx(most * free / (most - 1.0 + free), rel=1e-9)
+    free_too = compound(hours, rate, sd).log(draws)
+    assert free_too == pytest.approx(np.log(free), abs=1e-9)
+    uplift = compound(hours, rate, sd, most).with_events(np.full(hours, 2.0), np.full(hours, 0.3))
+    assert np.median(np.exp(uplift.log(draws))[:, -1]) == pytest.approx(2.0 * np.median(found[:, -1]), rel=0.05)
+    assert np.log(np.exp(uplift.log(draws))[:, 0]).std() == pytest.approx(0.3, rel=0.1), "events are not bounded"
+
+
 def test_correlation_is_that_of_common_weeks() -> None:
     rng = np.random.default_rng(0)
     walk = np.cumsum(rng.standard_normal(12))

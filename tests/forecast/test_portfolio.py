@@ -167,6 +167,22 @@ def test_zeros_before_a_launch_are_not_history() -> None:
     assert not any("launched" in note for note in forecast(history(rare=rare), POLICY, 1).series[0].degradations)
 
 
+@pytest.mark.parametrize(("closed", "days"), [("nights", 5), ("nights and weekends", 14), ("weekends", 21)])
+def test_a_service_with_closed_hours_was_launched_too(closed: str, days: int) -> None:
+    t = np.arange(10 * 168)
+    hours = (t % 24 >= 8) & (t % 24 < 18) if "nights" in closed else t >= 0
+    open_ = hours & ((t // 24 % 7 < 5) | ("weekends" not in closed))
+    values = np.where(open_, np.random.default_rng(0).poisson(60, len(t)), 0.0)
+    values[: -days * 24] = 0.0
+    one = forecast(history(chat=values), ForecastPolicy(horizon_months=1, paths=300), 1).series[0]
+    assert any("launched" in note for note in one.degradations)
+    # November 2026 has 21 working days.
+    expected = 60.0 * (10 if "nights" in closed else 24) * (21 if "weekends" in closed else 30)
+    low, middle, high = (one.monthly_total[0, one.levels.index(q)] for q in (0.05, 0.5, 0.95))
+    assert low < expected < high
+    assert middle == pytest.approx(expected, rel=0.2)
+
+
 def test_no_observed_hour_at_all_is_refused() -> None:
     with pytest.raises(InputError, match="an observed hour"):
         forecast(history(a=np.full(60, np.nan)), POLICY, 1)

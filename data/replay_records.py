@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from data.curve_records import ClassTimes
 from data.records import Configuration
@@ -56,21 +57,21 @@ class Replay:
 @dataclass(frozen=True, slots=True)
 class Situation:
     """Something that happens to a pool part of the way through: `away` replicas are missing from the start (a rollout
-    holds them), `lost` die with what they hold, and load is multiplied by `load` (what other places had). Where
-    protected_alone, classes that are not are turned away from then on, as the reserve foresees. kept says whether the
-    plan keeps a reserve for it: only then does a miss break the plan."""
+    holds them), `lost` die with what they hold, and `coming` takes the place of its load: requests/s by class with what
+    other places had (empty: its load stays). Where protected_alone, classes that are not are turned away from then on,
+    as the reserve foresees. kept says whether the plan keeps a reserve for it: only then does a miss break the plan."""
 
     name: str
     away: int = 0
     lost: int = 0
-    load: float = 1.0
+    coming: Mapping[str, float] = field(default_factory=dict)
     kept: bool = True
     protected_alone: bool = False
 
     @property
     def disturbs(self) -> bool:
         """Whether something changes on the way."""
-        return self.lost > 0 or self.load != 1.0
+        return self.lost > 0 or bool(self.coming)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,15 +18,16 @@ NUMBERS = re.compile(r"\[\n((?:\s+(?:[-+.eE\d]+|null),?\n)+)\s+\]")
 FIX = "Make it with `fleetcast autoscale RUN --out FILE`."
 
 
-def scaling_document(pools: Sequence[PoolScaling]) -> dict[str, Any]:
+def scaling_document(pools: Sequence[PoolScaling], unscaled: Sequence[str] = ()) -> dict[str, Any]:
     """Everything as plain data, valid against reports/schema/scaling.schema.json: arrays as lists, floats at 6
-    significant digits, null for what is not finite."""
-    return {"schema": SCALING_SCHEMA, "pools": [plain(asdict(pool)) for pool in pools]}
+    significant digits, null for what is not finite. unscaled: pools that do not scale, and why."""
+    found = {"schema": SCALING_SCHEMA, "pools": [plain(asdict(pool)) for pool in pools]}
+    return found | ({"unscaled": list(unscaled)} if unscaled else {})
 
 
-def scaling_json(pools: Sequence[PoolScaling]) -> str:
+def scaling_json(pools: Sequence[PoolScaling], unscaled: Sequence[str] = ()) -> str:
     """The document as text, indented, lists of numbers on a line of their own, newline at the end."""
-    text = json.dumps(scaling_document(pools), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(scaling_document(pools, unscaled), indent=2, ensure_ascii=False, allow_nan=False)
     return NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -17,24 +18,32 @@ from data.scaling_records import PoolScaling
 from flows.progress import report
 from flows.scaling_loads import read_traces
 from flows.scaling_pool import scale_pool
-from flows.scaling_pools import PoolAsk, one_pool, pools_of, read_plan
+from flows.scaling_pools import PoolAsk, one_pool, pools_of, read_plan, standing_by, unscaled
 from flows.scaling_replica import Replica, replica
 
 
-def autoscale_run(
-    run: Path, config: str | None, traces: Sequence[Path], data_folder: Path | None = None
-) -> tuple[PoolScaling, ...]:
-    """Every pool of a run folder. config: the scenario, where the one in the folder names files relative to a place
-    that it is no longer in. Raises InputError for what cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Autoscaled:
+    """The pools that scale, and those that do not, with the reason."""
+
+    pools: tuple[PoolScaling, ...]
+    unscaled: tuple[str, ...] = ()
+
+
+def autoscale_run(run: Path, config: str | None, traces: Sequence[Path], data_folder: Path | None = None) -> Autoscaled:
+    """Every pool of a run folder that carries load. config: the scenario, where the one in the folder names files
+    relative to a place that it is no longer in. Raises InputError for what cannot be read."""
     plan = read_plan(run)
     kept = run / "scenario.yaml"
     loaded = load_scenario(config if config is not None else str(kept))
     demand = run / "demand.parquet"
     scenarios = pd.read_parquet(demand) if demand.is_file() else None
     asks = pools_of(plan, loaded.scenario.autoscaling.max_replicas, scenarios)
-    if not asks:
+    left = unscaled(standing_by(plan))
+    if not asks and not left:
         raise InputError(str(run), "a plan with pools", "none", "See `plan.json`, status.")
-    return _scale(loaded, asks, read_traces(loaded, traces), data_folder, _company(run / "capacity.parquet"))
+    pools = _scale(loaded, asks, read_traces(loaded, traces), data_folder, _company(run / "capacity.parquet"))
+    return Autoscaled(pools, left)
 
 
 def _company(path: Path) -> dict[tuple[Configuration, str], int]:
@@ -58,14 +67,14 @@ def autoscale_one(
     peak_rps: float,
     traces: Sequence[Path],
     data_folder: Path | None = None,
-) -> tuple[PoolScaling, ...]:
+) -> Autoscaled:
     """One configuration under classes of a scenario at a peak."""
     loaded = load_scenario(config)
     history = load_history(loaded.scenario.traffic, loaded.base, data_folder, loaded.scenario.seed)
     known = replica(loaded, history, one, classes)
     report("choosing how the pool scales")
     ask = one_pool(loaded.scenario, known.capacity.configuration, classes, peak_rps, known.facts.operating_rps)
-    return (scale_pool(loaded.scenario, history, ask, known, read_traces(loaded, traces)),)
+    return Autoscaled((scale_pool(loaded.scenario, history, ask, known, read_traces(loaded, traces)),))
 
 
 def _scale(

@@ -74,7 +74,7 @@ def replay_plan(
     loads: dict[tuple[object, ...], PoolLoad] = {}
 
     def add(pool: Pool, situation: str, replicas: int, rps: float, carried: Mapping[str, float]) -> None:
-        mix = _mix(scenario, history, pool.configuration, carried)
+        mix = mix_of(scenario, history, pool.configuration, carried)
         row = next(row for row in capacity.rows if row.configuration == pool.configuration and row.excuse is None)
         load = PoolLoad(
             pool.configuration, pool.region, pool.month, situation, replicas, rps, mix, row.kv_capacity_tokens,
@@ -143,10 +143,11 @@ def pool_mix(
     pool: Pool,
 ) -> Mix:
     """The classes on a pool: those that the plan routes there, in their shares of the block that fills it most."""
-    return _mix(scenario, history, pool.configuration, _on_pool(capacity, problem, routes, pool))
+    return mix_of(scenario, history, pool.configuration, _on_pool(capacity, problem, routes, pool))
 
 
-def _mix(scenario: Scenario, history: TrafficHistory, one: Configuration, carried: Mapping[str, float]) -> Mix:
+def mix_of(scenario: Scenario, history: TrafficHistory, one: Configuration, carried: Mapping[str, float]) -> Mix:
+    """Classes on replicas of a configuration, in shares of what they carry, requests/s by class."""
     slos = scenario.traffic.classes
     return tuple(
         ClassLoad(name, share, history.lengths[one.llm, name], slo_target(slos[name].slo))

@@ -19,7 +19,7 @@ from data.scaling_file import read_scaling
 from data.scaling_records import PoolScaling
 from data.units import GB
 from flows.run_folder import whole_folder
-from flows.scaling_pools import read_plan
+from flows.scaling_pools import read_plan, standing_by
 from reports.manifests.engines import Serving, unsaid
 from reports.manifests.nodes import resource
 from reports.manifests.pool import PoolManifest
@@ -64,10 +64,11 @@ def manifests(run: Path, scaling: Path | None) -> dict[str, str]:
         key = (configuration_of(pool["configuration"]), str(pool["region"]))
         if pool["replicas"] > largest.get(key, {"replicas": 0})["replicas"]:
             largest[key] = pool
+    standing = standing_by(plan)
     pools = []
     for (one, region), pool in sorted(largest.items()):
         found = scaled.pop((one.label, region), None)
-        pools.append(_pool(plan, scenario, capacity, one, region, pool, found))
+        pools.append(_pool(plan, scenario, capacity, one, region, pool, found, standing.get((one, region), "")))
     if scaled:
         other = ", ".join(f"{label} in {region}" for label, region in sorted(scaled))
         fix = "Run `fleetcast autoscale` on this run folder."
@@ -84,6 +85,7 @@ def _pool(
     region: str,
     pool: Mapping[str, Any],
     scaled: PoolScaling | None,
+    standing: str,
 ) -> PoolManifest:
     policy = scenario.autoscaling
     same = capacity["llm"] == one.llm
@@ -149,7 +151,7 @@ def _pool(
         policy=None if scaled is None else scaled.chosen.policy,
         schedule=() if scaled is None else scaled.schedule,
         checkpoint="; ".join(text for text in (checkpoint, unsaid(serving), _nodes(one, find_gpu(one.gpu))) if text),
-        scaling_doubt=_doubt(scaled),
+        scaling_doubt=_doubt(scaled, standing),
     )
 
 
@@ -175,7 +177,9 @@ def _nodes(one: Configuration, gpu: Gpu) -> str:
     )
 
 
-def _doubt(scaled: PoolScaling | None) -> str:
+def _doubt(scaled: PoolScaling | None, standing: str) -> str:
+    if scaled is None and standing:
+        return f"not scaled: {standing}"
     if scaled is None:
         return "not scaled: no scaler was written, replicas stand as planned (`fleetcast autoscale`)"
     best = scaled.chosen

@@ -7,7 +7,7 @@ from dataclasses import replace
 from configs.errors import InputError
 from flows.lengths import at_forecast_lengths
 from flows.scaling_pool import scale_pool
-from flows.scaling_pools import pools_of
+from flows.scaling_pools import pools_of, standing_by, unscaled
 from flows.scaling_replica import of_curve
 from reports.bundle import PlanBundle
 from reports.machine import frames, plan_document
@@ -20,16 +20,17 @@ def with_scaling(bundle: PlanBundle) -> PlanBundle:
     history = at_forecast_lengths(bundle.history, bundle.forecast)
     curves = {one.configuration: one for one in bundle.curves}
     rows = {row.configuration: row for row in bundle.problem.capacities}
-    scaled, unscaled = [], []
-    for ask in pools_of(plan_document(bundle), scenario.autoscaling.max_replicas, frames(bundle)["demand"]):
+    plan = plan_document(bundle)
+    scaled, left = [], []
+    for ask in pools_of(plan, scenario.autoscaling.max_replicas, frames(bundle)["demand"]):
         where = f"{ask.configuration.label} in {ask.region}"
         curve = curves.get(ask.configuration)
         if curve is None:
-            unscaled.append(f"{where}: its service curve was not drawn (report.service_curves)")
+            left.append(f"{where}: its service curve was not drawn (report.service_curves)")
             continue
         known = of_curve(scenario, history, curve, rows[ask.configuration])
         try:
             scaled.append(scale_pool(scenario, history, ask, known, brief=True))
         except InputError as error:
-            unscaled.append(f"{where}: expected {error.expected}, got {error.got}")
-    return replace(bundle, scaling=tuple(scaled), unscaled=tuple(unscaled))
+            left.append(f"{where}: expected {error.expected}, got {error.got}")
+    return replace(bundle, scaling=tuple(scaled), unscaled=(*left, *unscaled(standing_by(plan))))

@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +23,12 @@ from data.dataset import MANIFEST, opened
 from data.ingestion import ingest_files
 from data.plain import finite
 from data.plan_records import Pool
-from data.records import FloatArray, IntArray
+from data.records import Configuration, FloatArray, IntArray
 from data.replay_records import PoolRun, Situation
 from data.statistics.lengths import SERVED
-from flows.check_plan import pool_mix
+from flows.check_plan import mix_of, pool_mix
 from flows.progress import report
-from models.fleet_replay import BEGINS, Stream, answer, judge, merged, surged
+from models.fleet_replay import BEGINS, Stream, answer, followed, judge, merged
 from models.simulator.engine import engine_limits
 from models.simulator.load import Mix, draw, mean_context_tokens
 from models.step_cost import step_cost
@@ -39,6 +39,8 @@ from reports.write import ARCHIVE
 ASSUMED_ZONES = 3
 """Zones that a pool's replicas are taken to be spread over where the scenario says nothing: public regions have three
 as a rule."""
+MORE = 1e-6
+"""Share of its own load above which a pool's load after a loss is more than before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +118,20 @@ def replay_run(bundle: PlanBundle, recorded: Recorded | None, load: float, minut
         other = busiest.get((pool.configuration, pool.region))
         if other is None or pool.peak_rps / pool.replicas > other.peak_rps / other.replicas:
             busiest[pool.configuration, pool.region] = pool
-    pools = [pool for pool in busiest.values() if pool.peak_rps > 0]
     burst, cv = bundle.scenario.forecast.burst_factor, bundle.scenario.evaluate.arrival_cv
     runs: list[PoolRun] = []
     report("replaying")
-    for number, pool in enumerate(pools):
-        report(f"  pool {number + 1} of {len(pools)}: {pool.configuration.label} in {pool.region}")
-        mix = pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, bundle.plan.routes, pool)
-        stream = pool_stream(mix, pool.peak_rps * load, recorded, burst, 60.0 * minutes, seed + number, cv)
-        runs += _through(bundle, pool, mix, stream, situations(bundle, pool, pools))
+    moves = failovers(bundle)
+    for number, (place, pool) in enumerate(busiest.items()):
+        report(f"  pool {number + 1} of {len(busiest)}: {pool.configuration.label} in {pool.region}")
+
+        def drawn_at(mix: Mix, rps: float, number: int = number) -> Stream:
+            return pool_stream(mix, rps * load, recorded, burst, 60.0 * minutes, seed + number, cv)
+
+        if pool.peak_rps > 0.0:
+            runs += _through(bundle, pool, situations(bundle, pool), drawn_at)
+        for there, situation in moves.get(place, ()):
+            runs += _through(bundle, there, [situation], drawn_at)
     varied = "" if cv == 1.0 else f" (coefficient of variation of the gaps {cv:g})"
     drawn = f"random arrivals{varied} at the planned peak, lengths of every class as planned"
     told = drawn
@@ -134,8 +141,9 @@ def replay_run(bundle: PlanBundle, recorded: Recorded | None, load: float, minut
     return Replayed(tuple(runs), told if load == 1.0 else f"{told}; {load:g} times the planned peak")
 
 
-def situations(bundle: PlanBundle, pool: Pool, pools: Sequence[Pool]) -> Iterator[Situation]:
-    """What a pool goes through; a situation that would leave no replica is named all the same."""
+def situations(bundle: PlanBundle, pool: Pool) -> Iterator[Situation]:
+    """What a pool goes through but for the loss of another region (`failovers`); a situation that would leave no
+    replica is named all the same."""
     policy = bundle.scenario.plan
     yield Situation("all replicas")
     failures = max(policy.failures_per_pool, 1)
@@ -147,19 +155,37 @@ def situations(bundle: PlanBundle, pool: Pool, pools: Sequence[Pool]) -> Iterato
         zones, name = ASSUMED_ZONES, f"zone lost, if its replicas are spread over {ASSUMED_ZONES}"
     lost = math.ceil(pool.replicas / zones)
     yield Situation(name, lost=lost, kept=policy.reserves.zone_loss, protected_alone=True)
-    for region in dict.fromkeys(other.region for other in pools if other.region != pool.region):
-        factor = _failover(bundle, pool, region)
-        if factor > 1.0:
-            yield Situation(f"{region} lost", load=factor, kept=policy.reserves.region_loss, protected_alone=True)
 
 
-def _failover(bundle: PlanBundle, pool: Pool, lost: str) -> float:
-    """Protected load of a pool when a region is lost, as a multiple of its own; 1 where it has none of its own to take
-    for a measure."""
-    moved = after_region_loss(bundle.problem, bundle.plan.pools, pool.month, lost).get(pool, {})
-    mix = pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, bundle.plan.routes, pool)
-    mine = sum(part.share for part in mix if bundle.problem.protected[part.name]) / sum(part.share for part in mix)
-    return sum(moved.values()) / (pool.peak_rps * mine) if mine > 0.0 else 1.0
+def failovers(bundle: PlanBundle) -> dict[tuple[Configuration, str], list[tuple[Pool, Situation]]]:
+    """By place, the loss of every other region that brings a pool more of some protected class than it had, in the
+    month in which it brings most a replica. Pools that carry nothing but then are among them."""
+    plan, problem = bundle.plan, bundle.problem
+    found: dict[tuple[Configuration, str, str], tuple[Pool, Mapping[str, float]]] = {}
+    for month in dict.fromkeys(pool.month for pool in plan.pools):
+        for lost in problem.regions:
+            for pool, coming in after_region_loss(problem, plan.pools, month, lost).items():
+                own = {part.name: part.share for part in _mix(bundle, pool)} if pool.peak_rps > 0.0 else {}
+                if all(rps <= own.get(name, 0.0) * (1.0 + MORE) for name, rps in coming.items()):
+                    continue
+                key = (pool.configuration, pool.region, lost)
+                other = found.get(key)
+                if other is None or _a_replica(pool, coming) > _a_replica(*other):
+                    found[key] = pool, coming
+    kept = bundle.scenario.plan.reserves.region_loss
+    places: dict[tuple[Configuration, str], list[tuple[Pool, Situation]]] = {}
+    for (one, region, lost), (pool, coming) in found.items():
+        situation = Situation(f"{lost} lost", coming=coming, kept=kept, protected_alone=True)
+        places.setdefault((one, region), []).append((pool, situation))
+    return places
+
+
+def _mix(bundle: PlanBundle, pool: Pool) -> Mix:
+    return pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, bundle.plan.routes, pool)
+
+
+def _a_replica(pool: Pool, coming: Mapping[str, float]) -> float:
+    return sum(coming.values()) / pool.replicas
 
 
 def pool_stream(
@@ -193,38 +219,62 @@ def pool_stream(
     return merged(parts)
 
 
-def _through(bundle: PlanBundle, pool: Pool, mix: Mix, stream: Stream, each: Iterator[Situation]) -> Iterator[PoolRun]:
-    one = pool.configuration
+def _through(
+    bundle: PlanBundle, pool: Pool, each: Iterable[Situation], drawn_at: Callable[[Mix, float], Stream]
+) -> Iterator[PoolRun]:
+    """A pool through situations; drawn_at: the traffic of a mix at a rate, requests/s."""
+    one, mix = pool.configuration, _mix(bundle, pool)
     engine = find_engine(bundle.scenario.evaluate.engine)
     llms, gpus = {one.llm: find_llm(one.llm)}, {one.gpu: find_gpu(one.gpu)}
     catalog = load_coefficients().model_copy(update={"corrections": bundle.calibration})
-    cost = step_cost([one], llms, gpus, engine, catalog, [mean_context_tokens(mix)])
     row = next(row for row in bundle.capacity.rows if row.configuration == one and row.excuse is None)
     limits = engine_limits(
         engine, one.max_num_seqs, one.max_num_batched_tokens, row.kv_capacity_tokens / one.schedulers
     )
-    begins = float(stream.arrival_s[-1]) * BEGINS
-    guarded = np.array([bundle.problem.protected[part.name] for part in mix])
+    own = drawn_at(mix, pool.peak_rps) if pool.peak_rps > 0.0 else None
     for situation in each:
-        asked = stream
+        come = mix_of(bundle.scenario, bundle.history, one, situation.coming) if situation.coming else mix
+        seen, asked = _asked(mix, own, come, situation, drawn_at)
+        begins = BEGINS * float((asked if own is None else own).arrival_s[-1])
         if situation.protected_alone:
-            asked = stream.some(np.flatnonzero(guarded[stream.which] | (stream.arrival_s < begins)))
-        asked = surged(asked, situation.load, begins)
+            guarded = np.array([bundle.problem.protected[part.name] for part in seen])
+            asked = asked.some(np.flatnonzero(guarded[asked.which] | (asked.arrival_s < begins)))
         here = pool.replicas - situation.away
         known = (one, pool.region, pool.month, situation, here)
         if not (asked.arrival_s >= begins).any():
             # Nothing on this pool is protected: nothing is promised of it.
             continue
-        rps = float(len(asked.arrival_s) / asked.arrival_s[-1])
-        told = (rps, len(asked.arrival_s), float(asked.arrival_s[-1]))
+        count, last = len(asked.arrival_s), float(asked.arrival_s[-1])
+        rps = count / last
+        if situation.coming:
+            rps = float((asked.arrival_s >= begins).sum()) / (last - begins)
+        told = (rps, count, last)
         if here - situation.lost < 1:
             yield PoolRun(*known, *told, 0, (), 0.0, "no replica is left")
             continue
+        cost = step_cost([one], llms, gpus, engine, catalog, [mean_context_tokens(come)])
         found = answer(
             cost, limits, asked, here * one.schedulers, situation.lost * one.schedulers, begins,
             bundle.scenario.evaluate.routing,
         )  # fmt: skip
-        yield PoolRun(*known, *told, found.retried, *judge(asked, found, mix, situation, begins))
+        yield PoolRun(*known, *told, found.retried, *judge(asked, found, seen, situation, begins))
+
+
+def _asked(
+    mix: Mix, own: Stream | None, come: Mix, situation: Situation, drawn_at: Callable[[Mix, float], Stream]
+) -> tuple[Mix, Stream]:
+    """Classes and requests of a pool in a situation: its own, followed by what comes in their place."""
+    if not situation.coming:
+        assert own is not None, "a pool without load goes through failovers alone"
+        return mix, own
+    if own is None:
+        return come, drawn_at(come, sum(situation.coming.values()))
+    # Classes that only come now follow those that the pool had.
+    seen = (*mix, *(part for part in come if part.name not in {had.name for had in mix}))
+    after = drawn_at(come, sum(situation.coming.values()))
+    places = np.array([[had.name for had in seen].index(part.name) for part in come])
+    after = replace(after, which=places[after.which])
+    return seen, followed(own, after, BEGINS * float(own.arrival_s[-1]))
 
 
 def replay_json(found: Replayed) -> str:

@@ -19,8 +19,11 @@ from data.catalog import find_engine, find_llm
 from data.plain import configuration_of
 from data.prices import load_prices, offers
 from data.records import Configuration
+from optimizer.extract import TOLERANCE_RPS
 
 PLAN_SCHEMA = "fleetcast.plan/1"
+STANDING_BY = {"region": "stands by for a region's loss", "zone": "stands by for a zone's loss"}
+"""What a pool without load is there for, by the name of its reserve in plan.json."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,13 @@ def read_plan(run: Path) -> dict[str, Any]:
 
 
 def pools_of(plan: Mapping[str, Any], most: int | None, demand: pd.DataFrame | None = None) -> list[PoolAsk]:
-    """Every configuration and region of the plan once, as in the month in which it has most replicas; demand: the
-    run's demand table, for its scenarios."""
+    """Every configuration and region of the plan once that carries load in some month, as in the month of those in
+    which it has most replicas; demand: the run's demand table, for its scenarios. The others: `standing_by`."""
     largest: dict[tuple[Configuration, str], Mapping[str, Any]] = {}
-    for pool in plan["pools"]:
-        key = (configuration_of(pool["configuration"]), str(pool["region"]))
-        if pool["replicas"] > largest.get(key, {"replicas": 0})["replicas"]:
-            largest[key] = pool
+    for key, pools in _by_place(plan).items():
+        loaded = [pool for pool in pools if _loaded(pool)]
+        if loaded:
+            largest[key] = max(loaded, key=lambda pool: int(pool["replicas"]))
     found = []
     for (one, region), pool in sorted(largest.items(), key=lambda item: (item[0][0].label, item[0][1])):
         series = [row for row in plan["forecast"] if find_llm(row["series"]["llm"]).name == one.llm]
@@ -77,6 +80,35 @@ def pools_of(plan: Mapping[str, Any], most: int | None, demand: pd.DataFrame | N
             ask = replace(ask, scenarios=days or ask.scenarios)
         found.append(ask)
     return found
+
+
+def standing_by(plan: Mapping[str, Any]) -> dict[tuple[Configuration, str], str]:
+    """Configurations and regions that carry nothing in any month of the design scenario, and what they are there for:
+    no load says when they are to scale."""
+    found = {}
+    for key, pools in _by_place(plan).items():
+        if any(_loaded(pool) for pool in pools):
+            continue
+        held = {name for pool in pools for name, replicas in pool.get("reserve_replicas", {}).items() if replicas}
+        purpose = next((told for name, told in STANDING_BY.items() if name in held), "carries nothing by this plan")
+        found[key] = f"{purpose}; replicas stand as planned"
+    return dict(sorted(found.items(), key=lambda item: (item[0][0].label, item[0][1])))
+
+
+def unscaled(standing: Mapping[tuple[Configuration, str], str]) -> tuple[str, ...]:
+    """Pools that stand by, as lists of unscaled pools name them."""
+    return tuple(f"{one.label} in {region}: {because}" for (one, region), because in standing.items())
+
+
+def _by_place(plan: Mapping[str, Any]) -> dict[tuple[Configuration, str], list[Mapping[str, Any]]]:
+    found: dict[tuple[Configuration, str], list[Mapping[str, Any]]] = {}
+    for pool in plan["pools"]:
+        found.setdefault((configuration_of(pool["configuration"]), str(pool["region"])), []).append(pool)
+    return found
+
+
+def _loaded(pool: Mapping[str, Any]) -> bool:
+    return float(pool["peak_rps"]) > TOLERANCE_RPS
 
 
 def _scenarios(demand: pd.DataFrame, llm: str, month: str, design: int) -> tuple[tuple[str, float, float], ...]:

@@ -13,8 +13,8 @@ from flows.show import _table
 from reports import scaling, standing
 
 
-def show_autoscale(console: Console, pools: Sequence[PoolScaling], today: date) -> None:
-    """The table of choices, then for each pool the statement, the kinds and the days."""
+def show_autoscale(console: Console, pools: Sequence[PoolScaling], today: date, unscaled: Sequence[str] = ()) -> None:
+    """The table of choices, then for each pool the statement, the kinds and the days; then what does not scale."""
     numbers = set(scaling.POOL_NUMBERS)
     console.print(_table("Scaling", scaling.POOL_HEAD, scaling.pool_rows(pools), numbers), "")
     for pool in pools:
@@ -30,5 +30,7 @@ def show_autoscale(console: Console, pools: Sequence[PoolScaling], today: date) 
             f" {pool.start_up.weights_s:.0f}, warm-up {pool.start_up.warm_up_s:.0f})[/]",
             "",
         )
+    for text in unscaled:
+        console.print(f"Not scaled: {escape(text)}", soft_wrap=True)
     for text in standing.of_scaling(pools, today).lines:
         console.print(escape(text), soft_wrap=True)

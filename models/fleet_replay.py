@@ -8,7 +8,7 @@ and its clients have waited since they first asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,11 +57,12 @@ class Answered:
     retried: int
 
 
-def surged(stream: Stream, factor: float, begins_s: float) -> Stream:
-    """The stream with its rate multiplied by factor from begins_s on: the same requests, closer together."""
-    late = stream.arrival_s > begins_s
-    arrival = np.where(late, begins_s + (stream.arrival_s - begins_s) / factor, stream.arrival_s)
-    return Stream(arrival, stream.input_tokens, stream.cached_tokens, stream.output_tokens, stream.which)
+def followed(before: Stream, after: Stream, begins_s: float) -> Stream:
+    """A stream up to begins_s, then the part of another that lies beyond BEGINS of its span."""
+    from_s = BEGINS * float(after.arrival_s[-1])
+    late = after.some(np.flatnonzero(after.arrival_s >= from_s))
+    late = replace(late, arrival_s=late.arrival_s + (begins_s - from_s))
+    return merged([before.some(np.flatnonzero(before.arrival_s < begins_s)), late])
 
 
 def answer(

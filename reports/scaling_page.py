@@ -71,10 +71,10 @@ def ranked(pools: Sequence[PoolScaling]) -> list[PoolScaling]:
     return sorted(pools, key=lambda one: (one.chosen.holds, one.kinds[0].best.holds, -one.chosen.usd_per_day))
 
 
-def render(pools: Sequence[PoolScaling], today: date) -> str:
+def render(pools: Sequence[PoolScaling], today: date, unscaled: Sequence[str] = ()) -> str:
     """The section as a page of its own, self-contained; user texts are escaped by the template."""
     return lay_out(
-        "scaling.html.j2", scaling=page(pools), unscaled=(), thresholds=(), version=metadata.version("fleetcast"),
+        "scaling.html.j2", scaling=page(pools), unscaled=unscaled, thresholds=(), version=metadata.version("fleetcast"),
         standing=standing.of_scaling(pools, today).lines,
     )  # fmt: skip
 

@@ -167,7 +167,7 @@ def _sheets(book: xlsxwriter.Workbook, bundle: PlanBundle) -> None:
             "Least replicas", "Most replicas", "Warm reserve", "Standby nodes", "Holds the SLO", "Reaction alone holds",
             "In SLO at worst, share", "Short at worst, s", "USD a day", "USD a day, all up", "Saved a day, USD",
         ),
-        [_scaled(one) for one in bundle.scaling],
+        [*(_scaled(one) for one in bundle.scaling), *_unscaled(bundle)],
         total=(17, 18, 19),
     )  # fmt: skip
     sheet(
@@ -196,6 +196,18 @@ def _scaled(pool: PoolScaling) -> tuple[Cell, ...]:
         "yes" if best.holds else "no", "yes" if reaction.holds else "no", best.worst_attainment, best.worst_short_s,
         best.usd_per_day, pool.fixed_usd_per_day, pool.fixed_usd_per_day - best.usd_per_day,
     )  # fmt: skip
+
+
+def _unscaled(bundle: PlanBundle) -> list[tuple[Cell, ...]]:
+    """Pools that do not scale: why in place of the policy, no figures."""
+    found: list[tuple[Cell, ...]] = []
+    places = {f"{p.configuration.label} in {p.region}: ": p for p in bundle.plan.pools}
+    for text in bundle.unscaled:
+        where, pool = next(((name, pool) for name, pool in places.items() if text.startswith(name)), ("", None))
+        one = None if pool is None else pool.configuration
+        of = (None,) * 5 if pool is None or one is None else (one.llm, one.gpu, one.precision, one.gpus, pool.region)
+        found.append((*of, f"not scaled: {text.removeprefix(where)}", *(None,) * 14))
+    return found
 
 
 def _text(value: Cell) -> str:

@@ -36,7 +36,7 @@ def write_run_files(bundle: PlanBundle, folder: Path) -> tuple[Path, ...]:
     changed = {"since": bundle.changes.since or None, "changes": list(bundle.changes.lines)}
     text("changes.json", json.dumps(changed, indent=2) + "\n")
     if bundle.scaling:
-        text(SCALING, scaling_json(bundle.scaling))
+        text(SCALING, scaling_json(bundle.scaling, bundle.unscaled))
     for stem, frame in frames(bundle).items():
         path = folder / f"{stem}.parquet"
         frame.to_parquet(path, index=False)

@@ -153,11 +153,13 @@ def report(
     from data.scaling_file import read_scaling
     from data.sensitivity_file import read_sensitivity
     from flows.recall import recall
+    from flows.scaling_pools import standing_by, unscaled
+    from reports.machine import plan_document
     from reports.page import render
 
     folder, bundle = recall(run, out)
     if scaling is not None:
-        bundle = replace(bundle, scaling=read_scaling(scaling), unscaled=())
+        bundle = replace(bundle, scaling=read_scaling(scaling), unscaled=unscaled(standing_by(plan_document(bundle))))
     if sensitivity is not None:
         bundle = replace(bundle, sensitivity=read_sensitivity(sensitivity))
     path = to or folder / "report.html"

@@ -54,24 +54,25 @@ def autoscale(
 
     with shown_on(Console(stderr=True), total=1, key="autoscale"):
         if run is not None:
-            pools = autoscale_run(run, config, trace or (), data_folder)
+            found = autoscale_run(run, config, trace or (), data_folder)
         else:
             assert gpu is not None
             from flows.scaling_pools import asked_configuration
 
             one, classes = asked_configuration(config, gpu, precision, tp, tuple(request_class or ()))
-            pools = autoscale_one(config, one, classes, peak_rps, trace or (), data_folder)
-    text = scaling_json(pools)
+            found = autoscale_one(config, one, classes, peak_rps, trace or (), data_folder)
+    pools, left = found.pools, found.unscaled
+    text = scaling_json(pools, left)
     if out is not None:
         out.write_text(text, encoding="utf-8")
     if html is not None:
         from reports.scaling_page import render
 
-        html.write_text(render(pools, datetime.now(UTC).date()), encoding="utf-8")
+        html.write_text(render(pools, datetime.now(UTC).date(), left), encoding="utf-8")
     if as_json:
         sys.stdout.write(text)
     else:
-        show_autoscale(terminal(180), pools, datetime.now(UTC).date())
+        show_autoscale(terminal(180), pools, datetime.now(UTC).date(), left)
     if not all(pool.chosen.holds for pool in pools):
         raise typer.Exit(EXIT_INFEASIBLE)
 

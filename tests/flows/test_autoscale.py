@@ -45,21 +45,53 @@ def test_a_folder_without_a_plan_and_both_or_neither_are_refused(tmp_path: Path)
         asked_configuration("default", "H100-SXM", "fp8", 1, ("nothing",))
 
 
+def with_standby(made: steps.Made) -> steps.Made:
+    """The made plan with a pool in another region that stands by for the loss of the first."""
+    pool = made.plan.pools[0]
+    west = replace(
+        pool, region="us-west", peak_rps=0.0, steady_replicas=0, failure_replicas=1, rollout_replicas=0,
+        failover_replicas=4,
+    )  # fmt: skip
+    return replace(made, plan=replace(made.plan, pools=(*made.plan.pools, west)))
+
+
+def test_a_pool_that_stands_by_for_a_lost_region_is_named_not_scaled(tmp_path: Path) -> None:
+    made = with_standby(small_made())
+    folder = tmp_path / "run"
+    folder.mkdir()
+    bundle = with_scaling(steps.bundle(made))
+    pool = made.plan.pools[0]
+    told = f"{pool.configuration.label} in us-west: stands by for a region's loss; replicas stand as planned"
+    assert told in bundle.unscaled
+    assert not any("us-west" in text and "curve" in text for text in bundle.unscaled)
+    steps.write(made, folder, bundle)
+    plan = read_plan(folder)
+    assert {one.region for one in pools_of(plan, None)} == {pool.region}
+    assert escape(told, quote=False).replace("'", "&#39;") in (folder / "report.html").read_text(encoding="utf-8")
+    # A month in which it carries load makes it a pool that scales, in the replicas of that month.
+    busy = dict(plan["pools"][-1]) | {"month": "2027-09", "peak_rps": 3.0, "replicas": 2}
+    (west,) = [one for one in pools_of(plan | {"pools": [*plan["pools"], busy]}, None) if one.region == "us-west"]
+    assert (west.peak_rps, west.max_replicas) == (3.0, 2)
+    told = json.loads(manifests(folder, None)["index.json"])["notes"]
+    assert any(": not scaled: stands by for a region's loss" in text for text in told)
+    assert any(": not scaled: no scaler was written" in text for text in told)
+
+
 @pytest.mark.slow
 def test_every_pool_of_a_run_is_scaled(tmp_path: Path) -> None:
-    made = small_made()
+    made = with_standby(small_made())
     folder = tmp_path / "run"
     folder.mkdir()
     bundle = steps.bundle(made)
     none = with_scaling(bundle)
     assert none.scaling == ()
-    assert all("curve was not drawn" in text for text in none.unscaled)
-    assert len(none.unscaled) == len(pools_of(plan_document(bundle), None))
+    assert sum("curve was not drawn" in text for text in none.unscaled) == len(none.unscaled) - 1
+    assert len(none.unscaled) == len(pools_of(plan_document(bundle), None)) + 1
     drawn = bundle.scenario.model_copy(update={"report": ReportPolicy()})
     planned = steps.Planned(made.capacity, made.problem, made.plan)
     bundle = replace(bundle, scenario=drawn, curves=curves_of(drawn, made.history, planned))
     bundle = with_scaling(bundle)
-    assert bundle.unscaled == ()
+    (standing,) = bundle.unscaled
     steps.write(made, folder, bundle)
     brief = {(one.configuration, one.region): one for one in bundle.scaling}
     assert scaling_document(read_scaling(folder / "scaling.json")) == scaling_document(bundle.scaling)
@@ -69,7 +101,9 @@ def test_every_pool_of_a_run_is_scaled(tmp_path: Path) -> None:
     raw = yaml.safe_load((folder / "scenario.yaml").read_text(encoding="utf-8"))
     raw["autoscaling"] = {"signals": ["concurrency", "rate"]}
     (folder / "scenario.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
-    pools = autoscale_run(folder, None, ())
+    found = autoscale_run(folder, None, ())
+    pools = found.pools
+    assert found.unscaled == (standing,)
     plan = read_plan(folder)
     assert [(one.configuration.gpu, one.region) for one in pools] == [
         (one.configuration.gpu, one.region) for one in pools_of(plan, None)
@@ -90,11 +124,12 @@ def test_every_pool_of_a_run_is_scaled(tmp_path: Path) -> None:
         assert ("cannot hold" in pool.statement) == (not plain.holds)
         if not plain.holds:
             assert "short of capacity for" in pool.statement
-    text = scaling_json(pools)
-    assert json.loads(text) == scaling_document(pools)
+    text = scaling_json(pools, found.unscaled)
+    assert json.loads(text) == scaling_document(pools, [standing])
     console = Console(width=180, record=True, file=io.StringIO())
-    show_autoscale(console, pools, date(2026, 11, 21))
+    show_autoscale(console, pools, date(2026, 11, 21), found.unscaled)
     printed = console.export_text(clear=False)
+    assert f"Not scaled: {standing}" in printed
     assert "Short of capacity: on " in printed
     assert "start-up times up to 20 days old (2026-11)" in printed
     # The same folder and its scaling as manifests; another plan's scaling is refused.
@@ -133,7 +168,7 @@ def test_every_pool_of_a_run_is_scaled(tmp_path: Path) -> None:
     assert not any("/keda/" in name for name in plain)
     workloads = [yaml.safe_load(text.split("---\n")[0]) for name, text in plain.items() if "/deployment/" in name]
     assert sorted(one["spec"]["replicas"] for one in workloads) == sorted(
-        one.max_replicas for one in pools_of(plan, None)
+        [one.max_replicas for one in pools_of(plan, None)] + [5]
     )
 
 

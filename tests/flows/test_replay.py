@@ -14,10 +14,11 @@ import pytest
 
 from configs.errors import InputError
 from data.catalog import load_coefficients
+from data.plan_records import Pool
 from data.replay_records import PoolReplay
 from flows import check_plan, steps
 from flows.check_plan import pool_mix
-from flows.replay import pool_stream, read_trace, replay_json, replay_run
+from flows.replay import Replayed, pool_stream, read_trace, replay_json, replay_run
 from models.fleet_replay import Stream
 from optimizer.solve import solve
 from reports.bundle import PlanBundle
@@ -96,6 +97,65 @@ def test_a_lost_zone_carries_the_protected_classes_alone() -> None:
     names = [run.situation.name for run in replay_run(open_to_loss, None, 1.0, 0.5).runs]
     assert not any(name.startswith("zone lost") for name in names)
     assert "1 lost" in names, "a replica's loss is carried for all classes"
+
+
+def test_a_lost_region_comes_to_the_pool_that_stands_by_for_it() -> None:
+    one = bundle()
+    pool = max(one.plan.pools, key=lambda each: each.replicas)
+    west = replace(
+        pool, region="us-west", peak_rps=0.0, steady_replicas=0, failure_replicas=1, rollout_replicas=0,
+        failover_replicas=pool.replicas,
+    )  # fmt: skip
+    reserves = one.scenario.plan.reserves.model_copy(update={"region_loss": True})
+    policy = one.scenario.plan.model_copy(update={"reserves": reserves})
+    problem = replace(
+        one.problem, regions=(pool.region, "us-west"), may_serve={pool.region: (pool.region, "us-west")},
+        reserves=replace(one.problem.reserves, region_loss=True),
+    )  # fmt: skip
+    scenario = one.scenario.model_copy(update={"plan": policy})
+
+    def played(standby: Pool) -> Replayed:
+        plan = replace(one.plan, pools=(pool, standby))
+        return replay_run(replace(one, scenario=scenario, problem=problem, plan=plan), None, 1.0, 1.0)
+
+    found = played(west)
+    (lost,) = [run for run in found.runs if run.region == "us-west"]
+    assert (lost.situation.name, lost.situation.kept) == (f"{pool.region} lost", True)
+    assert lost.situation.coming == pytest.approx({"batch-summary": pool.peak_rps}, rel=1e-6)
+    assert lost.rps == pytest.approx(pool.peak_rps, rel=0.2)
+    assert (lost.verdict, found.holds) == ("holds", True)
+    # Replicas that carry less than was promised of them: too few for what comes.
+    few = replace(west, failure_replicas=0, failover_replicas=pool.replicas // 2 or 1)
+    rows = tuple(replace(row, operating_rps=4.0 * row.operating_rps) for row in one.capacity.rows)
+    rosy = tuple(replace(row, operating_rps=4.0 * row.operating_rps) for row in problem.capacities)
+    problem = replace(problem, capacities=rosy)
+    one = replace(one, capacity=replace(one.capacity, rows=rows))
+    found = played(few)
+    assert [run.verdict for run in found.runs if run.region == "us-west"] == ["misses"]
+    assert not found.holds
+
+
+def test_what_comes_takes_the_place_of_a_pools_own_classes() -> None:
+    """East and west each carry their own; when one goes the other has both, at the rate that the rule says."""
+    one = bundle()
+    pool = max(one.plan.pools, key=lambda each: each.replicas)
+    west = replace(pool, region="us-west", peak_rps=0.5 * pool.peak_rps)
+    east = replace(pool, peak_rps=0.5 * pool.peak_rps)
+    routes = tuple(
+        replace(route, region=region, rps={block: 0.5 * rps for block, rps in route.rps.items()})
+        for route in one.plan.routes
+        for region in (pool.region, "us-west")
+    )
+    problem = replace(one.problem, regions=(pool.region, "us-west"), may_serve={pool.region: (pool.region, "us-west")})
+    plan = replace(one.plan, pools=(east, west), routes=routes)
+    found = replay_run(replace(one, problem=problem, plan=plan), None, 1.0, 1.0)
+    lost = {run.region: run for run in found.runs if run.situation.coming}
+    assert set(lost) == {pool.region, "us-west"}
+    for run in lost.values():
+        assert run.rps == pytest.approx(pool.peak_rps, rel=0.2)
+        assert run.situation.kept is False
+        whole = next(each for each in found.runs if each.region == run.region and each.situation.name == "all replicas")
+        assert run.rps == pytest.approx(2.0 * whole.rps, rel=0.2)
 
 
 def test_twice_the_load_breaks_it_and_says_where() -> None:

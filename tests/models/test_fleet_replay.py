@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data.records import LengthSample, SloTarget, StepCost
 from data.replay_records import Situation
-from models.fleet_replay import RETRY_S, Answered, Stream, answer, judge, merged, surged
+from models.fleet_replay import BEGINS, RETRY_S, Answered, Stream, answer, followed, judge, merged
 from models.simulator.engine import Limits
 from models.simulator.load import ClassLoad
 from tests.models.simulator.oracle import Cost, Request, run
@@ -77,13 +77,16 @@ def test_no_replica_left_is_said() -> None:
         answer(COST, LIMITS, stream(0), 1, 1, 0.5)
 
 
-def test_a_surge_multiplies_the_rate_from_its_time_on() -> None:
-    before = stream(5, count=4000, rps=50.0)
-    after = surged(before, 2.0, 20.0)
-    early = before.arrival_s <= 20.0
-    assert (after.arrival_s[early] == before.arrival_s[early]).all()
-    rate = (~early).sum() / (after.arrival_s[-1] - 20.0)
-    assert rate == pytest.approx(2.0 * (~early).sum() / (before.arrival_s[-1] - 20.0))
+def test_one_stream_follows_another_at_its_own_rate() -> None:
+    before, after = stream(5, count=4000, rps=50.0), stream(6, count=4000, rps=100.0)
+    begins = 20.0
+    whole = followed(before, after, begins)
+    early = whole.arrival_s < begins
+    assert (whole.arrival_s[early] == before.arrival_s[before.arrival_s < begins]).all()
+    late = after.arrival_s >= BEGINS * after.arrival_s[-1]
+    assert (whole.output_tokens[~early] == after.output_tokens[late]).all()
+    assert np.diff(whole.arrival_s[~early]) == pytest.approx(np.diff(after.arrival_s[late]))
+    assert whole.arrival_s[-1] == pytest.approx(begins + (1 - BEGINS) * after.arrival_s[-1])
 
 
 def test_streams_merge_in_order_and_keep_their_requests() -> None:

@@ -97,6 +97,7 @@ def test_the_file_is_valid_and_read_back_as_it_was(tmp_path: Path) -> None:
     pools = [pool(), replace(pool(), schedule=tuple(range(24)))]
     document = scaling_document(pools)
     jsonschema.validate(document, schema)
+    jsonschema.validate(scaling_document(pools, ["a pool in us-west: stands by"]), schema)
     path = tmp_path / "scaling.json"
     path.write_text(scaling_json(pools), encoding="utf-8")
     assert scaling_document(read_scaling(path)) == document

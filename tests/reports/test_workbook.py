@@ -73,6 +73,17 @@ def test_scaling_is_there_for_finance_and_operations(bundle: PlanBundle, tmp_pat
     assert "<hyperlink" not in page
 
 
+def test_the_scaling_sheet_names_what_does_not_scale(bundle: PlanBundle, tmp_path: Path) -> None:
+    pool = bundle.plan.pools[0]
+    text = f"{pool.configuration.label} in {pool.region}: stands by for a region's loss"
+    write_workbook(replace(bundle, scaling=(scaled(),), unscaled=(text, "of another plan")), tmp_path / "plan.xlsx")
+    _, _, standing, other = rows(tmp_path / "plan.xlsx", "Scaling")[:4]
+    one = pool.configuration
+    told = [one.llm, one.gpu, one.precision, float(one.gpus), pool.region]
+    assert standing == [*told, "not scaled: stands by for a region's loss"]
+    assert other == ["not scaled: of another plan"]
+
+
 def rows(path: Path, title: str) -> list[list[str | float]]:
     """Cells of a sheet as they are read back: texts and numbers."""
     with zipfile.ZipFile(path) as book:

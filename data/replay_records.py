@@ -66,6 +66,8 @@ class Situation:
     load: float = 1.0
     kept: bool = True
     protected_alone: bool = False
+    unserved: str = ""
+    """Load of what is lost that no pool has room for, in words: the situation is missed then, whatever the pools do."""
 
     @property
     def disturbs(self) -> bool:

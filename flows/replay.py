@@ -148,18 +148,28 @@ def situations(bundle: PlanBundle, pool: Pool, pools: Sequence[Pool]) -> Iterato
     lost = math.ceil(pool.replicas / zones)
     yield Situation(name, lost=lost, kept=policy.reserves.zone_loss, protected_alone=True)
     for region in dict.fromkeys(other.region for other in pools if other.region != pool.region):
-        factor = _failover(bundle, pool, region)
-        if factor > 1.0:
-            yield Situation(f"{region} lost", load=factor, kept=policy.reserves.region_loss, protected_alone=True)
+        factor, unserved = _failover(bundle, pool, region)
+        if factor > 1.0 or unserved:
+            yield Situation(
+                f"{region} lost", load=max(factor, 1.0), kept=policy.reserves.region_loss, protected_alone=True,
+                unserved=unserved,
+            )  # fmt: skip
+    elsewhere = any(one.region != pool.region and one.configuration.llm == pool.configuration.llm for one in pools)
+    if policy.reserves.region_loss and not elsewhere and _failover(bundle, pool, pool.region)[1]:
+        yield Situation(f"{pool.region} lost", lost=pool.replicas, protected_alone=True)
 
 
-def _failover(bundle: PlanBundle, pool: Pool, lost: str) -> float:
-    """Protected load of a pool when a region is lost, as a multiple of its own; 1 where it has none of its own to take
-    for a measure."""
-    moved = after_region_loss(bundle.problem, bundle.plan.pools, pool.month, lost).get(pool, {})
+def _failover(bundle: PlanBundle, pool: Pool, lost: str) -> tuple[float, str]:
+    """Protected load of a pool when a region is lost, as a multiple of its own (1 where it has none of its own to take
+    for a measure), and in words what of its LLM no pool has room for."""
+    after = after_region_loss(bundle.problem, bundle.plan.pools, pool.month, lost)
+    short = {key: rps for key, rps in after.unserved.items() if key.llm == pool.configuration.llm}
+    names = ", ".join(str(key) for key in sorted(short, key=str))
+    unserved = f"{sum(short.values()):,.3g} req/s of {names} find no room" if short else ""
+    moved = after.carried.get(pool, {})
     mix = pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, bundle.plan.routes, pool)
     mine = sum(part.share for part in mix if bundle.problem.protected[part.name]) / sum(part.share for part in mix)
-    return sum(moved.values()) / (pool.peak_rps * mine) if mine > 0.0 else 1.0
+    return sum(moved.values()) / (pool.peak_rps * mine) if mine > 0.0 else 1.0, unserved
 
 
 def pool_stream(
@@ -224,7 +234,9 @@ def _through(bundle: PlanBundle, pool: Pool, mix: Mix, stream: Stream, each: Ite
             cost, limits, asked, here * one.schedulers, situation.lost * one.schedulers, begins,
             bundle.scenario.evaluate.routing,
         )  # fmt: skip
-        yield PoolRun(*known, *told, found.retried, *judge(asked, found, mix, situation, begins))
+        classes, worst_minute, breaks = judge(asked, found, mix, situation, begins)
+        breaks = ", ".join(filter(None, (breaks, situation.unserved)))
+        yield PoolRun(*known, *told, found.retried, classes, worst_minute, breaks)
 
 
 def replay_json(found: Replayed) -> str:

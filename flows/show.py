@@ -53,6 +53,12 @@ def show_plan(console: Console, done: Finished) -> None:
         console.print(_table("Not served", short_head, short[:8], {3}), "")
         if len(short) > 8:
             console.print(f"... and {len(short) - 8} more in report.html")
+    if plan.exposures:
+        bare = tables.exposures(bundle)
+        bare_head = ("series", "if lost", "month", "block", "req/s short", "why", "what would lift it")
+        console.print(_table("Not served when a region is lost", bare_head, bare[:8], {4}), "")
+        if len(bare) > 8:
+            console.print(f"... and {len(bare) - 8} more in report.html")
     if plan.conflict:
         rules = ", ".join(plan.conflict)
         console.print(

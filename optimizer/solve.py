@@ -14,9 +14,10 @@ from optimizer import extract, short
 from optimizer.blocks import expanded, layers, priced_by_name, served, thinned
 from optimizer.cost import USD_SCALE
 from optimizer.explain import conflict, marginal_costs
+from optimizer.exposed import exposures, without_failover
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, Solved, compiled, run
-from optimizer.merge import apart, merge
+from optimizer.merge import apart, exposed_apart, merge
 from optimizer.model import build_model
 from optimizer.placed import placed_costs
 from optimizer.pools import Small
@@ -65,6 +66,8 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
     prices = rule_prices(problem, spare, frame, declared, outcome.x) if matrix.columns <= RULES_COLUMNS else ()
     duals = named_duals(declared, outcome.duals)
     lacking = apart(short.shortfalls(frame, model), members, problem)
+    bare = exposed_apart(exposures(frame, model), members, problem)
+    broken = bool(bare) or any(problem.protected[one.series.request_class] for one in lacking)
     relaxed_usd = outcome.relaxed / USD_SCALE
     value = stochastic_value(alike, declared, relaxed_usd, spare) if matrix.columns <= RULES_COLUMNS else None
     return FleetPlan(
@@ -75,9 +78,10 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
         costs=extract.costs(frame, model),
         placed=placed_costs(frame, model, merged.demand, members),
         shortfalls=lacking,
+        exposures=bare,
         binding=short.binding(problem, duals),
         marginal=marginal_costs(frame, merged.demand, duals, members),
-        conflict=conflict(problem, spare) if any(problem.protected[s.series.request_class] for s in lacking) else (),
+        conflict=conflict(problem, spare) if broken else (),
         rejected=(*frame.sets.rejected, *extract.not_chosen(frame, model)),
         reserve_usd=extract.reserve_usd(problem, found),
         scenario_usd=extract.scenario_usd(frame, model),
@@ -92,7 +96,7 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
             "on-demand GPUs are held at a level for the whole month; steady replicas carry every block",
             "shadow prices are those of the linear relaxation",
             *(["the search started from the pools of the last plan"] if any(frame.last) else []),
-            *extract.exposures(frame, model),
+            *without_failover(frame, members),
         ),
         procurement=procurement(frame, declared, model, outcome.x),
         stochastic=value,

@@ -78,8 +78,8 @@ def publish_plan(done: Finished) -> None:
         markdown=f"Since {told['since'] or 'nothing: the first plan'}\n\n{lines}\n", key=artifact_key(name, "changes")
     )
     if done.bundle.infeasible:
-        promises = {"series": list(done.bundle.unserved), "broken": list(done.bundle.broken)}
-        _emit(PLAN_SHORT, name, {"run": done.folder.name} | promises)
+        short, broken = list(done.bundle.unserved), list(done.bundle.broken)
+        _emit(PLAN_SHORT, name, {"run": done.folder.name, "series": short, "broken": broken})
 
 
 def publish_reconciliation(found: Reconciled, folder: Path) -> None:

@@ -29,6 +29,9 @@ from optimizer.sets import build_sets
 from optimizer.stochastic import stochastic_value
 from optimizer.strategy import Outcome, enough, search
 
+NO_API = ", without the API"
+"""Ends the name of a rule that buys nothing from an API where the plan does."""
+
 
 def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) -> FleetPlan:
     """A plan with proof: objective, bound, gap. Never raises for demand that cannot be served: that is a shortfall.
@@ -168,20 +171,26 @@ def declare(problem: FleetProblem) -> tuple[Frame, Declared]:
 
 
 def compared(frame: Frame, declared: Declared, outcome: Outcome) -> tuple[Baseline, ...]:
-    """The simpler rules beside the plan, cheapest first, those that keep the promise before those that do not."""
-    shed = [
-        i
-        for i, variable in enumerate(declared.variables)
-        if variable.parent_component().local_name == "shed"
-        and frame.protected[variable.index()[1]]
-        and variable.index()[3] in frame.promised
-    ]
+    """The simpler rules beside the plan, cheapest first, those that keep its promises (to serve, and to go on serving
+    when a region is lost) before those that do not. A rule that buys nothing from an API where the plan does says so in
+    its name, unless it was planned with the API in view."""
+    broken, bought = [], []
+    for i, variable in enumerate(declared.variables):
+        name, index = variable.parent_component().local_name, variable.index()
+        if name == "exposed" or (name == "shed" and frame.protected[index[1]] and index[3] in frame.promised):
+            broken.append(i)
+        elif name == "api":
+            bought.append(i)
+
+    def buys(x: FloatArray | None) -> bool:
+        return x is not None and bool((x[bought] > extract.TOLERANCE_RPS).any())
+
     found = [
         Baseline(
-            point.name,
+            point.name if point.weighs_api or buys(point.x) or not buys(outcome.x) else f"{point.name}{NO_API}",
             point.objective / USD_SCALE,
             0.0,
-            bool((point.x[shed] <= extract.TOLERANCE_RPS).all()),
+            bool((point.x[broken] <= extract.TOLERANCE_RPS).all()),
         )
         for point in outcome.points
     ]

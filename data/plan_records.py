@@ -262,6 +262,20 @@ class Shortfall:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposure:
+    """Protected demand that no pool could carry if a region were lost, though others may serve it: the most of any
+    promised scenario and block, with the constraint that stops it and the cheapest way to lift it."""
+
+    series: SeriesKey
+    month: str
+    lost_region: str
+    block: str
+    worst_rps: float
+    cause: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class BindingConstraint:
     """A limit that costs money: its shadow price in US dollars per unit."""
 
@@ -343,6 +357,8 @@ class FleetPlan:
     placed: tuple[PlacedCost, ...] = ()
     """Where pool starts and API calls fall; by item and month they sum to `costs`."""
     shortfalls: tuple[Shortfall, ...] = ()
+    exposures: tuple[Exposure, ...] = ()
+    """Where the promise to carry the loss of a region is broken; none where it is not made."""
     binding: tuple[BindingConstraint, ...] = ()
     marginal: tuple[MarginalCost, ...] = ()
     """What one more request/s of each series costs, dearest first."""

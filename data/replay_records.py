@@ -67,6 +67,8 @@ class Situation:
     coming: Mapping[str, float] = field(default_factory=dict)
     kept: bool = True
     protected_alone: bool = False
+    unserved: str = ""
+    """Load of what is lost that no pool has room for, in words: the situation is missed then, whatever the pools do."""
 
     @property
     def disturbs(self) -> bool:

@@ -12,7 +12,7 @@ from data.catalog import find_engine, find_gpu, find_llm
 from data.forecast_records import Forecast
 from data.history import TrafficHistory
 from data.plan_records import FleetPlan, FleetProblem, Pool, Route
-from data.records import Capacity, CapacityTable, Configuration
+from data.records import Capacity, CapacityTable, Configuration, SeriesKey
 from data.replay_records import Derating, PoolReplay, Replay
 from data.slo import slo_target
 from flows.problem import fleet_problem
@@ -23,6 +23,8 @@ from optimizer.extract import TOLERANCE_RPS
 from optimizer.failover import after_region_loss
 from optimizer.solve import solve
 
+Lacking = dict[tuple[str, str], dict[str, dict[SeriesKey, float]]]
+"""(Situation, LLM) -> month -> requests/s of every series that no pool has room for."""
 ROUNDS = 3
 """Times that a plan is solved again at most."""
 SAFETY = 0.98
@@ -86,6 +88,7 @@ def replay_plan(
             loads[key] = load
 
     held = problem.reserves
+    lacking: Lacking = {}
     for pool in plan.pools:
         carried = _on_pool(capacity, problem, plan.routes, pool)
         for situation, replicas in situations(pool):
@@ -97,10 +100,13 @@ def replay_plan(
     if held.region_loss:
         for month in dict.fromkeys(pool.month for pool in plan.pools):
             for region in problem.regions:
-                for pool, moved in after_region_loss(problem, plan.pools, month, region).items():
+                after = after_region_loss(problem, plan.pools, month, region)
+                for pool, moved in after.carried.items():
                     add(pool, f"{region} lost", pool.replicas, sum(moved.values()), moved)
+                for key, rps in after.unserved.items():
+                    lacking.setdefault((f"{region} lost", key.llm), {}).setdefault(month, {})[key] = rps
     policy = scenario.evaluate
-    return replay(
+    rows = replay(
         list(loads.values()),
         {find_llm(name).name: find_llm(name) for name in policy.llms},
         {find_gpu(name).name: find_gpu(name) for name in policy.gpus},
@@ -110,6 +116,34 @@ def replay_plan(
         cv=policy.arrival_cv,
         routing=policy.routing,
     )
+    return _with_unserved(rows, lacking, plan.pools)
+
+
+def _with_unserved(rows: Sequence[PoolReplay], lacking: Lacking, pools: Sequence[Pool]) -> tuple[PoolReplay, ...]:
+    """Rows in which those of a region's loss miss where not all of their LLM's load has room, however well they carry
+    what they have; a loss that leaves the LLM no pool with load has a row for each pool that was lost.
+
+    No replica is to blame, so that none of them says what a replica would hold: nothing is derated for it.
+    """
+    found = list(rows)
+    for (situation, llm), by_month in lacking.items():
+        month, short = max(by_month.items(), key=lambda one: sum(one[1].values()))
+        names = ", ".join(str(key) for key in sorted(short, key=str))
+        breaks = f"{sum(short.values()):,.3g} req/s of {names} find no room in {month}"
+        mine = [i for i, row in enumerate(found) if row.situation == situation and row.configuration.llm == llm]
+        for i in mine:
+            row = found[i]
+            found[i] = replace(row, holds=False, breaks=", ".join(filter(None, (row.breaks, breaks))))
+        if not mine:
+            gone = [one for one in pools if one.month == month and f"{one.region} lost" == situation]
+            found += [
+                PoolReplay(
+                    one.configuration, one.region, month, situation, 0, sum(short.values()), math.nan, (), False, breaks
+                )
+                for one in gone
+                if one.configuration.llm == llm
+            ]
+    return tuple(found)
 
 
 def situations(pool: Pool) -> list[tuple[str, int]]:

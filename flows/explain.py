@@ -22,7 +22,7 @@ SHOWN = 24
 """Rows of a table in the terminal; --json and plan.json have all."""
 KEYS = (
     "routing", "reserve_usd", "rule_prices", "binding_constraints", "marginal_costs", "conflicting_rules",
-    "shortfalls", "baselines", "stochastic", "fresh_scenarios", "rejected", "status",
+    "shortfalls", "exposures", "baselines", "stochastic", "fresh_scenarios", "rejected", "status",
 )  # fmt: skip
 
 Rows = list[tuple[str, ...]]
@@ -93,6 +93,12 @@ def show(console: Console, bundle: PlanBundle, month: str, today: date) -> None:
     _print(
         console, "Not served", ("series", "month", "block", "why", "what would lift it", "req/s"),
         [(str(s.series), s.month, s.block, s.cause, s.remedy, f"{s.worst_rps:,.3g}") for s in plan.shortfalls], 5,
+    )  # fmt: skip
+    _print(
+        console, "Not served when a region is lost",
+        ("series", "if lost", "month", "block", "why", "what would lift it", "req/s"),
+        [(str(e.series), e.lost_region, e.month, e.block, e.cause, e.remedy, f"{e.worst_rps:,.3g}")
+         for e in plan.exposures], 6,
     )  # fmt: skip
     if plan.conflict:
         console.print(f"Rules that cannot be kept together with the promise: {escape(', '.join(plan.conflict))}", "")

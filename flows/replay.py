@@ -32,7 +32,7 @@ from models.fleet_replay import BEGINS, Stream, answer, followed, judge, merged
 from models.simulator.engine import engine_limits
 from models.simulator.load import Mix, draw, mean_context_tokens
 from models.step_cost import step_cost
-from optimizer.failover import after_region_loss
+from optimizer.failover import Failover, after_region_loss
 from reports.bundle import PlanBundle
 from reports.write import ARCHIVE
 
@@ -113,7 +113,7 @@ def replay_run(bundle: PlanBundle, recorded: Recorded | None, load: float, minut
         known = sorted({row.request_class for row in bundle.capacity.rows})
         if recorded.request_class not in known:
             raise InputError("--class", f"one of {', '.join(known)}", recorded.request_class, "Name a planned class.")
-    busiest: dict[tuple[object, str], Pool] = {}
+    busiest: dict[tuple[Configuration, str], Pool] = {}
     for pool in bundle.plan.pools:
         other = busiest.get((pool.configuration, pool.region))
         if other is None or pool.peak_rps / pool.replicas > other.peak_rps / other.replicas:
@@ -155,27 +155,40 @@ def situations(bundle: PlanBundle, pool: Pool) -> Iterator[Situation]:
         zones, name = ASSUMED_ZONES, f"zone lost, if its replicas are spread over {ASSUMED_ZONES}"
     lost = math.ceil(pool.replicas / zones)
     yield Situation(name, lost=lost, kept=policy.reserves.zone_loss, protected_alone=True)
+    elsewhere = any(
+        one.region != pool.region and one.configuration.llm == pool.configuration.llm for one in bundle.plan.pools
+    )
+    if policy.reserves.region_loss and not elsewhere:
+        after = after_region_loss(bundle.problem, bundle.plan.pools, pool.month, pool.region)
+        if _unserved(after, pool):
+            yield Situation(f"{pool.region} lost", lost=pool.replicas, protected_alone=True)
 
 
 def failovers(bundle: PlanBundle) -> dict[tuple[Configuration, str], list[tuple[Pool, Situation]]]:
     """By place, the loss of every other region that brings a pool more of some protected class than it had, in the
-    month in which it brings most a replica. Pools that carry nothing but then are among them."""
+    month in which something finds no room, else in which it brings most a replica. Pools that carry nothing but then
+    are among them."""
     plan, problem = bundle.plan, bundle.problem
-    found: dict[tuple[Configuration, str, str], tuple[Pool, Mapping[str, float]]] = {}
+    found: dict[tuple[Configuration, str, str], tuple[Pool, Mapping[str, float], str]] = {}
     for month in dict.fromkeys(pool.month for pool in plan.pools):
         for lost in problem.regions:
-            for pool, coming in after_region_loss(problem, plan.pools, month, lost).items():
+            after = after_region_loss(problem, plan.pools, month, lost)
+            for pool, coming in after.carried.items():
+                unserved = _unserved(after, pool)
                 own = {part.name: part.share for part in _mix(bundle, pool)} if pool.peak_rps > 0.0 else {}
-                if all(rps <= own.get(name, 0.0) * (1.0 + MORE) for name, rps in coming.items()):
+                if not unserved and all(rps <= own.get(name, 0.0) * (1.0 + MORE) for name, rps in coming.items()):
                     continue
                 key = (pool.configuration, pool.region, lost)
                 other = found.get(key)
-                if other is None or _a_replica(pool, coming) > _a_replica(*other):
-                    found[key] = pool, coming
+                if other is None or (bool(unserved), _a_replica(pool, coming)) > (
+                    bool(other[2]),
+                    _a_replica(*other[:2]),
+                ):
+                    found[key] = pool, coming, unserved
     kept = bundle.scenario.plan.reserves.region_loss
     places: dict[tuple[Configuration, str], list[tuple[Pool, Situation]]] = {}
-    for (one, region, lost), (pool, coming) in found.items():
-        situation = Situation(f"{lost} lost", coming=coming, kept=kept, protected_alone=True)
+    for (one, region, lost), (pool, coming, unserved) in found.items():
+        situation = Situation(f"{lost} lost", coming=coming, kept=kept, protected_alone=True, unserved=unserved)
         places.setdefault((one, region), []).append((pool, situation))
     return places
 
@@ -186,6 +199,13 @@ def _mix(bundle: PlanBundle, pool: Pool) -> Mix:
 
 def _a_replica(pool: Pool, coming: Mapping[str, float]) -> float:
     return sum(coming.values()) / pool.replicas
+
+
+def _unserved(after: Failover, pool: Pool) -> str:
+    """In words what of a pool's LLM no pool has room for; empty where all of it is carried."""
+    short = {key: rps for key, rps in after.unserved.items() if key.llm == pool.configuration.llm}
+    names = ", ".join(str(key) for key in sorted(short, key=str))
+    return f"{sum(short.values()):,.3g} req/s of {names} find no room" if short else ""
 
 
 def pool_stream(
@@ -257,7 +277,9 @@ def _through(
             cost, limits, asked, here * one.schedulers, situation.lost * one.schedulers, begins,
             bundle.scenario.evaluate.routing,
         )  # fmt: skip
-        yield PoolRun(*known, *told, found.retried, *judge(asked, found, seen, situation, begins))
+        classes, worst_minute, breaks = judge(asked, found, seen, situation, begins)
+        breaks = ", ".join(filter(None, (breaks, situation.unserved)))
+        yield PoolRun(*known, *told, found.retried, classes, worst_minute, breaks)
 
 
 def _asked(

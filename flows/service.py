@@ -78,7 +78,8 @@ def publish_plan(done: Finished) -> None:
         markdown=f"Since {told['since'] or 'nothing: the first plan'}\n\n{lines}\n", key=artifact_key(name, "changes")
     )
     if done.bundle.infeasible:
-        _emit(PLAN_SHORT, name, {"run": done.folder.name, "series": list(done.bundle.unserved)})
+        short, broken = list(done.bundle.unserved), list(done.bundle.broken)
+        _emit(PLAN_SHORT, name, {"run": done.folder.name, "series": short, "broken": broken})
 
 
 def publish_reconciliation(found: Reconciled, folder: Path) -> None:
@@ -179,7 +180,7 @@ def _alone(scenario: str, out: str, data_folder: str | None) -> dict[str, object
         "scenario": done.bundle.name,
         "run": done.folder.name,
         "cash USD": round(sum(one.cash_usd for one in plan.costs), 2),
-        "short": ", ".join(map(str, done.bundle.unserved)),
+        "short": "; ".join(done.bundle.broken),
     }
 
 

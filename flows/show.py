@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from data.plan_records import FleetPlan
 from flows.show_procurement import procurement_tables, sample_line
 from flows.steps import Finished
 from reports import cost_tables, page, standing, tables
@@ -53,6 +54,12 @@ def show_plan(console: Console, done: Finished) -> None:
         console.print(_table("Not served", short_head, short[:8], {3}), "")
         if len(short) > 8:
             console.print(f"... and {len(short) - 8} more in report.html")
+    if plan.exposures:
+        bare = tables.exposures(bundle)
+        bare_head = ("series", "if lost", "month", "block", "req/s short", "why", "what would lift it")
+        console.print(_table("Not served when a region is lost", bare_head, bare[:8], {4}), "")
+        if len(bare) > 8:
+            console.print(f"... and {len(bare) - 8} more in report.html")
     if plan.conflict:
         rules = ", ".join(plan.conflict)
         console.print(
@@ -60,14 +67,8 @@ def show_plan(console: Console, done: Finished) -> None:
             "Lifting any one of them is enough.",
             "",
         )
-    alone = [one for one in plan.baselines if one.name.endswith(" only")]
-    serving = next((one for one in alone if one.serves_promise), None)
-    if serving is not None and serving.saving < 0.0005:
-        console.print(f"As cheap as the best fleet of one GPU type ({escape(serving.name)})", "")
-    elif serving is not None:
-        console.print(f"{serving.saving:.1%} cheaper than the best fleet of one GPU type ({escape(serving.name)})", "")
-    elif alone:
-        console.print("No fleet of one GPU type serves what is promised within the limits", "")
+    if line := one_type(plan):
+        console.print(escape(line), "")
     if bundle.replay.rows:
         _, verdict, detail = page.replay_card(bundle)
         console.print(f"Replay {verdict}: {detail} (peak hour, whole and with reserves missing)", "")
@@ -84,3 +85,19 @@ def show_plan(console: Console, done: Finished) -> None:
         # Fresh scenarios have said above how often it is short.
         console.print(f"[dim]{escape(text)}[/]", soft_wrap=True)
     console.print(f"Report: {done.folder / 'report.html'}", soft_wrap=True)
+
+
+def one_type(plan: FleetPlan) -> str:
+    """The plan beside the best fleet of one GPU type that keeps its promises, in words; empty where none was tried."""
+    alone = [one for one in plan.baselines if one.name.endswith(" only")]
+    serving = next((one for one in alone if one.serves_promise), None)
+    kinds = sorted({pool.configuration.gpu for pool in plan.pools})
+    if serving is not None and serving.saving < 0.0005:
+        return f"As cheap as the best fleet of one GPU type ({serving.name})"
+    if alone and len(kinds) == 1:
+        # Whatever a rule of thumb makes of that type, there is nothing to be cheaper than.
+        beside = " beside a provider's API" if any(one.api_usd > 0.0 for one in plan.costs) else ""
+        return f"The plan is a fleet of one GPU type itself ({kinds[0]}{beside})"
+    if serving is not None:
+        return f"{serving.saving:.1%} cheaper than the best fleet of one GPU type ({serving.name})"
+    return "No fleet of one GPU type serves what is promised within the limits" if alone else ""

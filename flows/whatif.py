@@ -174,6 +174,7 @@ def as_json(found: WhatIf, today: date) -> str:
         "purchases": document["purchases"],
         "pools": document["pools"],
         "shortfalls": document["shortfalls"],
+        "exposures": document["exposures"],
     } | standing.of_plan(_untried(found.after), today).document
     return json.dumps(finite(told), indent=2, allow_nan=False) + "\n"
 
@@ -198,6 +199,8 @@ def show(console: Console, found: WhatIf, today: date) -> None:
         share = f" ({after[key] / before[key] - 1:+.1%})" if before[key] else ""
         table.add_row(label, f"{before[key]:,.0f}", f"{after[key]:,.0f}", f"{after[key] - before[key]:+,.0f}{share}")
     console.print(table)
+    for text in found.after.broken:
+        console.print(f"[yellow]![/] {escape(text)}", soft_wrap=True)
     lines = difference(found)
     for text in lines[:SHOWN]:
         console.print(f"  {escape(text)}", soft_wrap=True)

@@ -218,26 +218,6 @@ def scenario_usd(frame: Frame, model: Any) -> tuple[float, ...]:
     )
 
 
-def exposures(frame: Frame, model: Any) -> tuple[str, ...]:
-    """Protected load that the loss of a region would leave unserved, in words."""
-    if not frame.problem.reserves.region_loss:
-        return ()
-    demand, regions = frame.problem.demand, frame.problem.regions
-    found: dict[tuple[int, int], float] = {}
-    for (_, r, k, _, _), one in model.exposed.items():
-        found[r, k] = max(found.get((r, k), 0.0), number(one))
-    notes = [
-        f"the loss of {regions[r]} would leave {rps:,.3g} req/s of {demand.series[k]} unserved: a limit stops failover"
-        for (r, k), rps in sorted(found.items())
-        if rps > TOLERANCE_RPS
-    ]
-    for k, key in enumerate(demand.series):
-        homes = {frame.sets.pools[p].region for p in frame.serving[k]}
-        if frame.protected[k] and len(homes) == 1:
-            notes.append(f"{key} may be served in {', '.join(homes)} only: residency leaves it no failover")
-    return tuple(notes)
-
-
 def not_chosen(frame: Frame, model: Any) -> tuple[Rejected, ...]:
     """Configurations that were candidates and run nowhere in the design scenario: what each costs a request beside
     the cheapest one that runs."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from data.plan_records import FleetProblem, Shortfall
+from data.plan_records import Exposure, FleetProblem, Shortfall
 from data.records import FloatArray, SeriesKey
 
 Members = Mapping[SeriesKey, tuple[tuple[SeriesKey, FloatArray], ...]]
@@ -36,19 +36,29 @@ def merge(problem: FleetProblem) -> tuple[FleetProblem, Members]:
 
 def apart(shortfalls: tuple[Shortfall, ...], members: Members, problem: FleetProblem) -> tuple[Shortfall, ...]:
     """Shortfalls of merged series, shared out among their members by demand."""
+    return tuple(
+        replace(one, series=key, expected_rps=one.expected_rps * share, worst_rps=one.worst_rps * share)
+        for one in shortfalls
+        for key, share in _shares(one, members, problem)
+    )
+
+
+def exposed_apart(exposures: tuple[Exposure, ...], members: Members, problem: FleetProblem) -> tuple[Exposure, ...]:
+    """Exposures of merged series, shared out among their members by demand."""
+    return tuple(
+        replace(one, series=key, worst_rps=one.worst_rps * share)
+        for one in exposures
+        for key, share in _shares(one, members, problem)
+    )
+
+
+def _shares(one: Shortfall | Exposure, members: Members, problem: FleetProblem) -> list[tuple[SeriesKey, float]]:
+    """Members of a record's series with demand in its month and block, and their shares of it."""
     months = {label: m for m, label in enumerate(problem.demand.months)}
     blocks = {block.name: b for b, block in enumerate(problem.demand.blocks)}
-    found = []
-    for one in shortfalls:
-        if len(members[one.series]) == 1:
-            found.append(one)
-            continue
-        rows = [rps[months[one.month], blocks[one.block]].mean() for _, rps in members[one.series]]
-        total = float(np.sum(rows)) or 1.0
-        for (key, _), row in zip(members[one.series], rows, strict=True):
-            share = float(row) / total
-            if share > 0.0:
-                found.append(
-                    replace(one, series=key, expected_rps=one.expected_rps * share, worst_rps=one.worst_rps * share)
-                )
-    return tuple(found)
+    if len(members[one.series]) == 1:
+        return [(one.series, 1.0)]
+    rows = [rps[months[one.month], blocks[one.block]].mean() for _, rps in members[one.series]]
+    total = float(np.sum(rows)) or 1.0
+    shares = [(key, float(row) / total) for (key, _), row in zip(members[one.series], rows, strict=True)]
+    return [(key, share) for key, share in shares if share > 0.0]

@@ -108,8 +108,9 @@ def add_region_loss(model: Any, frame: Frame) -> None:
               \sum_k h_{mrkps} / \rho_{kp} \le n_{mps}
 
     in every promised scenario, at the demand of the worst blocks, on all replicas left (N+k is not asked for on top).
-    e is exposure, priced like a broken promise: a quota makes it a reported shortfall. A series that residency ties to
-    the lost region has no route and is named in the notes.
+    e is exposure, priced like a broken promise for an hour a month: where a quota leaves some, the plan reports it with
+    its cause and counts as infeasible, as with a shortfall. A series that no other region may or can serve has no route
+    and is named in the notes.
     """
     if not frame.problem.reserves.region_loss:
         return

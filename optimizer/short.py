@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyomo.environ as pyo
@@ -13,7 +13,7 @@ from data.records import SeriesKey
 from optimizer.cost import USD_SCALE
 from optimizer.extract import TOLERANCE_RPS, committed, hourly_gpus, number
 from optimizer.frame import Frame, held_gpus
-from optimizer.sets import cheapest_usd_per_h
+from optimizer.sets import PoolKey, cheapest_usd_per_h
 
 
 def shortfalls(frame: Frame, model: Any) -> tuple[Shortfall, ...]:
@@ -27,16 +27,17 @@ def shortfalls(frame: Frame, model: Any) -> tuple[Shortfall, ...]:
                 worst = max(shed[: frame.sets.design + 1])
                 if worst <= TOLERANCE_RPS:
                     continue
-                cause, remedy = _why(frame, model, key, m, worst)
+                able = frame.sets.serves[key]
+                cause, remedy = why(frame, model, key, able, m, worst)
                 expected = sum(float(pi[s]) * shed[s] for s in frame.S)
                 found.append(Shortfall(key, month, block.name, expected, worst, cause, remedy))
     return tuple(found)
 
 
-def _why(frame: Frame, model: Any, key: Any, m: int, worst: float) -> tuple[str, str]:
-    """The limit that stops a series in a month, and the cheapest way to lift it."""
+def why(frame: Frame, model: Any, key: SeriesKey, able: Sequence[PoolKey], m: int, worst: float) -> tuple[str, str]:
+    """The limit that keeps `worst` requests/s of a series off the pools able to carry them in a month, and the cheapest
+    way to lift it."""
     problem, sets = frame.problem, frame.sets
-    able = sets.serves[key]
     if not able:
         places = ", ".join(problem.may_serve[key.region])
         return (
@@ -61,7 +62,7 @@ def _why(frame: Frame, model: Any, key: Any, m: int, worst: float) -> tuple[str,
         names = ", ".join(sorted({f"{gpu} in {region}" for _, region, gpu, _ in full}))
         _, region, gpu, extra = min(full)
         return f"the quota of {names} is used up", f"raise the quota of {gpu} in {region} by {extra} GPUs"
-    spent = _site_spent(frame, model, key, m, worst)
+    spent = _site_spent(frame, model, key, able, m, worst)
     if spent is not None:
         return spent
     if problem.budget_usd_per_month is not None:
@@ -75,12 +76,14 @@ def _why(frame: Frame, model: Any, key: Any, m: int, worst: float) -> tuple[str,
     return f"shedding at {price:g} USD a request is cheaper than serving", "raise shed_usd_per_request"
 
 
-def _site_spent(frame: Frame, model: Any, key: SeriesKey, m: int, worst: float) -> tuple[str, str] | None:
+def _site_spent(
+    frame: Frame, model: Any, key: SeriesKey, able: Sequence[PoolKey], m: int, worst: float
+) -> tuple[str, str] | None:
     """The limit of the cheapest site that could serve, where every region that could has one that is used up."""
     sets, k = frame.sets, frame.problem.failures_per_pool
     told: list[tuple[float, str, str]] = []
-    for region in sorted({p.region for p in sets.serves[key]}):
-        here = [p for p in sets.serves[key] if p.region == region]
+    for region in sorted({p.region for p in able}):
+        here = [p for p in able if p.region == region]
         best = min(here, key=lambda p: (p.configuration.gpus / sets.rate[p, key.request_class], p))
         gpus = best.configuration.gpus
         extra = (math.ceil(worst / sets.rate[best, key.request_class]) + k) * gpus

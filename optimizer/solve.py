@@ -14,9 +14,10 @@ from optimizer import extract, short
 from optimizer.blocks import expanded, layers, priced_by_name, served, thinned
 from optimizer.cost import USD_SCALE
 from optimizer.explain import conflict, marginal_costs
+from optimizer.exposed import exposures, without_failover
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, Solved, compiled, run
-from optimizer.merge import apart, merge
+from optimizer.merge import apart, exposed_apart, merge
 from optimizer.model import build_model
 from optimizer.placed import placed_costs
 from optimizer.pools import Small
@@ -27,6 +28,9 @@ from optimizer.rules import RULES_COLUMNS, rule_prices
 from optimizer.sets import build_sets
 from optimizer.stochastic import stochastic_value
 from optimizer.strategy import Outcome, enough, search
+
+NO_API = ", without the API"
+"""Ends the name of a rule that buys nothing from an API where the plan does."""
 
 
 def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) -> FleetPlan:
@@ -65,6 +69,8 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
     prices = rule_prices(problem, spare, frame, declared, outcome.x) if matrix.columns <= RULES_COLUMNS else ()
     duals = named_duals(declared, outcome.duals)
     lacking = apart(short.shortfalls(frame, model), members, problem)
+    bare = exposed_apart(exposures(frame, model), members, problem)
+    broken = bool(bare) or any(problem.protected[one.series.request_class] for one in lacking)
     relaxed_usd = outcome.relaxed / USD_SCALE
     value = stochastic_value(alike, declared, relaxed_usd, spare) if matrix.columns <= RULES_COLUMNS else None
     return FleetPlan(
@@ -75,9 +81,10 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
         costs=extract.costs(frame, model),
         placed=placed_costs(frame, model, merged.demand, members),
         shortfalls=lacking,
+        exposures=bare,
         binding=short.binding(problem, duals),
         marginal=marginal_costs(frame, merged.demand, duals, members),
-        conflict=conflict(problem, spare) if any(problem.protected[s.series.request_class] for s in lacking) else (),
+        conflict=conflict(problem, spare) if broken else (),
         rejected=(*frame.sets.rejected, *extract.not_chosen(frame, model)),
         reserve_usd=extract.reserve_usd(problem, found),
         scenario_usd=extract.scenario_usd(frame, model),
@@ -92,7 +99,7 @@ def solve(problem: FleetProblem, progress: Callable[[str], None] | None = None) 
             "on-demand GPUs are held at a level for the whole month; steady replicas carry every block",
             "shadow prices are those of the linear relaxation",
             *(["the search started from the pools of the last plan"] if any(frame.last) else []),
-            *extract.exposures(frame, model),
+            *without_failover(frame, members),
         ),
         procurement=procurement(frame, declared, model, outcome.x),
         stochastic=value,
@@ -164,20 +171,26 @@ def declare(problem: FleetProblem) -> tuple[Frame, Declared]:
 
 
 def compared(frame: Frame, declared: Declared, outcome: Outcome) -> tuple[Baseline, ...]:
-    """The simpler rules beside the plan, cheapest first, those that keep the promise before those that do not."""
-    shed = [
-        i
-        for i, variable in enumerate(declared.variables)
-        if variable.parent_component().local_name == "shed"
-        and frame.protected[variable.index()[1]]
-        and variable.index()[3] in frame.promised
-    ]
+    """The simpler rules beside the plan, cheapest first, those that keep its promises (to serve, and to go on serving
+    when a region is lost) before those that do not. A rule that buys nothing from an API where the plan does says so in
+    its name, unless it was planned with the API in view."""
+    broken, bought = [], []
+    for i, variable in enumerate(declared.variables):
+        name, index = variable.parent_component().local_name, variable.index()
+        if name == "exposed" or (name == "shed" and frame.protected[index[1]] and index[3] in frame.promised):
+            broken.append(i)
+        elif name == "api":
+            bought.append(i)
+
+    def buys(x: FloatArray | None) -> bool:
+        return x is not None and bool((x[bought] > extract.TOLERANCE_RPS).any())
+
     found = [
         Baseline(
-            point.name,
+            point.name if point.weighs_api or buys(point.x) or not buys(outcome.x) else f"{point.name}{NO_API}",
             point.objective / USD_SCALE,
             0.0,
-            bool((point.x[shed] <= extract.TOLERANCE_RPS).all()),
+            bool((point.x[broken] <= extract.TOLERANCE_RPS).all()),
         )
         for point in outcome.points
     ]

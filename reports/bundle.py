@@ -72,6 +72,22 @@ class PlanBundle:
         return tuple(sorted(found))
 
     @property
+    def exposed(self) -> Mapping[str, tuple[str, ...]]:
+        """Region -> names of protected series that its loss would leave short, though the plan promised to carry it."""
+        found: dict[str, set[str]] = {}
+        for one in self.plan.exposures:
+            found.setdefault(one.lost_region, set()).add(str(one.series))
+        return {region: tuple(sorted(names)) for region, names in sorted(found.items())}
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """Promises to protected series that the plan breaks, in words."""
+        found = [f"{', '.join(self.unserved)} cannot be served in full"] if self.unserved else []
+        found += [f"the loss of {lost} leaves {', '.join(names)} short" for lost, names in self.exposed.items()]
+        return tuple(found)
+
+    @property
     def infeasible(self) -> bool:
-        """Whether no plan was found, or one that leaves protected demand unserved."""
-        return self.plan.stats.status not in ("optimal", "feasible") or bool(self.unserved)
+        """Whether no plan was found, or one that breaks a promise to protected series: to serve their demand, or to
+        carry it when a region is lost."""
+        return self.plan.stats.status not in ("optimal", "feasible") or bool(self.broken)

@@ -119,6 +119,7 @@ def plan_document(bundle: PlanBundle) -> dict[str, Any]:
         "procurement": asdict(plan.procurement)
         | {"coverage": [asdict(one) | {"coverage": one.coverage} for one in plan.procurement.coverage]},
         "shortfalls": [asdict(one) for one in plan.shortfalls],
+        "exposures": [asdict(one) for one in plan.exposures],
         "binding_constraints": [asdict(one) for one in plan.binding],
         "marginal_costs": [asdict(one) for one in plan.marginal],
         "conflicting_rules": list(plan.conflict),

@@ -33,7 +33,7 @@ def headline(bundle: PlanBundle) -> str:
     cash = sum(cost.cash_usd for cost in plan.costs)
     committed = sum(p.gpus for p in plan.purchases if p.term_months > 0)
     buy = f"commit to {committed:,} GPUs" if committed else "commit to nothing yet"
-    short = f"; {', '.join(bundle.unserved)} cannot be served in full" if bundle.unserved else ""
+    short = "".join(f"; {text}" for text in bundle.broken)
     return f"Run up to {gpus:,} GPUs for {usd(cash)} USD over {len(plan.costs)} months, {buy}{short}"
 
 
@@ -54,6 +54,8 @@ def banners(bundle: PlanBundle) -> list[str]:
     second_hand = sorted({o.gpu for o in bundle.problem.offers if o.quality == "second_hand"})
     if second_hand:
         found.append(f"Some prices are second-hand and must be confirmed before buying: {', '.join(second_hand)}.")
+    if bundle.broken:
+        found.append(f"The plan breaks a promise to protected classes: {'; '.join(bundle.broken)}.")
     budget = bundle.problem.budget_usd_per_month
     over = [] if budget is None else [one for one in bundle.plan.costs if one.cash_usd > budget * (1 + 1e-6)]
     if over and budget is not None:
@@ -105,12 +107,9 @@ def risk_card(bundle: PlanBundle) -> tuple[str, str, str]:
     """How likely the peak passes the steady capacity, and the reserves too."""
     beyond_steady, beyond_all = decision.shortfall_risk(bundle)
     if bundle.unserved:
-        return ("Risk of shortfall", "certain", f"{', '.join(bundle.unserved)} cannot be served in full")
-    return (
-        "Risk of shortfall",
-        f"{beyond_all:.0%}",
-        f"of the demand scenarios pass all capacity at their peak; {beyond_steady:.0%} need a reserve",
-    )
+        return ("Risk of shortfall", "certain", "; ".join(bundle.broken))
+    detail = f"of the demand scenarios pass all capacity at their peak; {beyond_steady:.0%} need a reserve"
+    return ("Risk of shortfall", f"{beyond_all:.0%}", "; ".join([detail, *bundle.broken]))
 
 
 def order_card(bundle: PlanBundle) -> tuple[str, str, str]:

@@ -57,7 +57,7 @@ def sample_words(found: SampleCheck) -> str:
 def risk_words(bundle: PlanBundle) -> str:
     """A plan in its own demand scenarios."""
     beyond_steady, beyond_all = shortfall_risk(bundle)
-    cut = f"; {', '.join(bundle.unserved)} cannot be served in full" if bundle.unserved else ""
+    cut = "".join(f"; {text}" for text in bundle.broken)
     return (
         f"the peak passes all capacity in {beyond_all:.0%} of the plan's demand scenarios, and calls on a reserve in "
         f"{beyond_steady:.0%}{cut}"

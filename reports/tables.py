@@ -92,6 +92,13 @@ def shortfalls(bundle: PlanBundle) -> Rows:
     return [(str(s.series), s.month, s.block, f"{s.worst_rps:,.3g}", s.cause, s.remedy) for s in bundle.plan.shortfalls]
 
 
+def exposures(bundle: PlanBundle) -> Rows:
+    return [
+        (str(e.series), e.lost_region, e.month, e.block, f"{e.worst_rps:,.3g}", e.cause, e.remedy)
+        for e in bundle.plan.exposures
+    ]
+
+
 def replayed(bundle: PlanBundle) -> Rows:
     """Every pool in every situation: a row for each class."""
     rows: Rows = []
@@ -221,6 +228,7 @@ def everything(bundle: PlanBundle) -> dict[str, Any]:
         "quotas": fleet_tables.quotas(bundle),
         "on_demand": on_demand(bundle),
         "shortfalls": shortfalls(bundle),
+        "exposures": exposures(bundle),
         "binding": binding(bundle),
         "replay": replayed(bundle),
         "deratings": [

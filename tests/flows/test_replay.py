@@ -285,6 +285,24 @@ def test_a_lost_regions_protected_demand_is_replayed_where_it_goes() -> None:
     assert found.rps == pytest.approx(pool.peak_rps, rel=1e-6)
     assert found.replicas == pool.replicas
     assert found.holds
-    # What a pool too small for it cannot be promised is not asked of it.
+    # What a pool too small for it cannot be promised is not asked of it, but is missed: nobody has room for it.
     small = lost(1)[f"{pool.region} lost"]
     assert small.rps == pytest.approx(small.promised_rps, rel=1e-6)
+    assert not small.holds
+    assert "find no room in" in small.breaks
+    assert check_plan._deratings([small], made.capacity) == []
+
+
+def test_a_loss_that_leaves_an_llm_nothing_is_missed_where_the_region_was() -> None:
+    made = small_made()
+    pool = made.plan.pools[0]
+    west = tuple(replace(one, region="us-west") for one in made.problem.offers if one.region == pool.region)
+    problem = replace(
+        made.problem, regions=(pool.region, "us-west"), may_serve={pool.region: (pool.region, "us-west")},
+        offers=(*made.problem.offers, *west), reserves=replace(made.problem.reserves, region_loss=True),
+    )  # fmt: skip
+    plan = replace(made.plan, pools=(pool,))
+    rows = check_plan.replay_plan(made.loaded.scenario, made.history, made.capacity, problem, plan, load_coefficients())
+    (gone,) = (row for row in rows if row.situation == f"{pool.region} lost")
+    assert (gone.replicas, gone.holds) == (0, False)
+    assert gone.rps == pytest.approx(pool.peak_rps, rel=1e-6)

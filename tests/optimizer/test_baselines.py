@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.plan_records import FleetProblem, Reserves
+from data.plan_records import ApiOffer, FleetProblem, Reserves
+from data.records import SeriesKey
 from optimizer.solve import solve
 from tests.optimizer.factory import capacity, demand, offer, problem
 
@@ -61,3 +62,53 @@ def test_rules_are_priced_by_what_the_relaxation_saves_without_them() -> None:
 def test_a_quota_that_does_not_bind_costs_nothing() -> None:
     base = problem(demand([[8.0]], [1.0]), [capacity("A", 2.0)], [offer("A", 1.0)], quotas={("r", "A"): 1000})
     assert {one.rule: one.usd for one in solve(base).rule_prices}["quotas"] == pytest.approx(0.0, abs=1e-6)
+
+
+def three_places(**changes: object) -> FleetProblem:
+    """9 requests/s in each of three regions that may serve for one another; A alone holds the SLO, 3 a replica."""
+    keys = [SeriesKey("m", "chat", region) for region in "xyz"]
+    offers = [offer("A", usd, region=region) for region, usd in zip("xyz", (1.0, 1.1, 1.2), strict=True)]
+    return problem(demand([[9.0]], [1.0], keys), [capacity("A", 3.0)], offers, **changes)
+
+
+def test_a_rule_keeps_the_failover_that_the_plan_keeps_and_saves_nothing_on_the_same_gpu() -> None:
+    plan = solve(three_places(reserves=Reserves(region_loss=True)))
+    # Any two regions hold 9 replicas: 5 + 5 + 4, the fewest in the dearest.
+    best = min(
+        (a * 1.0 + b * 1.1 + c * 1.2) * 730.0
+        for a in range(12) for b in range(12) for c in range(12)
+        if min(a + b, a + c, b + c) >= 9
+    )  # fmt: skip
+    assert sum(cost.cash_usd for cost in plan.costs) == pytest.approx(best, abs=1e-3)
+    (only,) = (one for one in plan.baselines if one.name == "A only")
+    assert only.serves_promise
+    assert only.saving == pytest.approx(0.0, abs=1e-4)
+    for one in plan.baselines:
+        # Nobody pays for a broken promise: what a rule costs is the cash of its fleet.
+        assert one.serves_promise
+        assert one.objective_usd < 2.0 * best
+
+
+def test_a_rule_whose_failover_a_quota_stops_does_not_keep_the_promise() -> None:
+    offers = {"quotas": {("x", "A"): 4, ("y", "A"): 4, ("z", "A"): 4}}
+    plan = solve(three_places(reserves=Reserves(region_loss=True), **offers))
+    assert plan.exposures
+    assert not any(one.serves_promise for one in plan.baselines)
+
+
+def test_a_rule_buys_from_an_api_what_finds_no_place_and_weighs_it_or_says_that_it_does_not() -> None:
+    per_request = 0.5 * 730.0 / (3.0 * 730.0 * 3600.0)
+    cheap = {("m", "chat"): ApiOffer(per_request, 7.0)}
+    # The API costs half of a full replica, up to 7 requests/s: 7 replicas hold 21 of 27, the API takes the other 6.
+    plan = solve(three_places(api=cheap))
+    best = (6.0 * 3600.0 * per_request + 7 * 1.0) * 730.0
+    assert plan.costs[0].cash_usd == pytest.approx(best, abs=1e-2)
+    found = {one.name: one for one in plan.baselines}
+    assert found["A only"].saving == pytest.approx(0.0, abs=1e-4)
+    assert found["cheapest goodput first, without the API"].objective_usd == pytest.approx(9 * 730.0, abs=1.0)
+    # No room for more than 6 replicas: the rest is bought, not shed.
+    dear = {("m", "chat"): ApiOffer(100 * per_request, 50.0)}
+    short = solve(three_places(api=dear, quotas={("x", "A"): 2, ("y", "A"): 2, ("z", "A"): 2}))
+    assert short.shortfalls == ()
+    assert all(one.serves_promise for one in short.baselines)
+    assert {one.name for one in short.baselines} >= {"A only", "cheapest goodput first"}

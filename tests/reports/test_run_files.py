@@ -19,14 +19,16 @@ from altair.utils.schemapi import SchemaValidationError
 
 from data import archive
 from data.history import DataNote
+from data.plan_records import Exposure
 from flows import steps
 from flows.plan import with_sensitivity
 from reports import charts
 from reports.bundle import Changes, PlanBundle
 from reports.layout import code
 from reports.machine import SCHEMA_FILE, plan_document, plan_json, requests_in
-from reports.page import banners, headline, render
+from reports.page import banners, headline, render, risk_card
 from reports.sensitivity_tables import decided_by, variable_words
+from reports.standing import risk_words
 from reports.write import write_run_files
 from tests.flows.small import small_made
 from tests.reports.test_scaling_page import pool
@@ -116,6 +118,24 @@ def test_the_page_answers_first_what_is_asked_first(bundle: PlanBundle, html: st
         assert section in text
     assert "seasonal naive" in text
     assert "USD a thousand requests" in text
+
+
+def test_a_broken_failover_is_said_in_every_answer_and_exits_as_no_plan(bundle: PlanBundle) -> None:
+    one = bundle
+    key, month = one.problem.demand.series[0], one.problem.demand.months[0]
+    bare = (Exposure(key, month, "us-west", "peak", 3.0, "the quota of A in us-east is used up", "raise it"),)
+    short = replace(one, plan=replace(one.plan, exposures=bare))
+    said = f"the loss of us-west leaves {key} short"
+    assert (one.infeasible, short.infeasible) == (False, True)
+    assert short.broken == (said,)
+    assert said in headline(short)
+    assert any(said in text for text in banners(short))
+    assert said in risk_card(short)[2]
+    assert said in risk_words(short)
+    told = plan_document(short)["exposures"]
+    assert [(row["lost_region"], row["worst_rps"]) for row in told] == [("us-west", 3.0)]
+    jsonschema.validate(plan_document(short), json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
+    assert "Protected demand that the loss of a region would leave unserved" in render(short)
 
 
 def test_user_strings_cannot_inject(bundle: PlanBundle) -> None:

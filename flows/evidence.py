@@ -12,7 +12,7 @@ import numpy as np
 from configs.errors import InputError
 from configs.schema import Scenario
 from configs.traffic import HourlyCounts
-from data.actuals import ActualTraffic, header, read_actuals
+from data.actuals import ActualTraffic, MeasuredMix, header, read_actuals
 from data.actuals_billing import Billed, read_billing
 from data.actuals_goodput import MeasuredGoodput, read_goodput
 from data.hourly import read_hourly_counts
@@ -93,6 +93,21 @@ def _output_work(plan: RecordedPlan, llm: str, request_class: str, computed: flo
     return computed / made
 
 
+def _totals(mix: MeasuredMix) -> dict[str, float | None]:
+    return {"input_tokens": mix.input_tokens, "output_tokens": mix.output_tokens}
+
+
+def uncounted(plan: RecordedPlan, traffic: ActualTraffic) -> list[str]:
+    """Token totals of 0 where the plan assumed some, in words: they are taken as not given."""
+    return [
+        f"{llm}/{name}: {key.replace('_', ' ')} of {mix.requests:,.0f} requests add up to 0 in the actuals, assumed "
+        f"{_assumed(plan, llm, name)[key]:,.4g} a request: taken as not given. Leave the column out or count them."
+        for (llm, name), mix in traffic.mix.items()
+        for key, value in _totals(mix).items()
+        if value == 0 and _assumed(plan, llm, name).get(key)
+    ]
+
+
 def measured_mix(plan: RecordedPlan, traffic: ActualTraffic) -> tuple[list[Measured], dict[Part, Work]]:
     """Lengths and cache hits against what was assumed, and the work that they make by LLM and class."""
     told: list[Measured] = []
@@ -101,8 +116,8 @@ def measured_mix(plan: RecordedPlan, traffic: ActualTraffic) -> tuple[list[Measu
         assumed = _assumed(plan, llm, name)
         if not assumed:
             continue
-        found = {"input_tokens": mix.input_tokens, "output_tokens": mix.output_tokens}
-        lengths = {key: value for key, value in found.items() if value is not None}
+        # No request has no tokens where some were assumed: a total of 0 is a count that nobody kept.
+        lengths = {key: value for key, value in _totals(mix).items() if value or (value == 0 and not assumed.get(key))}
         target = {"llm": llm, "request_class": name}
         told.append(
             Measured("lengths", target, {k: assumed[k] for k in lengths if k in assumed}, lengths, int(mix.requests))

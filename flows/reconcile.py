@@ -19,7 +19,7 @@ from data.ledger.records import HOUR, Actual, Correction, Entry, Run, Vintage
 from data.ledger.store import ID_DIGITS, record
 from data.records import FloatArray, SeriesKey
 from flows.corrections import in_force
-from flows.evidence import Evidence, gather, measured_goodput, measured_mix
+from flows.evidence import Evidence, gather, measured_goodput, measured_mix, uncounted
 from flows.ledger import code_version, plain, unique_id
 from flows.misses import Happened, Part, cost_miss, short_miss
 from flows.recorded import RecordedPlan, load_plan, plan_of_month, plan_pools, stale, which_scenario
@@ -151,7 +151,7 @@ def reconcile(
     actuals = heard.actuals
     notes = [f"{key}: in the actuals, but no vintage speaks of it" for key in new if key not in set(known)]
     notes += [f"{key}: no actuals for its vintages" for key in found.without]
-    notes += ended(found)
+    notes += [*ended(found), *uncounted(last, evidence.traffic)]
     mixes, works = measured_mix(last, evidence.traffic)
     goodputs, pairs, goodput, available = measured_goodput(last, evidence.goodput)
 

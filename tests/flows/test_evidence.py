@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from data.actuals import ActualTraffic, MeasuredMix
-from flows.evidence import measured_mix
+from flows.evidence import measured_mix, uncounted
 from flows.misses import Happened
 from flows.recorded import RecordedPlan
 
@@ -34,3 +34,21 @@ def test_tokens_count_by_the_compute_the_kernels_gave_them() -> None:
     assert ratios(25.0, 0.75) == (pytest.approx(1.0), pytest.approx(0.875))
     # Nothing known of a class that no pool runs: half and half.
     assert ratios(50.0, None, plan([])) == (pytest.approx(1.5), None)
+
+
+def test_tokens_that_add_up_to_nothing_are_not_given_and_said_so() -> None:
+    heard = ActualTraffic((), {("m", "chat"): MeasuredMix(1000.0, 300.0, 0.0, None)}, "")
+    (told,), works = measured_mix(plan([]), heard)
+    assert told.measured == {"input_tokens": 300.0}
+    assert works["m", "chat"].longer == pytest.approx(1000.0 * (0.5 * 300.0 + 100.0 / 25.0 * 25.0))
+    (text,) = uncounted(plan([]), heard)
+    assert text.startswith("m/chat: output tokens of 1,000 requests add up to 0 in the actuals, assumed 25 a request")
+    nothing = ActualTraffic((), {("m", "chat"): MeasuredMix(1000.0, 0.0, 25.0, None)}, "")
+    assert measured_mix(plan([]), nothing)[0][0].measured == {"output_tokens": 25.0}
+    assert len(uncounted(plan([]), nothing)) == 1
+
+    # An LLM that makes no tokens (embeddings) and was planned so has nothing missing.
+    silent = plan([])
+    silent.assumptions[1]["value"] = 0.0  # type: ignore[index]
+    assert uncounted(silent, heard) == []
+    assert measured_mix(silent, heard)[0][0].measured == {"input_tokens": 300.0, "output_tokens": 0.0}

@@ -131,6 +131,17 @@ def test_a_series_that_sends_nothing_is_told_and_what_to_do(ledger: Ledger, tmp_
     assert "sent nothing" in page
 
 
+def test_a_column_of_no_tokens_proposes_no_lengths_of_zero(ledger: Ledger, tmp_path: Path) -> None:
+    file = actuals(tmp_path, 8)
+    head, *rows = file.read_text(encoding="utf-8").splitlines()
+    cut = [",".join([*(cells := row.split(","))[:6], "0", cells[7]]) for row in rows]
+    file.write_text("\n".join([head, *cut]) + "\n", encoding="utf-8")
+    found = reconcile_files(ledger, None, file)
+    (lengths,) = [one for one in found.proposals.values() if one.kind == "lengths"]
+    assert lengths.values == {"input_tokens": pytest.approx(0.5, abs=0.01)}
+    assert [text for text in found.notes if "output tokens of" in text and "taken as not given" in text]
+
+
 def test_a_file_that_names_tenants_says_whose_miss_it_was(ledger: Ledger, tmp_path: Path) -> None:
     one = said()
     rows = ["ts,llm,request_class,region,tenant,requests"]

@@ -35,15 +35,11 @@ class Measured:
     n: int
 
 
-def _since(one: SeriesScore) -> str:
-    return str((one.track_start + np.timedelta64(one.drift.since, "D")).astype("datetime64[h]"))
-
-
 def _level(scenario: str, one: SeriesScore, until: str) -> Correction | None:
     d = one.drift
     if not d.level_off:
         return None
-    since = _since(one)
+    since = str(one.since)
     direction = "over" if d.ratio < 1 else "under"
     shift = "no single break stands out"
     if d.shift_statistic >= SUP_F_5_PERCENT:
@@ -151,7 +147,7 @@ def propose(
 def ended(found: Reconciliation) -> tuple[str, ...]:
     """Series of which nothing came, in words, with what to do: no factor on their history makes them right."""
     return tuple(
-        f"{one.key}: sent nothing, or next to it, over {one.drift.days - one.drift.since} days from {_since(one)}: no "
+        f"{one.key}: sent nothing, or next to it, over {one.drift.days - one.drift.since} days from {one.since}: no "
         "level is proposed. Leave the series out of `traffic.series` if it was retired; say under `forecast.events` "
         "where its traffic went if it moved; else look whether the export misses it."
         for one in found.series

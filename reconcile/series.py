@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.ledger.records import HOUR, Actual, Vintage
 from data.records import FloatArray, SeriesKey
@@ -67,7 +68,8 @@ class Corrected:
 class SeriesScore:
     """All vintages of one series; horizons [horizons, columns] and days [n, 3] are sums to build groups from.
 
-    drift: of the track of what was last said before each day; track_start: its first day.
+    drift: of the track of what was last said before each day; track_start: its first day; since: the hour from which
+    its ratio holds.
     """
 
     key: SeriesKey
@@ -77,6 +79,7 @@ class SeriesScore:
     days: FloatArray
     drift: Drift
     track_start: np.datetime64
+    since: np.datetime64
 
 
 def spread_factors(real: FloatArray, quantiles: FloatArray, levels: tuple[float, ...]) -> tuple[float, float]:
@@ -143,9 +146,9 @@ def month_scores(vintage: Vintage, actual: Actual) -> tuple[MonthScore, ...]:
     return tuple(found)
 
 
-def track(vintages: Sequence[Vintage], actual: Actual) -> tuple[FloatArray, np.datetime64]:
+def track(vintages: Sequence[Vintage], actual: Actual) -> tuple[FloatArray, NDArray[np.datetime64]]:
     """For every whole observed day from the first vintage on: what happened and what the latest vintage issued before
-    the day said, shape [days, 2], and the first day. Days in a gap are left out."""
+    the day said, shape [days, 2], and the days (datetime64[D]). Days in a gap are left out of both."""
     first = min(one.first_hour for one in vintages)
     start = first.astype("datetime64[D]")
     if start.astype("datetime64[h]") < first:
@@ -161,7 +164,8 @@ def track(vintages: Sequence[Vintage], actual: Actual) -> tuple[FloatArray, np.d
         said[at : at + len(values)] = values
     real = actual.between(start.astype("datetime64[h]"), start.astype("datetime64[h]") + len(said) * HOUR)
     sums = np.stack([real, said], axis=1).reshape(-1, HOURS_PER_DAY, 2).sum(axis=1)
-    return np.asarray(sums[~np.isnan(sums).any(axis=1)]), start
+    whole = ~np.isnan(sums).any(axis=1)
+    return np.asarray(sums[whole]), start + np.flatnonzero(whole)
 
 
 def reconcile_series(
@@ -187,9 +191,11 @@ def reconcile_series(
     if corrected is not None and not any(fresh):
         fresh = [bool(one.issued_from >= corrected.until) for one, _ in met]
     used = [one for (one, _), judged in zip(met, fresh, strict=True) if judged]
-    told, start = track(used, actual) if used else (np.zeros((0, 2)), actual.end.astype("datetime64[D]"))
+    told, when = track(used, actual) if used else (np.zeros((0, 2)), np.zeros(0, "datetime64[D]"))
     found = drift(told[:, 0], told[:, 1])
-    since = (start + np.timedelta64(found.since, "D")).astype("datetime64[h]")
+    # Days are counted without those in a gap: the calendar says when a level began.
+    when = when if len(when) else np.array([actual.end.astype("datetime64[D]")])
+    start, since = when[0], when[found.since].astype("datetime64[h]")
     scored, ahead_of, days = [], [], []
     for (one, real), judged in zip(met, fresh, strict=True):
         naive = seasonal_naive(actual, one.first_hour, len(real))
@@ -212,4 +218,4 @@ def reconcile_series(
             )
         )
     horizons = np.sum(ahead_of, axis=0)
-    return SeriesScore(key, levels, tuple(scored), horizons, np.concatenate(days), found, start)
+    return SeriesScore(key, levels, tuple(scored), horizons, np.concatenate(days), found, start, since)

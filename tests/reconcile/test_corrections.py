@@ -47,6 +47,16 @@ def test_a_week_is_needed_and_small_errors_are_left_alone() -> None:
     assert [one for one in propose("s", right) if one.kind == "level"] == []
 
 
+def test_a_level_begins_on_its_day_though_days_before_it_were_not_observed() -> None:
+    actual = series()
+    requests = np.concatenate([actual.requests[: 6 * WEEK], 0.6 * actual.requests[6 * WEEK :]])
+    requests[4 * WEEK + 48 : 4 * WEEK + 120] = np.nan
+    found = reconcile_fleet([(KEY, (said(actual, 4 * WEEK, 4 * WEEK),), replace(actual, requests=requests))])
+    (level,) = [one for one in propose("s", found) if one.kind == "level"]
+    assert found.series[0].drift.since == 11
+    assert level.since == str(START + np.timedelta64(6 * WEEK, "h"))
+
+
 @pytest.mark.parametrize(("silent_from", "left"), [(4 * WEEK, 0.0), (6 * WEEK, 0.0), (4 * WEEK, 1e-5)])
 def test_a_series_that_sends_nothing_gets_words_and_no_factor(silent_from: int, left: float) -> None:
     """A retired LLM must not hide what is found of the others; no factor on its history is its level."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -89,8 +91,8 @@ def test_only_whole_observed_days_and_months_are_summed() -> None:
 def test_the_track_is_what_was_last_said() -> None:
     actual = series()
     early, late = said(actual, 5, 6 * WEEK, 2.0), said(actual, 3 * WEEK + 7, 2 * WEEK, 1.0)
-    sums, start = track([late, early], actual)
-    assert start == np.datetime64("2026-06-02", "D")
+    sums, days = track([late, early], actual)
+    assert days.tolist() == [date(2026, 6, 2) + timedelta(n) for n in range(len(sums))]
     ratio = sums[:, 1] / (24 * 100)
     switch = 3 * 7  # the late vintage begins at 07:00: its first whole day is the next one
     assert ratio[:switch] == pytest.approx(2.0)

@@ -26,21 +26,20 @@ from data.plan_records import Pool
 from data.records import Configuration, FloatArray, IntArray
 from data.replay_records import PoolRun, Situation
 from data.statistics.lengths import SERVED
-from flows.check_plan import mix_of, pool_mix
+from flows.check_plan import mix_of
 from flows.progress import report
+from flows.replay_failover import failovers, mix_in, unserved_words
 from models.fleet_replay import BEGINS, Stream, answer, followed, judge, merged
 from models.simulator.engine import engine_limits
 from models.simulator.load import Mix, draw, mean_context_tokens
 from models.step_cost import step_cost
-from optimizer.failover import Failover, after_region_loss
+from optimizer.failover import after_region_loss
 from reports.bundle import PlanBundle
 from reports.write import ARCHIVE
 
 ASSUMED_ZONES = 3
 """Zones that a pool's replicas are taken to be spread over where the scenario says nothing: public regions have three
 as a rule."""
-MORE = 1e-6
-"""Share of its own load above which a pool's load after a loss is more than before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,52 +159,8 @@ def situations(bundle: PlanBundle, pool: Pool) -> Iterator[Situation]:
     )
     if policy.reserves.region_loss and not elsewhere:
         after = after_region_loss(bundle.problem, bundle.plan.pools, pool.month, pool.region)
-        if _unserved(after, pool):
+        if unserved_words(after, pool):
             yield Situation(f"{pool.region} lost", lost=pool.replicas, protected_alone=True)
-
-
-def failovers(bundle: PlanBundle) -> dict[tuple[Configuration, str], list[tuple[Pool, Situation]]]:
-    """By place, the loss of every other region that brings a pool more of some protected class than it had, in the
-    month in which something finds no room, else in which it brings most a replica. Pools that carry nothing but then
-    are among them."""
-    plan, problem = bundle.plan, bundle.problem
-    found: dict[tuple[Configuration, str, str], tuple[Pool, Mapping[str, float], str]] = {}
-    for month in dict.fromkeys(pool.month for pool in plan.pools):
-        for lost in problem.regions:
-            after = after_region_loss(problem, plan.pools, month, lost)
-            for pool, coming in after.carried.items():
-                unserved = _unserved(after, pool)
-                own = {part.name: part.share for part in _mix(bundle, pool)} if pool.peak_rps > 0.0 else {}
-                if not unserved and all(rps <= own.get(name, 0.0) * (1.0 + MORE) for name, rps in coming.items()):
-                    continue
-                key = (pool.configuration, pool.region, lost)
-                other = found.get(key)
-                if other is None or (bool(unserved), _a_replica(pool, coming)) > (
-                    bool(other[2]),
-                    _a_replica(*other[:2]),
-                ):
-                    found[key] = pool, coming, unserved
-    kept = bundle.scenario.plan.reserves.region_loss
-    places: dict[tuple[Configuration, str], list[tuple[Pool, Situation]]] = {}
-    for (one, region, lost), (pool, coming, unserved) in found.items():
-        situation = Situation(f"{lost} lost", coming=coming, kept=kept, protected_alone=True, unserved=unserved)
-        places.setdefault((one, region), []).append((pool, situation))
-    return places
-
-
-def _mix(bundle: PlanBundle, pool: Pool) -> Mix:
-    return pool_mix(bundle.scenario, bundle.history, bundle.capacity, bundle.problem, bundle.plan.routes, pool)
-
-
-def _a_replica(pool: Pool, coming: Mapping[str, float]) -> float:
-    return sum(coming.values()) / pool.replicas
-
-
-def _unserved(after: Failover, pool: Pool) -> str:
-    """In words what of a pool's LLM no pool has room for; empty where all of it is carried."""
-    short = {key: rps for key, rps in after.unserved.items() if key.llm == pool.configuration.llm}
-    names = ", ".join(str(key) for key in sorted(short, key=str))
-    return f"{sum(short.values()):,.3g} req/s of {names} find no room" if short else ""
 
 
 def pool_stream(
@@ -243,7 +198,7 @@ def _through(
     bundle: PlanBundle, pool: Pool, each: Iterable[Situation], drawn_at: Callable[[Mix, float], Stream]
 ) -> Iterator[PoolRun]:
     """A pool through situations; drawn_at: the traffic of a mix at a rate, requests/s."""
-    one, mix = pool.configuration, _mix(bundle, pool)
+    one, mix = pool.configuration, mix_in(bundle, pool)
     engine = find_engine(bundle.scenario.evaluate.engine)
     llms, gpus = {one.llm: find_llm(one.llm)}, {one.gpu: find_gpu(one.gpu)}
     catalog = load_coefficients().model_copy(update={"corrections": bundle.calibration})

@@ -85,10 +85,14 @@ def with_declared(
     return replace(
         one,
         point=point,
-        model=replace(one.model, point=point, bank=bank, belief=belief, levels=levels, ceiling=ceiling, mean=False),
+        # What is declared is expected to run, whatever its first days were followed by.
+        model=replace(
+            one.model, point=point, bank=bank, belief=belief, levels=levels, ceiling=ceiling, mean=False, runs=1.0
+        ),
+        silent=0,
         past=one.past if known else NOTHING,
         method=one.method if known else "declared level",
-        degradations=(*(text for text in one.degradations if text not in (NO_HOUR, NO_REQUEST)), note),
+        degradations=(*(text for text in one.degradations if text not in (NO_HOUR, NO_REQUEST, one.stop_note)), note),
         course=np.ones(len(point)),
         recent=level,
     )

@@ -55,7 +55,9 @@ def in_words(one: SeriesForecast) -> list[str]:
             (part.growth, "declared growth"),
             (part.spread, "levels and errors that do not cancel out"),
         ]
-        moved = [f"{value - 1.0:+.1%} for {why}" for value, why in factors if abs(value - 1.0) >= SAME]
+        # Nothing has no parts.
+        there = part.level > 0.0
+        moved = [f"{value - 1.0:+.1%} for {why}" for value, why in factors if there and abs(value - 1.0) >= SAME]
         said.append(
             f"{part.month}: {total[middle]:,.0f} requests ({low:.0%} to {high:.0%}: {total[0]:,.0f} to "
             f"{total[-1]:,.0f}) = "

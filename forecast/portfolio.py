@@ -36,6 +36,7 @@ from forecast.scenarios import (
     whole_months,
 )
 from forecast.single import LEAST_WEEK_DAYS, Prepared, Task, up_to
+from forecast.stop import as_it_ran, silent_hours
 from forecast.windows import quiet_days
 
 FRESH_SEED = 1
@@ -96,7 +97,7 @@ def inputs_of(history: TrafficHistory, policy: ForecastPolicy, future: pd.Dateti
         observed, late = up_to(one.set_index("ts")["requests"].asfreq("h"), last)
         effect = coming(observed, policy.events, key, future)
         clean = without_events(observed, policy.events, key)
-        used, before = launched(clean)
+        used, before = launched(as_it_ran(clean, silent_hours(clean)))
         found.append(
             Input(
                 key,
@@ -169,7 +170,7 @@ def _series(
 ) -> SeriesForecast:  # fmt: skip
     accuracy = ready.past.accuracy
     missing = 1.0 - one.raw_hours / max(len(one.used), 1)
-    letter, reason = grade(accuracy, one.raw_hours, one.empty, one.declared, ready.empirical, missing)
+    letter, reason = grade(accuracy, one.raw_hours, one.empty, one.declared, ready.empirical, missing, ready.silent)
     totals = np.quantile(summary.total, list(levels), axis=0).T
     return SeriesForecast(
         key=one.key,

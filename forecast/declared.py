@@ -20,7 +20,7 @@ from forecast.backtest import NOTHING
 from forecast.clean import hour_of_week
 from forecast.empirical import empirical_bank
 from forecast.level import believe, weekly_levels
-from forecast.single import CEILING, NO_HOUR, NO_REQUEST, Prepared
+from forecast.single import CEILING, DECLARED, NO_HOUR, NO_REQUEST, Prepared
 
 WEEK_SD = 0.3
 """Standard deviation of the log of a new service's level as one week shows it (assumption, 2026-11)."""
@@ -91,7 +91,7 @@ def with_declared(
         ),
         silent=0,
         past=one.past if known else NOTHING,
-        method=one.method if known else "declared level",
+        method=one.method if known else DECLARED,
         degradations=(*(text for text in one.degradations if text not in (NO_HOUR, NO_REQUEST, one.stop_note)), note),
         course=np.ones(len(point)),
         recent=level,

@@ -36,6 +36,8 @@ EMPIRICAL_CEILING = 2.0
 UNFORECASTABLE = 0.8
 """Backtest WAPE from which on the past itself is the better forecast of the hours."""
 
+MEAN, DECLARED = "mean of history", "declared level"
+"""Methods where nothing can be estimated."""
 NO_HOUR = "no observed hour: nothing is forecast; give a level of your own (forecast.levels)"
 NO_REQUEST = "no request in history: nothing is forecast; give a level of your own (forecast.levels)"
 
@@ -185,7 +187,7 @@ def prepared_or_fallback(observed: pd.Series, task: Task, seed: int = 0, shape: 
         found = stopped(found, observed, silent)
         notes.append(found.stop_note)
     missing = float(observed.iloc[before:].isna().mean())
-    if missing > MUCH_MISSING:
+    if missing > MUCH_MISSING and found.method != MEAN:
         notes.append(
             f"{missing:.0%} of the hours are unobserved: told from their hours of the week, at their days' levels"
         )
@@ -226,4 +228,4 @@ def _prepared_or_mean(observed: pd.Series, task: Task, seed: int, shape: FloatAr
         point, empirical_bank(known[: len(known) // 24 * 24], last_date), believe(levels), levels,
         CEILING * float(observed.max()) if seen else 0.0,
     )  # fmt: skip
-    return Prepared(point, model, NOTHING, "mean of history", (why,), True, np.ones(len(point)), level, in_use)
+    return Prepared(point, model, NOTHING, MEAN, (why,), True, np.ones(len(point)), level, in_use)

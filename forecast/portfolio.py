@@ -19,7 +19,7 @@ from forecast.calibrate import calibration, together
 from forecast.clean import in_use, launched
 from forecast.cold import pooled_shape, week_shape
 from forecast.declared import check_declared, declared_for, with_declared
-from forecast.events import Effect, coming, without_events
+from forecast.events import Effect, check_events, coming, without_events
 from forecast.explain import parts_of
 from forecast.grade import grade
 from forecast.hierarchy import Sums
@@ -207,6 +207,7 @@ def forecast(
     months = whole_months(future) if days is None else (Month(f"{future[0]:%Y-%m-%d}", 0, len(future)),)
     quiet: BoolArray = quiet_days(future, policy.holidays_country)
     series = inputs_of(history, policy, future)
+    idle = check_events(policy.events, [one.key for one in series], history.frame["ts"].min(), future)
     task = Task(future, policy.backtest_windows, policy.backtest_horizon_days, policy.holidays_country)
     shapes = borrowed_shapes(series)
     jobs = [(one.observed, task, seed + i, shape) for i, (one, shape) in enumerate(zip(series, shapes, strict=True))]
@@ -228,7 +229,11 @@ def forecast(
     lengths = length_forecasts(history.frame, months, policy.quantiles, seed)
     whole = sums.peak("all", months) if len(keys) > 1 else summaries[0].peak
     lost = reduction(demand, summaries, months, whole, policy.burst_factor)
-    notes = [*_notes(policy, future, months), *dict.fromkeys(note for one in series for note in one.effect.notes)]
+    notes = [
+        *_notes(policy, future, months),
+        *idle,
+        *dict.fromkeys(note for one in series for note in one.effect.notes),
+    ]
     notes += [one.note for one in lengths]
     notes.append(
         f"reduction to {policy.scenarios} scenarios: volume within {lost.volume:.1%}, 95 % peaks within "

@@ -128,8 +128,10 @@ def _measured(observed: pd.Series, clean: pd.Series, share: FloatArray) -> tuple
     seen = (share > 0.0) & observed.notna().to_numpy()
     expected, part = complete.to_numpy()[seen], share[seen]
     got, hours = float(observed.to_numpy()[seen].sum()), float(np.square(part).sum())
-    if float(expected.sum()) <= 0.0 or got <= 0.0:
+    if float(expected.sum()) <= 0.0:
         return None, 0.0
+    if got <= 0.0:
+        return -WIDEST, hours
     if (part == 1.0).all():
         return float(np.log(got / expected.sum())), hours
 

@@ -94,6 +94,16 @@ def test_an_unknown_launch_for_good_goes_on_ahead_however_young_it_is(days_ago: 
         assert high > 1.1 * middle, "how it goes on is not sure"
 
 
+def test_a_shutdown_of_unknown_size_is_next_to_nothing_ahead() -> None:
+    down = Event(name="shutdown", start=INDEX[-3 * 24].date())
+    values = FLAT.where(INDEX[-3 * 24] > INDEX, 0.0)
+    assert without_events(values, (down,), KEY).max() < 1.0
+    past = Event(name="works", start=date(2026, 9, 20), until=date(2026, 9, 22))
+    ahead = Event(name="works", start=date(2026, 11, 9), until=date(2026, 11, 10))
+    closed = FLAT.where(~days(INDEX, past.start, date(2026, 9, 22)), 0.0)
+    assert coming(closed, (past, ahead), KEY, FUTURE).factor.min() < 0.01
+
+
 def test_a_ramp_under_way_is_measured_and_goes_on() -> None:
     event = Event(name="launch", start=INDEX[-10 * 24].date(), ramp_days=16)
     share = np.clip((np.arange(len(INDEX)) - (len(INDEX) - 10 * 24) + 1) / 384.0, 0.0, 1.0)

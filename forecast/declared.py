@@ -20,7 +20,7 @@ from forecast.backtest import NOTHING
 from forecast.clean import hour_of_week
 from forecast.empirical import empirical_bank
 from forecast.level import believe, weekly_levels
-from forecast.single import CEILING, NO_HOUR, NO_REQUEST, Prepared
+from forecast.single import CEILING, DECLARED, NO_HOUR, NO_REQUEST, Prepared
 
 WEEK_SD = 0.3
 """Standard deviation of the log of a new service's level as one week shows it (assumption, 2026-11)."""
@@ -85,10 +85,14 @@ def with_declared(
     return replace(
         one,
         point=point,
-        model=replace(one.model, point=point, bank=bank, belief=belief, levels=levels, ceiling=ceiling, mean=False),
+        # What is declared is expected to run, whatever its first days were followed by.
+        model=replace(
+            one.model, point=point, bank=bank, belief=belief, levels=levels, ceiling=ceiling, mean=False, runs=1.0
+        ),
+        silent=0,
         past=one.past if known else NOTHING,
-        method=one.method if known else "declared level",
-        degradations=(*(text for text in one.degradations if text not in (NO_HOUR, NO_REQUEST)), note),
+        method=one.method if known else DECLARED,
+        degradations=(*(text for text in one.degradations if text not in (NO_HOUR, NO_REQUEST, one.stop_note)), note),
         course=np.ones(len(point)),
         recent=level,
     )

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 
+from configs.errors import InputError
 from configs.forecasting import Event
 from data.records import BoolArray, FloatArray, SeriesKey
 from data.units import HOURS_PER_WEEK
@@ -62,6 +64,37 @@ def applies(event: Event, key: SeriesKey) -> bool:
     )
 
 
+def check_events(
+    events: Sequence[Event], keys: Sequence[SeriesKey], first: pd.Timestamp, future: pd.DatetimeIndex
+) -> list[str]:
+    """What to say of events that move nothing: they lie outside history (from `first` on) and the hours ahead, or name
+    no series. InputError where one names an LLM, class or region that no series has: a slip of the pen must not drop
+    an event."""
+    known = (
+        ("llms", sorted({key.llm for key in keys})),
+        ("request_classes", sorted({key.request_class for key in keys})),
+        ("regions", sorted({key.region for key in keys})),
+    )
+    notes = []
+    for event in events:
+        for field, names in known:
+            strange = [name for name in getattr(event, field) if name not in names]
+            if strange:
+                near = get_close_matches(strange[0], names, 1, 0.0)
+                raise InputError(
+                    f"forecast.events: {field} of {event.name} from {event.start}",
+                    f"{field.replace('_', ' ')} of the traffic history", ", ".join(strange),
+                    f"Did you mean {near[0]}? There are: {', '.join(names[:12])}.",
+                )  # fmt: skip
+        if not any(applies(event, key) for key in keys):
+            notes.append(f"event {event.name} from {event.start}: no series has its LLM, class and region at once")
+        elif event.until is not None and pd.Timestamp(event.until, tz="UTC") + pd.Timedelta(days=1) <= first:
+            notes.append(f"event {event.name} from {event.start}: over before history begins; it moves nothing")
+        elif pd.Timestamp(event.start, tz="UTC") > future[-1]:
+            notes.append(f"event {event.name} from {event.start}: begins after the forecast ends; it moves nothing")
+    return notes
+
+
 def _share(event: Event, index: pd.DatetimeIndex, last: date | None) -> FloatArray:
     """How much of an event is in effect in each hour, 0 to 1: up over the ramp, off after the last day."""
     hours = (index - pd.Timestamp(event.start, tz="UTC")) / pd.Timedelta(hours=1)
@@ -95,8 +128,10 @@ def _measured(observed: pd.Series, clean: pd.Series, share: FloatArray) -> tuple
     seen = (share > 0.0) & observed.notna().to_numpy()
     expected, part = complete.to_numpy()[seen], share[seen]
     got, hours = float(observed.to_numpy()[seen].sum()), float(np.square(part).sum())
-    if float(expected.sum()) <= 0.0 or got <= 0.0:
+    if float(expected.sum()) <= 0.0:
         return None, 0.0
+    if got <= 0.0:
+        return -WIDEST, hours
     if (part == 1.0).all():
         return float(np.log(got / expected.sum())), hours
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from data.forecast_records import Parts, SeriesForecast
 from data.records import FloatArray
 from forecast.scenarios import Month
-from forecast.single import Prepared
+from forecast.single import DECLARED, Prepared
 
 SAME = 0.005
 """Factors this near to 1 are not worth a word."""
@@ -46,6 +46,7 @@ def in_words(one: SeriesForecast) -> list[str]:
     middle = one.levels.index(0.5)
     low, high = min(one.levels), max(one.levels)
     said = []
+    level = DECLARED if one.method == DECLARED else "level of the last four weeks"
     for j, part in enumerate(one.parts):
         total = one.monthly_total[j]
         factors = [
@@ -55,20 +56,20 @@ def in_words(one: SeriesForecast) -> list[str]:
             (part.growth, "declared growth"),
             (part.spread, "levels and errors that do not cancel out"),
         ]
-        moved = [f"{value - 1.0:+.1%} for {why}" for value, why in factors if abs(value - 1.0) >= SAME]
+        # Nothing has no parts.
+        there = part.level > 0.0
+        moved = [f"{value - 1.0:+.1%} for {why}" for value, why in factors if there and abs(value - 1.0) >= SAME]
         said.append(
             f"{part.month}: {total[middle]:,.0f} requests ({low:.0%} to {high:.0%}: {total[0]:,.0f} to "
             f"{total[-1]:,.0f}) = "
-            f"{part.level:,.0f} at the level of the last four weeks" + (", " + ", ".join(moved) if moved else "")
+            f"{part.level:,.0f} at the {level}" + (", " + ", ".join(moved) if moved else "")
         )
     if one.accuracy:
         own = one.accuracy[0]
         against = [f"{a.value_added:+.0%} over the {a.method}" for a in one.accuracy[1:] if a.value_added is not None]
-        said.append(
-            f"{one.method}; on history it erred by {own.wape:.0%} of the volume (worst window "
-            f"{own.worst_wape or 0:.0%}, from "
-            f"{own.worst_from}), which adds " + " and ".join(against)
-        )
+        worst = "" if own.worst_wape is None else f" (worst window {own.worst_wape:.0%}, from {own.worst_from})"
+        adds = f", which adds {' and '.join(against)}" if against else ""
+        said.append(f"{one.method}; on history it erred by {own.wape:.0%} of the volume{worst}{adds}")
     said.append(f"grade {one.grade}: {one.reason}")
     said += [f"note: {text}" for text in one.degradations]
     return said

@@ -18,9 +18,16 @@ def grade(
     declared: bool = False,
     drawn: bool = False,
     missing: float = 0.0,
+    silent: int = 0,
 ) -> tuple[str, str]:
     """A to D, and the reason with its consequence; declared: whether the user gave a level; drawn: whether paths are
-    drawn from history itself, because no model forecast its hours; missing: share of history's hours unobserved."""
+    drawn from history itself, because no model forecast its hours; missing: share of history's hours unobserved;
+    silent: hours since the last request of a service that stopped."""
+    if silent:
+        return "D", (
+            f"no request for {silent // 24} days: taken as stopped; whether it comes back is not in history, and the "
+            "quantiles above the median rest on a stated chance that it does"
+        )
     letter, reason = _graded(accuracy, observed_hours, empty, declared, drawn)
     if missing <= SOME_MISSING or not accuracy:
         return letter, reason

@@ -47,7 +47,8 @@ class Calibration:
 @dataclass(frozen=True, slots=True)
 class PathModel:
     """One series: point [hours], its error bank, belief about its level, weekly log levels [weeks] (what correlation
-    is measured on) and the requests an hour that no path exceeds (a multiple of what was ever seen, before growth)."""
+    is measured on), the requests an hour that no path exceeds (a multiple of what was ever seen, before growth) and the
+    share of paths on which the service runs at all (forecast/stop.py)."""
 
     point: FloatArray
     bank: ErrorBank
@@ -56,6 +57,7 @@ class PathModel:
     ceiling: float
     calibration: Calibration = Calibration()
     mean: bool = False
+    runs: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,10 @@ def one_series(model: PathModel, draws: Draws, number: int, quiet: BoolArray, gr
     np.minimum(path, top, out=path)
     move_peaks(path, fit.peak, fit.peak_shift)
     np.minimum(path, top, out=path)
+    if model.runs < 1.0:
+        # A generator of their own: the draws that all series share stay what they are.
+        order = np.random.default_rng(number).permutation(len(path))
+        path[order[round(model.runs * len(path)) :]] = 0.0
     return path
 
 

@@ -19,7 +19,7 @@ from forecast.calibrate import calibration, together
 from forecast.clean import in_use, launched
 from forecast.cold import pooled_shape, week_shape
 from forecast.declared import check_declared, declared_for, with_declared
-from forecast.events import Effect, coming, without_events
+from forecast.events import Effect, check_events, coming, without_events
 from forecast.explain import parts_of
 from forecast.grade import grade
 from forecast.hierarchy import Sums
@@ -36,6 +36,7 @@ from forecast.scenarios import (
     whole_months,
 )
 from forecast.single import LEAST_WEEK_DAYS, Prepared, Task, up_to
+from forecast.stop import as_it_ran, silent_hours
 from forecast.windows import quiet_days
 
 FRESH_SEED = 1
@@ -96,7 +97,7 @@ def inputs_of(history: TrafficHistory, policy: ForecastPolicy, future: pd.Dateti
         observed, late = up_to(one.set_index("ts")["requests"].asfreq("h"), last)
         effect = coming(observed, policy.events, key, future)
         clean = without_events(observed, policy.events, key)
-        used, before = launched(clean)
+        used, before = launched(as_it_ran(clean, silent_hours(clean)))
         found.append(
             Input(
                 key,
@@ -169,7 +170,7 @@ def _series(
 ) -> SeriesForecast:  # fmt: skip
     accuracy = ready.past.accuracy
     missing = 1.0 - one.raw_hours / max(len(one.used), 1)
-    letter, reason = grade(accuracy, one.raw_hours, one.empty, one.declared, ready.empirical, missing)
+    letter, reason = grade(accuracy, one.raw_hours, one.empty, one.declared, ready.empirical, missing, ready.silent)
     totals = np.quantile(summary.total, list(levels), axis=0).T
     return SeriesForecast(
         key=one.key,
@@ -206,6 +207,7 @@ def forecast(
     months = whole_months(future) if days is None else (Month(f"{future[0]:%Y-%m-%d}", 0, len(future)),)
     quiet: BoolArray = quiet_days(future, policy.holidays_country)
     series = inputs_of(history, policy, future)
+    idle = check_events(policy.events, [one.key for one in series], history.frame["ts"].min(), future)
     task = Task(future, policy.backtest_windows, policy.backtest_horizon_days, policy.holidays_country)
     shapes = borrowed_shapes(series)
     jobs = [(one.observed, task, seed + i, shape) for i, (one, shape) in enumerate(zip(series, shapes, strict=True))]
@@ -227,7 +229,11 @@ def forecast(
     lengths = length_forecasts(history.frame, months, policy.quantiles, seed)
     whole = sums.peak("all", months) if len(keys) > 1 else summaries[0].peak
     lost = reduction(demand, summaries, months, whole, policy.burst_factor)
-    notes = [*_notes(policy, future, months), *dict.fromkeys(note for one in series for note in one.effect.notes)]
+    notes = [
+        *_notes(policy, future, months),
+        *idle,
+        *dict.fromkeys(note for one in series for note in one.effect.notes),
+    ]
     notes += [one.note for one in lengths]
     notes.append(
         f"reduction to {policy.scenarios} scenarios: volume within {lost.volume:.1%}, 95 % peaks within "

@@ -21,6 +21,7 @@ from forecast.members import combined, seasonal_naive
 from forecast.paths import PathModel
 from forecast.residuals import PastErrors, bank_from_windows, day_numbers
 from forecast.shift import settled
+from forecast.stop import as_it_ran, chance_of_return, silent_hours
 from forecast.windows import Window, in_sample, rolling_windows
 
 LEAST_HOURS = 24
@@ -35,6 +36,8 @@ EMPIRICAL_CEILING = 2.0
 UNFORECASTABLE = 0.8
 """Backtest WAPE from which on the past itself is the better forecast of the hours."""
 
+MEAN, DECLARED = "mean of history", "declared level"
+"""Methods where nothing can be estimated."""
 NO_HOUR = "no observed hour: nothing is forecast; give a level of your own (forecast.levels)"
 NO_REQUEST = "no request in history: nothing is forecast; give a level of your own (forecast.levels)"
 
@@ -55,7 +58,8 @@ class Prepared:
     """point [hours]: the forecast; model: what paths are drawn from, calibration still missing; past: its scores;
     empirical: drawn from history itself, because hours are not forecastable; course: [hours], the factor that history's
     rise or fall has on the forecast; recent: mean requests an hour of the last four weeks at today's level, what the
-    forecast is explained against; seen: observed hours since the first request."""
+    forecast is explained against, 0 of a service that stopped; seen: observed hours since the first request; silent:
+    hours since its last request where it stopped (forecast/stop.py)."""
 
     point: FloatArray
     model: PathModel
@@ -66,6 +70,16 @@ class Prepared:
     course: FloatArray
     recent: float
     seen: int
+    silent: int = 0
+
+    @property
+    def stop_note(self) -> str:
+        """What to say of a service that stopped."""
+        return (
+            f"no request for {self.silent // 24} days: taken as stopped, with a chance of {self.model.runs:.0%} that "
+            "it is back as it was; leave the series out if it is gone for good, declare an event over those days if it "
+            "is only paused"
+        )
 
 
 def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | None = None) -> Prepared:
@@ -83,11 +97,6 @@ def prepare(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | 
     levels = weekly_levels(values, ~unseen)
     point, method, degraded = combined(history, future, levels)
     notes = list(degraded)
-    missing = float(observed.isna().mean())
-    if missing > MUCH_MISSING:
-        notes.append(
-            f"{missing:.0%} of the hours are unobserved: told from their hours of the week, at their days' levels"
-        )
     if shift is not None:
         notes.append(f"level shift x {shift.factor:.2f} on {shift.day:%Y-%m-%d}: history before is scaled to it")
     if shape is not None and -(-len(observed) // 24) < LEAST_WEEK_DAYS:
@@ -170,12 +179,29 @@ def up_to(observed: pd.Series, last: pd.Timestamp) -> tuple[pd.Series, tuple[str
 def prepared_or_fallback(observed: pd.Series, task: Task, seed: int = 0, shape: FloatArray | None = None) -> Prepared:
     """The series from its launch on by `prepare`, or by the mean of what was observed under a wide prior where that
     cannot be done; says which."""
-    used, before = launched(observed)
+    silent = silent_hours(observed)
+    used, before = launched(as_it_ran(observed, silent))
     found = _prepared_or_mean(used, task, seed, shape)
-    if not before:
-        return found
-    note = f"launched {used.index[0]:%Y-%m-%d %H:00}: the {before} h without a request before are not history"
-    return replace(found, degradations=(note, *found.degradations))
+    notes = list(found.degradations)
+    if silent:
+        found = stopped(found, observed, silent)
+        notes.append(found.stop_note)
+    missing = float(observed.iloc[before:].isna().mean())
+    if missing > MUCH_MISSING and found.method != MEAN:
+        notes.append(
+            f"{missing:.0%} of the hours are unobserved: told from their hours of the week, at their days' levels"
+        )
+    if before:
+        notes.append(
+            f"launched {used.index[0]:%Y-%m-%d %H:00}: the {before} h without a request before are not history"
+        )
+    return replace(found, degradations=tuple(notes))
+
+
+def stopped(one: Prepared, observed: pd.Series, silent: int) -> Prepared:
+    """A series as it ran, gone on all but a share of its paths, on which it is back and never above what was seen."""
+    model = replace(one.model, runs=chance_of_return(silent), ceiling=float(observed.max()))
+    return replace(one, model=model, recent=0.0, silent=silent, seen=seen_in_use(observed))
 
 
 def _prepared_or_mean(observed: pd.Series, task: Task, seed: int, shape: FloatArray | None) -> Prepared:
@@ -202,4 +228,4 @@ def _prepared_or_mean(observed: pd.Series, task: Task, seed: int, shape: FloatAr
         point, empirical_bank(known[: len(known) // 24 * 24], last_date), believe(levels), levels,
         CEILING * float(observed.max()) if seen else 0.0,
     )  # fmt: skip
-    return Prepared(point, model, NOTHING, "mean of history", (why,), True, np.ones(len(point)), level, in_use)
+    return Prepared(point, model, NOTHING, MEAN, (why,), True, np.ones(len(point)), level, in_use)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -98,8 +99,10 @@ def read_vintage(path: Path) -> dict[str, Any]:
     try:
         text = gzip.decompress(path.read_bytes())
         found: dict[str, Any] = json.loads(text)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(str(path), "a forecast vintage", f"{type(error).__name__}: {error}", "Name another.") from None
+    if not isinstance(found, dict):
+        raise InputError(str(path), "a forecast vintage", f"a JSON {type(found).__name__}", "Name another.")
     if hashlib.sha256(text).hexdigest()[:12] != path.name.removesuffix(".json.gz").rpartition("-")[2]:
         raise InputError(str(path), "the content its name was made from", "another", "Restore the file as issued.")
     if found.get("schema") != SCHEMA:

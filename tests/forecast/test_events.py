@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from configs.errors import InputError
 from configs.forecasting import Event, ForecastPolicy
 from data.frames import checked_history
 from data.history import TrafficHistory
 from data.records import SeriesKey
-from forecast.events import UNKNOWN_SD, coming, without_events
+from forecast.events import UNKNOWN_SD, check_events, coming, without_events
 from forecast.portfolio import forecast
 
 KEY = SeriesKey("m", "chat", "us")
@@ -93,6 +94,16 @@ def test_an_unknown_launch_for_good_goes_on_ahead_however_young_it_is(days_ago: 
         assert high > 1.1 * middle, "how it goes on is not sure"
 
 
+def test_a_shutdown_of_unknown_size_is_next_to_nothing_ahead() -> None:
+    down = Event(name="shutdown", start=INDEX[-3 * 24].date())
+    values = FLAT.where(INDEX[-3 * 24] > INDEX, 0.0)
+    assert without_events(values, (down,), KEY).max() < 1.0
+    past = Event(name="works", start=date(2026, 9, 20), until=date(2026, 9, 22))
+    ahead = Event(name="works", start=date(2026, 11, 9), until=date(2026, 11, 10))
+    closed = FLAT.where(~days(INDEX, past.start, date(2026, 9, 22)), 0.0)
+    assert coming(closed, (past, ahead), KEY, FUTURE).factor.min() < 0.01
+
+
 def test_a_ramp_under_way_is_measured_and_goes_on() -> None:
     event = Event(name="launch", start=INDEX[-10 * 24].date(), ramp_days=16)
     share = np.clip((np.arange(len(INDEX)) - (len(INDEX) - 10 * 24) + 1) / 384.0, 0.0, 1.0)
@@ -110,6 +121,31 @@ def test_two_launches_in_a_row_are_told_apart() -> None:
     values.iloc[-5 * 24 :] = 300.0
     assert without_events(values, (second, first), KEY).to_numpy() == pytest.approx(300.0)
     assert coming(values, (first, second), KEY, FUTURE).factor == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("field", "wrong"), [("llms", "M"), ("request_classes", "chats"), ("regions", "us-east")])
+def test_a_slip_of_the_pen_does_not_drop_an_event(field: str, wrong: str) -> None:
+    event = Event.model_validate({"name": "launch", "start": date(2026, 12, 1), "uplift": 2.0, field: (wrong,)})
+    right = {"llms": KEY.llm, "request_classes": KEY.request_class, "regions": KEY.region}[field]
+    policy = ForecastPolicy(horizon_months=1, paths=50, events=(event,))
+    with pytest.raises(InputError, match=rf"{field} of launch.*") as error:
+        forecast(history(FLAT.to_numpy()), policy, 1)
+    assert wrong in str(error.value)
+    assert f"Did you mean {right}?" in str(error.value)
+
+
+def test_events_that_move_nothing_are_named() -> None:
+    early = Event(name="early", start=date(2026, 1, 1), until=date(2026, 9, 6), uplift=2.0)
+    late = Event(name="late", start=date(2027, 1, 1))
+    inside = Event(name="inside", start=date(2026, 12, 31), uplift=2.0)
+    touching = Event(name="touching", start=date(2026, 1, 1), until=date(2026, 9, 7), uplift=2.0)
+    other = SeriesKey("n", "tool", "us")
+    apart = Event(name="apart", start=date(2026, 11, 9), llms=("n",), request_classes=("chat",))
+    year = pd.date_range(FUTURE[0], periods=60 * 24, freq="h")
+    notes = check_events((early, late, inside, touching, apart), [KEY, other], INDEX[0], year)
+    assert [note.split()[1] for note in notes] == ["early", "late", "apart"]
+    policy = ForecastPolicy(horizon_months=1, paths=50, events=(late,))
+    assert any("event late" in note for note in forecast(history(FLAT.to_numpy()), policy, 1).notes)
 
 
 def test_an_event_that_covers_history_is_not_taken_out_of_it() -> None:

@@ -55,6 +55,20 @@ def test_an_altered_vintage_is_refused(tmp_path: Path) -> None:
         read_vintage(path)
 
 
+@pytest.mark.parametrize("at", [0, 12, 40, 200, -12])
+def test_a_damaged_vintage_is_refused(tmp_path: Path, at: int) -> None:
+    path = write_vintage(issued(), 1, {}, {}, tmp_path)
+    whole = path.read_bytes()
+    path.chmod(0o644)
+    for damaged in (whole[:at], whole[:at] + b"\xff\xff" + whole[at:][2:], whole[: at // 2] + b"\x00" * 40):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError):
+            read_vintage(path)
+    path.write_bytes(gzip.compress(b"[]"))
+    with pytest.raises(InputError, match="a JSON list"):
+        read_vintage(path)
+
+
 def test_scores_are_those_of_the_hours_that_came(tmp_path: Path) -> None:
     vintage = read_vintage(write_vintage(issued(), 1, {}, {}, tmp_path))
     actual = np.full(len(HOURS), 100.0)

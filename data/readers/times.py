@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from configs.mapping import LogMapping
 from data.readers.columns import DEFAULT_START
@@ -43,10 +42,11 @@ def number(field: str, kind: str) -> str:
     return f"CASE WHEN NOT contains({name}, '_') THEN TRY_CAST({name} AS DOUBLE) END"
 
 
-def start_s(mapping: LogMapping) -> float:
-    """The declared (or default) time zero of relative times, seconds since 1970."""
+def start_sql(mapping: LogMapping) -> str:
+    """SQL of time zero of relative times, microseconds since 1970: the midnight, in the declared zone, of the declared
+    (or default) day."""
     day = mapping.start or DEFAULT_START
-    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+    return f"epoch_us(TIMESTAMP {literal(f'{day} 00:00:00')} AT TIME ZONE {literal(mapping.time_zone)})"
 
 
 def _zones(name: str) -> tuple[str, str]:
@@ -71,8 +71,8 @@ def time_sql(mapping: LogMapping, kind: str, unit: str) -> TimeSql:
     name = ident("timestamp")
     if unit != "text":
         scale = UNIT_S[unit.removeprefix("relative ")] * 1e6
-        origin = start_s(mapping) * 1e6 if unit.startswith("relative") else 0.0
-        micros = f"(({number('timestamp', kind)}) * {scale!r} + {origin!r})"
+        origin = start_sql(mapping) if unit.startswith("relative") else "0"
+        micros = f"(({number('timestamp', kind)}) * {scale!r} + {origin})"
         return TimeSql(
             f"CASE WHEN {micros} BETWEEN 0 AND 5e15 THEN make_timestamp(CAST(round({micros}) AS BIGINT)) END"
         )

@@ -12,7 +12,7 @@ from data.readers.fields import FIRST_YEAR, LABELS, LAST_YEAR, LONGEST_DURATION_
 from data.readers.fields import STATUS_WORDS as KNOWN_WORDS
 from data.readers.lines import RECODED
 from data.readers.session import ident, literal
-from data.readers.times import UNIT_S, native, number, time_sql
+from data.readers.times import UNIT_S, extended_sql, native, number, time_sql
 
 REPAIRS = (
     "bytes that are not UTF-8 are replaced",
@@ -112,6 +112,8 @@ def _constant(mapping: LogMapping, field: str) -> str:
 def _parsed_sql(relation: str, found: Found, resolved: Resolved, unit: str, passed: str) -> str:
     """Every field parsed (t, i, o, c, l_<label>, ...), and flags of what had to be repaired."""
     kinds = {field: native(found.types[at]) for field, at in resolved.columns.items()}
+    if unit == "text" and kinds["timestamp"] == "text":
+        relation = f"SELECT * REPLACE ({extended_sql()} AS {ident('timestamp')}) FROM ({relation})"
     time = time_sql(resolved.mapping, kinds["timestamp"], unit)
     status, status_bad = _status(resolved, found)
     duration, duration_bad = _seconds("duration_s", resolved, found)

@@ -42,6 +42,18 @@ def number(field: str, kind: str) -> str:
     return f"CASE WHEN NOT contains({name}, '_') THEN TRY_CAST({name} AS DOUBLE) END"
 
 
+def extended_sql() -> str:
+    """SQL of the text column `timestamp` with basic ISO 8601 (20261025T023000Z) written as extended, all else as it is.
+    The ninth character tells, so that other times cost no pattern."""
+    text = f"trim({ident('timestamp')})"
+    date_, clock = "^([0-9]{4})([0-9]{2})([0-9]{2})[Tt]([0-9]{2})([0-9]{2})", r"\1-\2-\3T\4:\5"
+    return (
+        f"CASE WHEN {text}[9] IN ('T', 't') THEN CASE WHEN {text}[14] BETWEEN '0' AND '9' "
+        f"THEN regexp_replace({text}, '{date_}([0-9]{{2}})', '{clock}:\\6') "
+        f"ELSE regexp_replace({text}, '{date_}', '{clock}:00') END ELSE {ident('timestamp')} END"
+    )
+
+
 def start_sql(mapping: LogMapping) -> str:
     """SQL of time zero of relative times, microseconds since 1970: the midnight, in the declared zone, of the declared
     (or default) day."""

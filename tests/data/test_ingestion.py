@@ -296,6 +296,23 @@ def raise_first(folder: Path, path: Path, zone: str) -> None:
     raise InputError("x", answer.error, "", "")
 
 
+@pytest.mark.parametrize("write", [write_csv, write_jsonl])
+def test_basic_iso_8601(tmp_path: Path, write: Any) -> None:
+    """The standard library's reader is the oracle; what is no such time is rejected as before."""
+    texts = ["20261025T023000Z", "20261025T023001+0200",
+             "20261025T023002.25-05:00", "20261025t023003Z", "20261025T0231Z",
+             "20261025T033004", "20261025T0332"]  # fmt: skip
+    bad = ["20261325T023000Z", "20261025T02Z", "2026102TT023000Z"]
+    path = write(tmp_path / "a", ("timestamp", "input_tokens", "output_tokens"), [(t, 1, 1) for t in texts + bad])
+    source = one(tmp_path / "out", path, mapping=LogMapping(time_zone="Europe/Paris")).source
+    assert source is not None
+    assert source.reasons == {"timestamp: not a time that exists (ISO 8601, or a number of one unit)": 3}
+    read = [datetime.fromisoformat(text.upper()) for text in texts]
+    zoned = [t if t.tzinfo else t.replace(tzinfo=ZoneInfo("Europe/Paris")) for t in read]
+    want = sorted(t.astimezone(UTC).replace(tzinfo=None) for t in zoned)
+    assert sorted(t for (t,) in content(tmp_path / "out", "ts")) == want
+
+
 @pytest.mark.parametrize("declared", ["UTC", "Europe/Paris"])
 def test_times_that_name_their_zone(tmp_path: Path, declared: str) -> None:
     """Whatever zone is declared for times without one; the standard library's zones are the oracle."""

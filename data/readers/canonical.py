@@ -12,7 +12,7 @@ from data.readers.fields import FIRST_YEAR, LABELS, LAST_YEAR, LONGEST_DURATION_
 from data.readers.fields import STATUS_WORDS as KNOWN_WORDS
 from data.readers.lines import RECODED
 from data.readers.session import ident, literal
-from data.readers.times import UNIT_S, native, number, time_sql
+from data.readers.times import UNIT_S, native, number, time_sql, with_zones
 
 REPAIRS = (
     "bytes that are not UTF-8 are replaced",
@@ -59,29 +59,32 @@ def _exact(value: str, lists: Mapping[str, Sequence[str]]) -> list[str]:
 def _code_classes(value: str, lists: Mapping[str, Sequence[str]]) -> list[str]:
     """WHEN clauses of words such as `5xx`, which mean every code of their hundred that no word names."""
     return [
-        f"WHEN regexp_full_match({value}, '{word[0]}[0-9][0-9]') THEN {literal(name)}"
+        f"WHEN length({value}) = 3 AND TRY_CAST({value} AS INTEGER) // 100 = {word[0]} THEN {literal(name)}"
         for name, words in lists.items()
         for word in words
         if _CODE_CLASS.fullmatch(word.lower())
     ]
 
 
-def _status(resolved: Resolved, found: Found) -> tuple[str, str]:
-    """SQL of the status and of `a value that no word list has`. The user's own words come before the usual ones.
-    BurstGPT says it by the response: no token, failed."""
+def _with_status(relation: str, resolved: Resolved, found: Found) -> str:
+    """The relation with `ended` and `ended_bad` more: the status, and whether it is a value that no word list has. The
+    user's own words come before the usual ones. BurstGPT says it by the response: no token, failed."""
     if found.format == "burstgpt":
         tokens = number("output_tokens", native(found.types[resolved.columns["output_tokens"]]))
-        return f"CASE WHEN ({tokens}) = 0 THEN 'failed' ELSE 'ok' END", "false"
+        ended = f"CASE WHEN ({tokens}) = 0 THEN 'failed' ELSE 'ok' END"
+        return f"SELECT *, {ended} AS ended, false AS ended_bad FROM ({relation})"
     if "status" not in resolved.columns:
-        return "NULL::VARCHAR", "false"
-    text = f"lower(trim(CAST({ident('status')} AS VARCHAR), ' []\"'))"
-    # A table with a hole in it keeps codes as floats: 200.0, and NaN for the hole.
-    value = f"CASE WHEN ends_with({text}, '.0') THEN left({text}, length({text}) - 2) ELSE {text} END"
-    value = f"coalesce(nullif({value}, 'nan'), '')"
+        return f"SELECT *, NULL::VARCHAR AS ended, false AS ended_bad FROM ({relation})"
     own = {name: getattr(resolved.mapping.status_words, name) for name in KNOWN_WORDS}
-    cases = [case for lists in (own, KNOWN_WORDS) for case in (*_exact(value, lists), *_code_classes(value, lists))]
-    sql = f"CASE {' '.join(cases)} END"
-    return sql, f"({value} <> '' AND ({sql}) IS NULL)"
+    cases = [case for lists in (own, KNOWN_WORDS) for case in (*_exact("word", lists), *_code_classes("word", lists))]
+    text = f"lower(trim(CAST({ident('status')} AS VARCHAR), ' []\"'))"
+    # A table with a hole in it keeps codes as floats: 200.0, and NaN for the hole. One step a query: what several
+    # branches ask for is then computed once.
+    trimmed = f"SELECT *, {text} AS word FROM ({relation})"
+    whole = "CASE WHEN ends_with(word, '.0') THEN left(word, length(word) - 2) WHEN word <> 'nan' THEN word END"
+    named = f"SELECT * REPLACE ({whole} AS word) FROM ({trimmed})"
+    judged = f"SELECT *, CASE {' '.join(cases)} END AS ended FROM ({named})"
+    return f"SELECT *, word <> '' AND ended IS NULL AS ended_bad FROM ({judged})"
 
 
 def _seconds(field: str, resolved: Resolved, found: Found) -> tuple[str, str]:
@@ -112,22 +115,22 @@ def _constant(mapping: LogMapping, field: str) -> str:
 def _parsed_sql(relation: str, found: Found, resolved: Resolved, unit: str, passed: str) -> str:
     """Every field parsed (t, i, o, c, l_<label>, ...), and flags of what had to be repaired."""
     kinds = {field: native(found.types[at]) for field, at in resolved.columns.items()}
+    if unit == "text" and kinds["timestamp"] == "text":
+        relation = with_zones(relation)
     time = time_sql(resolved.mapping, kinds["timestamp"], unit)
-    status, status_bad = _status(resolved, found)
+    relation = _with_status(relation, resolved, found)
     duration, duration_bad = _seconds("duration_s", resolved, found)
     ttft, ttft_bad = _seconds("ttft_s", resolved, found)
     output = number("output_tokens", kinds["output_tokens"])
     if "status" in resolved.columns:
         # No count is a count of 0 for a request that is known to have come to nothing.
-        output = (
-            f"CASE WHEN {_empty('output_tokens')} AND ({status}) IN ('failed', 'cancelled') THEN 0.0 ELSE {output} END"
-        )
+        output = f"CASE WHEN {_empty('output_tokens')} AND ended IN ('failed', 'cancelled') THEN 0.0 ELSE {output} END"
     cached, cached_bad = "NULL::DOUBLE", "false"
     if "cached_tokens" in resolved.columns:
         cached = number("cached_tokens", kinds["cached_tokens"])
         cached_bad = f"(NOT {_empty('cached_tokens')} AND coalesce(NOT ({cached} BETWEEN 0 AND 1e15), true))"
     picked = {"t": time.ts, "i": number("input_tokens", kinds["input_tokens"]), "o": output, "c": cached}
-    picked |= {"p_status": status, "p_duration_s": duration, "p_ttft_s": ttft}
+    picked |= {"p_status": "ended", "p_duration_s": duration, "p_ttft_s": ttft}
     dirty = []
     for field in (*LABELS, "request_id"):
         if field in resolved.columns:
@@ -136,8 +139,9 @@ def _parsed_sql(relation: str, found: Found, resolved: Resolved, unit: str, pass
         else:
             picked[f"l_{field}"] = _constant(resolved.mapping, field)
     picked |= {
-        "label_bad": " OR ".join(dirty) or "false", "status_bad": status_bad, "duration_bad": duration_bad,
-        "ttft_bad": ttft_bad, "cached_bad": cached_bad, "twice": f"coalesce({time.twice}, false)",
+        "label_bad": " OR ".join(dirty) or "false", "status_bad": "coalesce(ended_bad, false)",
+        "duration_bad": duration_bad, "ttft_bad": ttft_bad, "cached_bad": cached_bad,
+        "twice": f"coalesce({time.twice}, false)",
         "no_offset": f"coalesce({time.no_offset}, false)", "zone_bad": f"coalesce({time.zone_bad}, false)",
     }  # fmt: skip
     listed = ", ".join(f"{sql} AS {name}" for name, sql in picked.items())

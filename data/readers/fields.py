@@ -76,7 +76,7 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
 
 STATUS_WORDS: Mapping[str, tuple[str, ...]] = {
     "ok": (
-        "ok", "success", "succeeded", "stop", "length", "eos", "tool_calls", "completed", "unset",
+        "ok", "success", "succeeded", "stop", "length", "eos", "tool_calls", "200", "completed", "unset",
         "end_turn", "2xx",
     ),
     "cancelled": ("cancelled", "canceled", "abort", "aborted", "cancel", "client_disconnect", "disconnected", "499"),

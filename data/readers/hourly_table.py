@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from configs.errors import InputError
 from configs.mapping import LogMapping
 from data.readers.columns import DEFAULT_START
 from data.readers.detect import Found
+from data.readers.fields import LAST_YEAR
 from data.readers.lines import reject_record, sift, split_fields
-from data.readers.metrics import MetricRow, midnight_us, write_metrics
+from data.readers.metrics import MetricRow, write_metrics
 from data.readers.outcome import Outcome
 from data.readers.staging import Staged
 
 MOST_DAYS = 36_600
 MOST_REQUESTS = 1e12
+HOUR_S = 3600.0
+SKIPPED = "hour: one that a clock change skips"
+REPEATED = "an hour that a clock change repeats: its count is spread over both"
 TOTALS = frozenset({"all", "total", "sum"})
 
 
@@ -26,6 +31,25 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return value if 0 <= value <= MOST_REQUESTS else None
+
+
+def _zone(name: str) -> tzinfo:
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise InputError("time_zone", "an IANA zone such as Europe/Paris", repr(name), "Correct it.") from None
+
+
+def placed(first: date, day: int, hour: int, zone: tzinfo) -> tuple[int, float] | None:
+    """When an hour of the clock of a zone begins (microseconds since 1970) and how many seconds it lasts: an hour that
+    a clock change repeats is both. None for one that it skips."""
+    clock = datetime.combine(first, time(hour)) + timedelta(days=day)
+    begins, again = (clock.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    if begins.astimezone(zone).replace(tzinfo=None) != clock:
+        return None
+    return round(begins.timestamp()) * 1_000_000, HOUR_S + (again - begins).total_seconds()
 
 
 def _why(day: float | None, hour: float | None, counts: list[float | None]) -> str | None:
@@ -42,9 +66,12 @@ def read_hourly_table(staged: Staged, found: Found, mapping: LogMapping | None, 
     """Counts of requests by hour; every column but day and hour is a series, named in the label `service`.
 
     A column called all, total or sum that is the sum of the others in every row is left out, with a note. The first row
-    of an hour counts; later ones are rejected.
+    of an hour counts; later ones are rejected. Days and hours are those of the clock in the mapping's zone.
     """
     chosen = mapping or LogMapping()
+    first_day, zone = chosen.start or DEFAULT_START, _zone(chosen.time_zone)
+    if first_day.year >= LAST_YEAR:
+        raise InputError("start", f"a day before {LAST_YEAR}", str(first_day), "Correct it.")
     names = [name for name in found.columns if name not in ("day", "hour")]
     if not names:
         raise InputError(str(staged.source), "a column of counts beside day and hour", "none", "Add one.")
@@ -55,6 +82,7 @@ def read_hourly_table(staged: Staged, found: Found, mapping: LogMapping | None, 
     reasons: Counter[str] = Counter(sifted.reasons)
     at = {name: found.columns.index(name) + 2 for name in found.columns}
     seen: dict[tuple[int, int], list[float]] = {}
+    begins: dict[tuple[int, int], tuple[int, float]] = {}
     with sifted.path.open(encoding="utf-8", newline="") as handle, rejects.open("a", encoding="utf-8") as bad:
         for line in handle:
             fields = split_fields(line.rstrip("\n"), found.delimiter) or []
@@ -62,13 +90,13 @@ def read_hourly_table(staged: Staged, found: Found, mapping: LogMapping | None, 
             counts = [_number(fields[at[name]]) for name in names]
             reason = _why(day, hour, counts)
             if reason is None and day is not None and hour is not None:
-                whole = [count for count in counts if count is not None]
-                first = seen.setdefault((int(day), int(hour)), whole)
-                if first is whole:
+                key, whole = (int(day), int(hour)), [count for count in counts if count is not None]
+                when = placed(first_day, *key, zone)
+                if when is not None and key not in seen:
+                    seen[key], begins[key] = whole, when
                     continue
-                reason = "a second row for its hour, " + (
-                    "with the same counts" if first == whole else "with other counts"
-                )
+                same = "with the same counts" if seen.get(key) == whole else "with other counts"
+                reason = SKIPPED if when is None else f"a second row for its hour, {same}"
             reasons[str(reason)] += 1
             bad.write(reject_record(int(fields[0]), str(reason), found.delimiter.join(fields[2:])))
     rejected = sum(reasons.values())
@@ -77,27 +105,24 @@ def read_hourly_table(staged: Staged, found: Found, mapping: LogMapping | None, 
             str(staged.source), "rows of day, hour and counts", f"none in {rejected} rows", "Export it again."
         )
     kept_names = _without_total(names, seen)
-    first_day = chosen.start or DEFAULT_START
     constants = {str(name): value for name, value in chosen.constants.items()}
-    origin = midnight_us(first_day.year, first_day.month, first_day.day)
-    hour_us = int(timedelta(hours=1).total_seconds() * 1e6)
     write_metrics(
         (
             MetricRow(
-                origin + (day * 24 + hour) * hour_us, 3600.0, {**constants, "service": name}, "requests", None,
-                counts[names.index(name)],
+                *begins[key], {**constants, "service": name}, "requests", None, counts[names.index(name)],
             )
-            for (day, hour), counts in sorted(seen.items())
+            for key, counts in sorted(seen.items())
             for name in kept_names
         ),
         table,
     )  # fmt: skip
     declared = "by declaration" if chosen.start else "a Monday, since no start is declared"
-    notes = [*staged.notes, f"day 0 is placed on {first_day}, {declared}; hours are UTC"]
+    notes = [*staged.notes, f"day 0 is placed on {first_day}, {declared}; hours are {chosen.time_zone}"]
     notes += [f"column {name!r} is the sum of the others and left out" for name in names if name not in kept_names]
+    twice = sum(seconds > HOUR_S for _, seconds in begins.values())
     return Outcome(
-        "burstgpt_hourly", "metrics", table, rejects, len(seen) + rejected, len(seen), 0, rejected,
-        dict(sorted(reasons.items())), {}, tuple(notes),
+        "burstgpt_hourly", "metrics", table, rejects, len(seen) + rejected, len(seen) - twice, twice, rejected,
+        dict(sorted(reasons.items())), {REPEATED: twice} if twice else {}, tuple(notes),
     )  # fmt: skip
 
 

@@ -191,7 +191,9 @@ def read_table_file(
     if unit.startswith("relative"):
         day = resolved.mapping.start
         origin = f"{day} by declaration" if day else "2024-01-01, a Monday, since no start is declared"
-        notes.append(f"times are relative ({unit.removeprefix('relative ')}); time 0 is placed on {origin}")
+        zone = resolved.mapping.time_zone
+        midnight = "" if zone == "UTC" else f", at midnight in {zone}"
+        notes.append(f"times are relative ({unit.removeprefix('relative ')}); time 0 is placed on {origin}{midnight}")
     elif unit == "text" and resolved.mapping.time_zone != "UTC" and int(str(zoneless)):
         notes.append(f"times without offset are read in {resolved.mapping.time_zone}")
     for path in (everything, stem.with_suffix(".sifted"), stem.with_suffix(".judged.parquet")):

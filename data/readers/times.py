@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from configs.mapping import LogMapping
 from data.readers.columns import DEFAULT_START
@@ -43,36 +42,47 @@ def number(field: str, kind: str) -> str:
     return f"CASE WHEN NOT contains({name}, '_') THEN TRY_CAST({name} AS DOUBLE) END"
 
 
-def start_s(mapping: LogMapping) -> float:
-    """The declared (or default) time zero of relative times, seconds since 1970."""
+def start_sql(mapping: LogMapping) -> str:
+    """SQL of time zero of relative times, microseconds since 1970: the midnight, in the declared zone, of the declared
+    (or default) day."""
     day = mapping.start or DEFAULT_START
-    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+    return f"epoch_us(TIMESTAMP {literal(f'{day} 00:00:00')} AT TIME ZONE {literal(mapping.time_zone)})"
 
 
-def _zones(name: str) -> tuple[str, str]:
-    """SQL of `this text says its zone`, and of `by a name that cannot be told`.
+def with_zones(relation: str) -> str:
+    """The relation, its text column `timestamp` trimmed and basic ISO 8601 (20261025T023000Z) written as extended, with
+    two columns more: `zoned` (the text says its zone) and `zone_bad` (by a name that cannot be told).
 
-    Z, UTC, GMT, an IANA name, +02, +0200 or +02:00 at the end; characters at fixed places cost less than a pattern.
-    Other names are abbreviations, of which most mean several zones (CST, IST, BST), or `PM`.
+    A zone is Z, UTC, GMT, an IANA name, +02, +0200 or +02:00 at the end; other names are abbreviations, of which most
+    mean several zones (CST, IST, BST), or `PM`. Characters at fixed places and branches cost less than patterns, and
+    what several expressions ask for is computed once where it is a column.
     """
-    text = f"trim({name})"
-    signs = " OR ".join(f"{text}[-{place}] IN ('+', '-')" for place in (6, 5, 3, 2))
-    word = f"upper({text}[-1]) BETWEEN 'A' AND 'Z'"
-    long = f"length({text}) >= {_SHORTEST_ZONED}"
-    told = f"upper({text}[-1]) = 'Z' OR contains({text}, '/') OR upper({text}[-4:]) IN (' UTC', ' GMT')"
-    return (
-        f"({long} AND ({word} OR {signs}))",
-        f"({long} AND {text}[1] BETWEEN '0' AND '9' AND {word} AND NOT ({told}))",
+    name = ident("timestamp")
+    day, clock = "^([0-9]{4})([0-9]{2})([0-9]{2})[Tt]([0-9]{2})([0-9]{2})", r"\1-\2-\3T\4:\5"
+    extended = (
+        f"CASE WHEN {name}[9] IN ('T', 't') THEN CASE WHEN {name}[14] BETWEEN '0' AND '9' "
+        f"THEN regexp_replace({name}, '{day}([0-9]{{2}})', '{clock}:\\6') "
+        f"ELSE regexp_replace({name}, '{day}', '{clock}:00') END ELSE {name} END"
     )
+    signs = " OR ".join(f"{name}[-{place}] IN ('+', '-')" for place in (6, 5, 3, 2))
+    zoned = (
+        f"CASE WHEN length({name}) < {_SHORTEST_ZONED} THEN false WHEN last >= 'A' THEN last <= 'Z' ELSE {signs} END"
+    )
+    told = f"NOT {name}[1] BETWEEN '0' AND '9' OR contains({name}, '/') OR upper({name}[-4:]) IN (' UTC', ' GMT')"
+    bad = f"CASE WHEN NOT zoned OR last = 'Z' OR last < 'A' THEN false ELSE NOT ({told}) END"
+    trimmed = f"SELECT * REPLACE (trim({name}) AS {name}) FROM ({relation})"
+    written = f"SELECT * REPLACE ({extended} AS {name}), upper({name}[-1]) AS last FROM ({trimmed})"
+    return f"SELECT *, {bad} AS zone_bad FROM (SELECT *, {zoned} AS zoned FROM ({written}))"
 
 
 def time_sql(mapping: LogMapping, kind: str, unit: str) -> TimeSql:
-    """The SQL for the column `timestamp` of a relation, written as `unit` (text, s, relative ms, ...)."""
+    """The SQL for the column `timestamp` of a relation, written as `unit` (text, s, relative ms, ...); of text, one of
+    `with_zones`."""
     name = ident("timestamp")
     if unit != "text":
         scale = UNIT_S[unit.removeprefix("relative ")] * 1e6
-        origin = start_s(mapping) * 1e6 if unit.startswith("relative") else 0.0
-        micros = f"(({number('timestamp', kind)}) * {scale!r} + {origin!r})"
+        origin = start_sql(mapping) if unit.startswith("relative") else "0"
+        micros = f"(({number('timestamp', kind)}) * {scale!r} + {origin})"
         return TimeSql(
             f"CASE WHEN {micros} BETWEEN 0 AND 5e15 THEN make_timestamp(CAST(round({micros}) AS BIGINT)) END"
         )
@@ -83,7 +93,7 @@ def time_sql(mapping: LogMapping, kind: str, unit: str) -> TimeSql:
         return TimeSql(f"CAST({name} AS TIMESTAMP)")
     # Words such as `now` and `infinity` are times to the database, not to us.
     sane = "true" if kind == "timestamp" else f"(ltrim({name})[1] BETWEEN '0' AND '9')"
-    zoned, zone_bad = _zones(name) if kind == "text" else ("false", "false")
+    zoned, zone_bad = ("zoned", "zone_bad") if kind == "text" else ("false", "false")
     aware = f"CASE WHEN NOT {zone_bad} THEN TRY_CAST({name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' END"
     if mapping.time_zone == "UTC":
         return TimeSql(f"CASE WHEN {sane} THEN {aware} END", no_offset=f"(NOT {zoned})", zone_bad=zone_bad)

@@ -19,11 +19,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from configs.classes import ClassRules
 from configs.errors import InputError
 from configs.mapping import LogMapping, StatusWords, load_mapping
-from data.dataset import open_dataset
+from data.dataset import open_dataset, opened
 from data.ingestion import ingest_files
 from data.readers.mooncake import leading_hits
+from data.statistics.counts import class_counts, hourly_series
 from tests.data.ingest_files import AZURE, content, csv_text, one, write_csv, write_jsonl, write_parquet
 
 ROWS = [(f"2026-01-05 10:00:{i % 60:02d}.{i:06d}", 100 + i, i % 7 + 1) for i in range(200)]
@@ -294,6 +296,23 @@ def raise_first(folder: Path, path: Path, zone: str) -> None:
     raise InputError("x", answer.error, "", "")
 
 
+@pytest.mark.parametrize("write", [write_csv, write_jsonl])
+def test_basic_iso_8601(tmp_path: Path, write: Any) -> None:
+    """The standard library's reader is the oracle; what is no such time is rejected as before."""
+    texts = ["20261025T023000Z", "20261025T023001+0200",
+             "20261025T023002.25-05:00", "20261025t023003Z", "20261025T0231Z",
+             "20261025T033004", "20261025T0332"]  # fmt: skip
+    bad = ["20261325T023000Z", "20261025T02Z", "2026102TT023000Z"]
+    path = write(tmp_path / "a", ("timestamp", "input_tokens", "output_tokens"), [(t, 1, 1) for t in texts + bad])
+    source = one(tmp_path / "out", path, mapping=LogMapping(time_zone="Europe/Paris")).source
+    assert source is not None
+    assert source.reasons == {"timestamp: not a time that exists (ISO 8601, or a number of one unit)": 3}
+    read = [datetime.fromisoformat(text.upper()) for text in texts]
+    zoned = [t if t.tzinfo else t.replace(tzinfo=ZoneInfo("Europe/Paris")) for t in read]
+    want = sorted(t.astimezone(UTC).replace(tzinfo=None) for t in zoned)
+    assert sorted(t for (t,) in content(tmp_path / "out", "ts")) == want
+
+
 @pytest.mark.parametrize("declared", ["UTC", "Europe/Paris"])
 def test_times_that_name_their_zone(tmp_path: Path, declared: str) -> None:
     """Whatever zone is declared for times without one; the standard library's zones are the oracle."""
@@ -376,6 +395,42 @@ def test_hourly_counts(tmp_path: Path) -> None:
     source = one(tmp_path / "out", later, mapping=LogMapping(start=date(2026, 1, 5))).source
     assert source is not None
     assert (source.new, source.already_present, source.conflicting) == (2, 1, 1)
+
+
+def test_hourly_counts_by_the_clock_of_a_zone(tmp_path: Path) -> None:
+    """Three days about each clock change of Paris: 02:00 is skipped on one Sunday, and twice there on the other."""
+    for name, day, shift, bad, spread in (
+        ("spring", date(2026, 3, 28), -1, 1, 0),
+        ("autumn", date(2026, 10, 24), 1, 0, 1),
+    ):
+        rows = [(d, h, 100 + h) for d in range(3) for h in range(24)]
+        path = write_csv(tmp_path / f"{name}.csv", ("day", "hour", "chat"), rows)
+        mapping = LogMapping(start=day, time_zone="Europe/Paris")
+        source = one(tmp_path / name, path, mapping=mapping).source
+        assert source is not None
+        assert (source.rejected, source.repaired) == (bad, spread)
+        assert f"day 0 is placed on {day}, by declaration; hours are Europe/Paris" in source.notes
+        with opened(tmp_path / name) as (_, connection):
+            (counts,), _ = class_counts(connection, ClassRules())
+        series = hourly_series(counts)
+        assert len(series) == 72 + shift
+        local = series.tz_convert("Europe/Paris")
+        assert local.index[0] == pd.Timestamp(day, tz="Europe/Paris")
+        twice = (local.index.hour == 2) & (local.index.day == 25) & (spread == 1)
+        assert local[~twice].to_numpy() == pytest.approx(100.0 + local.index.hour[~twice])
+        assert local[twice].to_numpy() == pytest.approx([51.0, 51.0][: int(twice.sum())])
+        assert twice.sum() == 2 * spread
+
+
+def test_relative_times_begin_at_midnight_of_the_zone(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", ("timestamp", "input_tokens", "output_tokens"), [(0, 1, 1), (90_000, 2, 1)])
+    mapping = LogMapping(start=date(2026, 9, 7), time_zone="Asia/Tokyo")
+    source = one(tmp_path / "out", path, mapping=mapping).source
+    assert source is not None
+    assert dict(content(tmp_path / "out", "input_tokens, ts")) == {
+        1: datetime(2026, 9, 6, 15), 2: datetime(2026, 9, 7, 16),
+    }  # fmt: skip
+    assert any("placed on 2026-09-07 by declaration, at midnight in Asia/Tokyo" in note for note in source.notes)
 
 
 def test_mooncake_replays_prefix_blocks_in_order_of_arrival(tmp_path: Path) -> None:

@@ -26,10 +26,10 @@ class SampleCheck:
     """A plan in fresh demand scenarios: what it costs when its pools grow and shrink with each of them, and where the
     fleet that is provisioned for the design scenario is too small.
 
-    Costs are cash of the horizon, US dollars; replicas may be fractions in them, in the plan's own scenarios
-    (`planned_usd`) as in the fresh ones. over: protected load beyond what is carried with every reserve kept; short:
-    beyond what all replicas carry. A month is counted once for each scenario; a block that is over or short counts all
-    its hours.
+    Costs are cash of the horizon, US dollars, with whole replicas and nodes and every reserve of the plan, in its own
+    scenarios (`planned_usd`, near the plan's expected cash) as in the fresh ones. over: protected load beyond what is
+    carried with every reserve kept; short: beyond what all replicas carry. A month is counted once for each scenario; a
+    block that is over or short counts all its hours.
     """
 
     scenarios: int

@@ -78,7 +78,7 @@ def add_zone_loss(model: Any, frame: Frame) -> None:
     model.zone_loss = pyo.Constraint(M, P, B, S, rule=carried)
 
 
-def _worst_blocks(frame: Frame, m: int, s: int) -> list[int]:
+def worst_blocks(frame: Frame, m: int, s: int) -> list[int]:
     """Blocks whose protected demand no other block exceeds in every series: carrying these carries all."""
     rps = frame.problem.demand.rps[[k for k in frame.K if frame.protected[k]], m, :, s]
     found = []
@@ -116,7 +116,7 @@ def add_region_loss(model: Any, frame: Frame) -> None:
         return
     routes = failover_routes(frame)
     rps = frame.problem.demand.rps
-    cells = [(m, b, s) for m in frame.M for s in frame.promised for b in _worst_blocks(frame, m, s)]
+    cells = [(m, b, s) for m in frame.M for s in frame.promised for b in worst_blocks(frame, m, s)]
     model.back = pyo.Var(
         [(m, r, k, p, b, s) for m, b, s in cells for k, r, left in routes for p in left], domain=pyo.NonNegativeReals
     )

@@ -2,12 +2,14 @@
 
 One linear program a month, declared once; every fresh scenario only moves its right sides, so that a thousand scenarios
 take seconds. Commitments and open pools are the plan's; what changes with demand (replicas, on-demand and spot hours,
-API calls) may follow it.
+API calls) may follow it. What is paid is paid for whole replicas and nodes: a few scenarios of every month, spread over
+what they cost, are worked out in whole numbers, and what that adds is read off between for the others.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import highspy
@@ -23,6 +25,7 @@ from optimizer.matrix import Matrix, compiled, open_solver
 from optimizer.merge import merge
 from optimizer.model import build_model
 from optimizer.parts import ORDERS, TAIL
+from optimizer.reserves import worst_blocks
 from optimizer.sets import PoolKey, build_sets
 
 DECIDED = ("open", "start", *ORDERS, "committed", "started_replicas", "stopped_replicas")
@@ -36,25 +39,39 @@ FIXED_DROPPED = (
 )  # fmt: skip
 """Rows that decide how many replicas there are."""
 SHORT_RPS = 1e-4
+GAP = 0.005
+"""How near to the least cost a month in whole numbers is taken."""
+NODES = 200
+"""Nodes of its search at most: a limit in seconds would say otherwise on another machine."""
+WHOLE_SCENARIOS = 24
+"""Scenarios of a month that are worked out in whole numbers; what these add to the linear program is read off between
+for the others."""
 
 
 @dataclass(frozen=True)
 class Month:
-    """The program of one month: its solver, its columns in the whole, and (row, series, block) of every right side that
-    is a demand."""
+    """The program of one month: its columns in the whole, (row, series, block) of every right side that is a demand,
+    (row, series, blocks) of every one that is demand to be carried when a region is lost, and its solvers: of the
+    linear program, and of the one in whole numbers where that is asked for."""
 
-    solver: Any
     columns: IntArray
     demand_rows: list[tuple[int, int, int]]
+    failover_rows: list[tuple[int, int, list[int]]]
+    linear: Any
+    whole: Any = None
 
-    def solve(self, rps: FloatArray) -> FloatArray | None:
-        """Column values for a month's demand, [series, block]; None where no point is feasible."""
+    def solve(self, rps: FloatArray, promised: FloatArray, whole: bool = False) -> FloatArray | None:
+        """Column values for a month's demand, [series, block], of which no more than what is promised is carried when a
+        region is lost; None where no point is found."""
+        solver = self.whole if whole else self.linear
         for row, k, b in self.demand_rows:
-            self.solver.changeRowBounds(row, float(rps[k, b]), float(rps[k, b]))
-        self.solver.run()
-        if self.solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+            solver.changeRowBounds(row, float(rps[k, b]), float(rps[k, b]))
+        for row, k, blocks in self.failover_rows:
+            solver.changeRowBounds(row, float(np.minimum(rps[k, blocks], promised[k, blocks]).max()), np.inf)
+        solver.run()
+        if solver.getInfo().primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
             return None
-        return np.asarray(self.solver.getSolution().col_value)
+        return np.asarray(solver.getSolution().col_value)
 
 
 @dataclass(frozen=True)
@@ -110,19 +127,41 @@ def _programs(problem: FleetProblem, plan: FleetPlan, rps: FloatArray, fixed: bo
             matrix.row_upper[kept] - taken[kept], cost[columns], 0.0, lower[columns], upper[columns],
             np.zeros(len(columns), dtype=bool),
         )  # fmt: skip
-        found = []
-        for row, whole in enumerate(kept):
-            if rows[whole] == "flow_balance":
-                _, k, b, _ = declared.constraints[whole].index()
-                found.append((row, k, b))
-        months.append(Month(open_solver(cut, relax=True), columns, found))
+        demanded, failover = [], []
+        for row, place in enumerate(kept):
+            if rows[place] == "flow_balance":
+                _, k, b, _ = declared.constraints[place].index()
+                demanded.append((row, k, b))
+            elif rows[place] == "failover":
+                _, _, k, b, _ = declared.constraints[place].index()
+                failover.append((row, k, _stands_for(frame, m, b)))
+        whole = None
+        if not fixed:
+            whole = open_solver(replace(cut, integer=matrix.integer[columns]), relax=False, gap=GAP)
+            whole.setOptionValue("mip_max_nodes", NODES)
+        months.append(Month(columns, demanded, failover, open_solver(cut, relax=True), whole))
     return Programs(frame, names, index, cost, tuple(months))
+
+
+def _stands_for(frame: Frame, m: int, b: int) -> list[int]:
+    """Blocks whose demand a block of the failover rows stands for: itself, and of those that have no rows the ones
+    that it is the least loaded to be nowhere below."""
+    rps = frame.problem.demand.rps[:, m, :, 0]
+    worst = worst_blocks(frame, m, 0)
+
+    def above(o: int) -> int:
+        return min(
+            (w for w in worst if (rps[:, w] >= rps[:, o]).all()), key=lambda w: float(rps[:, w].sum()), default=b
+        )
+
+    return [b, *(o for o in frame.B if o not in worst and above(o) == b)]
 
 
 def sample_check(problem: FleetProblem, plan: FleetPlan, fresh: Demand) -> SampleCheck | None:
     """The plan in fresh scenarios, which have the problem's series, months and blocks; None without a plan.
 
-    Failover routes of a region's loss are left out: they cost nothing beyond the replicas they need.
+    What a fresh scenario pays for the loss of a region is failover of no more than the design scenario's demand: the
+    plan promises none beyond.
     """
     if not plan.pools or fresh.months != problem.demand.months or not fresh.months:
         return None
@@ -130,14 +169,15 @@ def sample_check(problem: FleetProblem, plan: FleetPlan, fresh: Demand) -> Sampl
     given, _ = merge(replace(problem, reserves=held))
     new, _ = merge(replace(problem, reserves=held, demand=replace(fresh, blocks=problem.demand.blocks)))
     largest = np.maximum(new.demand.rps.max(axis=3), given.demand.rps.max(axis=3))
-    spending = _programs(given, plan, largest, fixed=False)
-    before = float(given.demand.probabilities @ _cash(spending, plan, given.demand.rps))
-    cash, pi = _cash(spending, plan, new.demand.rps), fresh.probabilities
+    spending = _programs(replace(given, reserves=problem.reserves), plan, largest, fixed=False)
+    promised = given.demand.rps[..., plan.design_scenario]
+    before = float(given.demand.probabilities @ _cash(spending, plan, given.demand.rps, promised))
+    cash, pi = _cash(spending, plan, new.demand.rps, promised), fresh.probabilities
     kept = _programs(given, plan, largest, fixed=True)
     none = replace(given, failures_per_pool=0, rollout_surge=0.0, reserves=Reserves())
     bare = _programs(none, plan, largest, fixed=True)
     # What the plan carries needs no second look.
-    design = given.demand.rps[..., plan.design_scenario] * (0.0 if plan.shortfalls else 1.0)
+    design = promised * (0.0 if plan.shortfalls else 1.0)
     over, _ = _missing(kept, new.demand.rps, design)
     short, lost = _missing(bare, new.demand.rps, design)
     hours = np.array([block.hours for block in problem.demand.blocks])
@@ -169,18 +209,29 @@ def sample_check(problem: FleetProblem, plan: FleetPlan, fresh: Demand) -> Sampl
     )
 
 
-def _cash(programs: Programs, plan: FleetPlan, rps: FloatArray) -> FloatArray:
-    """Cash of the horizon by scenario, US dollars; rps [series, month, block, scenario]."""
+def _cash(programs: Programs, plan: FleetPlan, rps: FloatArray, promised: FloatArray) -> FloatArray:
+    """Cash of the horizon by scenario, US dollars; rps [series, month, block, scenario], promised without the last."""
     bought = np.isin(programs.names, ("on_demand", "spot", "api"))
     price = np.where(bought, programs.cost, 0.0) / USD_SCALE
     fixed = sum(one.committed_usd + one.start_usd for one in plan.costs)
     fixed += sum(held_usd(programs.frame.problem, m) for m in programs.frame.M)
     found = np.full(rps.shape[3], float(fixed))
-    for m, month in enumerate(programs.months):
-        for s in range(rps.shape[3]):
-            values = month.solve(rps[:, m, :, s])
-            found[s] += float("nan") if values is None else programs.sum_of(m, values, price)
+    for m in programs.frame.M:
+        cash = partial(_month_cash, programs, price, m, rps[:, m], promised[:, m])
+        linear = np.array([cash(s, False) for s in range(rps.shape[3])])
+        order = np.argsort(linear)
+        places = np.unique(np.linspace(0, len(order) - 1, min(WHOLE_SCENARIOS, len(order))).round().astype(int))
+        known = linear[order[places]]
+        whole = np.array([cash(s, True) for s in order[places]])
+        found += linear + np.interp(linear, known, whole - known)
     return found
+
+
+def _month_cash(
+    programs: Programs, price: FloatArray, m: int, rps: FloatArray, promised: FloatArray, s: int, whole: bool
+) -> float:
+    values = programs.months[m].solve(rps[..., s], promised, whole)
+    return float("nan") if values is None else programs.sum_of(m, values, price)
 
 
 def _missing(programs: Programs, rps: FloatArray, carried: FloatArray) -> tuple[Any, FloatArray]:
@@ -197,7 +248,7 @@ def _missing(programs: Programs, rps: FloatArray, carried: FloatArray) -> tuple[
         ]
         above = (rps[:, m] > carried[:, m, :, None] + 1e-9).any(axis=(0, 1))
         for s in np.flatnonzero(above):
-            values = month.solve(rps[:, m, :, s])
+            values = month.solve(rps[:, m, :, s], carried[:, m])
             for c, b in shed:
                 lost[m, b, s] += np.inf if values is None else max(values[c], 0.0)
     return lost > SHORT_RPS, np.where(lost > SHORT_RPS, lost, 0.0)

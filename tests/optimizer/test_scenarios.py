@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data.plan_records import FleetProblem
+from data.plan_records import FleetProblem, Reserves
 from data.records import SeriesKey
 from data.scenario_records import SampleCheck
+from optimizer import sample
 from optimizer.sample import sample_check
 from optimizer.solve import solve
 from tests.optimizer.factory import capacity, demand, offer, problem
+from tests.optimizer.test_reserves import two_regions
 
 HOURS = 730.0
 
@@ -48,8 +50,8 @@ def tried(given: FleetProblem, loads: list[float]) -> SampleCheck:
 def test_fresh_scenarios_cost_what_their_demand_needs() -> None:
     given = problem(demand([[10.0]], [1.0]), [capacity("A", 2.0)], [offer("A", 3.0)], planning_quantile=0.95)
     found = tried(given, [4.0, 6.0, 10.0, 14.0])
-    # Replicas may be fractions here: load / 2 GPUs at 3 USD.
-    costs = [load / 2 * 3.0 * HOURS for load in (4.0, 6.0, 10.0, 14.0)]
+    # A GPU at 3 USD for every 2 requests/s.
+    costs = [n * 3.0 * HOURS for n in (2, 3, 5, 7)]
     assert found.planned_usd == pytest.approx(costs[2])
     assert found.mean_usd == pytest.approx(np.mean(costs))
     assert (found.p05_usd, found.p50_usd, found.worst_usd) == pytest.approx((costs[0], costs[1], costs[3]))
@@ -58,6 +60,57 @@ def test_fresh_scenarios_cost_what_their_demand_needs() -> None:
     assert found.hours_short_per_month == pytest.approx(0.25 * HOURS)
     assert found.unserved_share == pytest.approx(4.0 / 34.0)
     assert found.stated_risk == pytest.approx(0.05)
+
+
+def by_the_node() -> FleetProblem:
+    """Nodes of eight GPUs; three scenarios in two months."""
+    offers = [offer("A", 1.0), offer("B", 1.3), offer("A", 0.6, "reserved_1y", 12)]
+    rows = [capacity("A", 2.0), capacity("B", 5.0, tp=2)]
+    wanted = demand([[9.0, 20.0, 31.0], [12.0, 25.0, 44.0]], [0.3, 0.5, 0.2])
+    nodes = [replace(one, gpus_per_node=8) for one in offers]
+    return problem(wanted, rows, nodes, whole_nodes=True, failures_per_pool=1)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        by_the_node(),
+        two_regions(reserves=Reserves(region_loss=True)),
+        # Nobody promises failover of the scenario beyond the quantile.
+        two_regions(reserves=Reserves(region_loss=True), planning_quantile=0.6),
+        two_regions(),
+    ],
+    ids=["nodes", "region loss", "region loss to a quantile", "plain"],
+)
+def test_the_plans_own_scenarios_cost_what_the_plan_says(given: FleetProblem) -> None:
+    plan = solve(given)
+    found = sample_check(given, plan, given.demand)
+    assert found is not None
+    cash = sum(cost.cash_usd for cost in plan.costs)
+    assert found.planned_usd == found.mean_usd == pytest.approx(cash, rel=0.01)
+    assert found.worst_usd == pytest.approx(max(plan.scenario_usd), rel=0.01)
+
+
+def test_one_node_is_paid_whole_however_little_of_it_is_used() -> None:
+    nodes = [replace(offer("A", 1.0), gpus_per_node=8)]
+    given = problem(demand([[4.0, 6.0]], [0.5, 0.5]), [capacity("A", 1.0)], nodes, whole_nodes=True)
+    found = tried(given, [0.5, 2.0, 5.0, 7.9, 8.1])
+    assert (found.p05_usd, found.p50_usd, found.worst_usd) == pytest.approx((8 * HOURS, 8 * HOURS, 16 * HOURS))
+
+
+def test_what_is_read_off_between_scenarios_is_near_what_each_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = two_regions(reserves=Reserves(region_loss=True))
+    plan, rng = solve(given), np.random.default_rng(3)
+    many = rng.uniform(0.7, 1.3, (3, 2, 1, 80)) * given.demand.rps[..., :1]
+    fresh = replace(given.demand, rps=many, probabilities=np.full(80, 1 / 80))
+    read = sample_check(given, plan, fresh)
+    monkeypatch.setattr(sample, "WHOLE_SCENARIOS", 80)
+    each = sample_check(given, plan, fresh)
+    assert read is not None
+    assert each is not None
+    for name in ("mean_usd", "p05_usd", "p50_usd", "p95_usd"):
+        assert getattr(read, name) == pytest.approx(getattr(each, name), rel=0.02)
+    assert read.mean_usd == pytest.approx(each.mean_usd, rel=0.005)
 
 
 def test_a_reserve_is_used_before_anything_is_lost() -> None:

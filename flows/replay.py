@@ -113,7 +113,7 @@ def replay_run(bundle: PlanBundle, recorded: Recorded | None, load: float, minut
         known = sorted({row.request_class for row in bundle.capacity.rows})
         if recorded.request_class not in known:
             raise InputError("--class", f"one of {', '.join(known)}", recorded.request_class, "Name a planned class.")
-    busiest: dict[tuple[object, str], Pool] = {}
+    busiest: dict[tuple[Configuration, str], Pool] = {}
     for pool in bundle.plan.pools:
         other = busiest.get((pool.configuration, pool.region))
         if other is None or pool.peak_rps / pool.replicas > other.peak_rps / other.replicas:
@@ -169,13 +169,12 @@ def failovers(bundle: PlanBundle) -> dict[tuple[Configuration, str], list[tuple[
                 if all(rps <= own.get(name, 0.0) * (1.0 + MORE) for name, rps in coming.items()):
                     continue
                 key = (pool.configuration, pool.region, lost)
-                other = found.get(key)
-                if other is None or _a_replica(pool, coming) > _a_replica(*other):
+                if key not in found or _a_replica(pool, coming) > _a_replica(*found[key]):
                     found[key] = pool, coming
     kept = bundle.scenario.plan.reserves.region_loss
     places: dict[tuple[Configuration, str], list[tuple[Pool, Situation]]] = {}
-    for (one, region, lost), (pool, coming) in found.items():
-        situation = Situation(f"{lost} lost", coming=coming, kept=kept, protected_alone=True)
+    for (one, region, lost), (pool, most) in found.items():
+        situation = Situation(f"{lost} lost", coming=most, kept=kept, protected_alone=True)
         places.setdefault((one, region), []).append((pool, situation))
     return places
 

@@ -20,7 +20,7 @@ from data.units import HOURS_PER_MONTH, HOURS_PER_WEEK, SECONDS_PER_HOUR
 from flows.ledger import actuals
 from forecast import portfolio
 from forecast.scenarios import Month, demand_from_summaries, summarise
-from reconcile.capacity import capacity_score, supply
+from reconcile.capacity import by_api, capacity_score, supply
 
 BUFFER = 1.3
 """What the usual spreadsheet adds to last week."""
@@ -137,9 +137,10 @@ def live(moment: Moment, rule: str, problem: FleetProblem, plan: FleetPlan) -> L
     burst, short, reserve, unserved = moment.policy.burst_factor, 0, 0, 0.0
     for llm, real in by_llm.items():
         there = supply(plan.pools, llm, moment.month)
-        score = capacity_score(llm, moment.month, real, there, burst, problem.planning_quantile)
+        to_api = by_api(moment.actual, llm, {key: one.rps_max for key, one in problem.api.items()}, burst)
+        score = capacity_score(llm, moment.month, real, there, burst, problem.planning_quantile, to_api)
         short, reserve = short + score.short_hours, reserve + score.reserve_hours
-        over = real * burst / SECONDS_PER_HOUR - score.carried_rps
+        over = (real - to_api) * burst / SECONDS_PER_HOUR - score.carried_rps
         unserved += float(np.nansum(np.maximum(over, 0.0))) * SECONDS_PER_HOUR / burst
     # What runs, and is paid, is the fleet of the design scenario: which scenario comes is not known beforehand.
     cash = plan.scenario_usd[plan.design_scenario] if plan.scenario_usd else 0.0

@@ -22,9 +22,9 @@ from flows.corrections import in_force
 from flows.evidence import Evidence, gather, measured_goodput, measured_mix, uncounted
 from flows.ledger import code_version, plain, unique_id
 from flows.misses import Happened, Part, cost_miss, short_miss
-from flows.recorded import RecordedPlan, load_plan, plan_of_month, plan_pools, stale, which_scenario
+from flows.recorded import RecordedPlan, api_limits, load_plan, plan_of_month, plan_pools, stale, which_scenario
 from reconcile.attribution import Waterfall
-from reconcile.capacity import CapacityScore, capacity_score, supply
+from reconcile.capacity import CapacityScore, by_api, capacity_score, supply
 from reconcile.corrections import ended, propose
 from reconcile.expected import expected
 from reconcile.fleet import Reconciliation, reconcile_fleet
@@ -176,10 +176,12 @@ def reconcile(
             if np.isnan(hours).all() or there.steady_rps == 0:
                 continue
             burst, quantile = policy.forecast.burst_factor, policy.plan.planning_quantile
-            one = capacity_score(llm, month, hours, there, burst, quantile)
+            observed = {key: month_hours(one, month) for key, one in actuals.items()}
+            to_api = by_api(observed, llm, api_limits(policy.plan.api), burst)
+            one = capacity_score(llm, month, hours, there, burst, quantile, to_api)
             capacity.append(one)
             if one.short_hours:
-                falls.append(short_miss(llm, month, hours, there, burst, happened))
+                falls.append(short_miss(llm, month, hours - to_api, there, burst, happened))
     declared = {**{name: {one: 1.0} for name, one in tenants.items()}, **last.scenario.costs.tenants}
     shares = tenant_shares(shared, declared, last)
     lines = read.corrections(ledger, scenario)

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from configs.errors import InputError
+from configs.planning import ApiOverflow
 from configs.schema import Scenario
 from configs.validation import validated
 from data.ages import age_days
+from data.catalog import find_llm
 from data.forecast_records import TenantForecast
 from data.ledger import read
 from data.ledger.connect import Ledger
@@ -22,6 +24,9 @@ from data.plain import configuration_of
 from data.plan_records import Pool
 from data.records import SeriesKey
 from reports.assumptions import STALE_DAYS
+
+RESERVES = ("canary", "maintenance", "warm", "zone", "region")
+"""Of `reserve_replicas` in plan.json, in the order in which Pool has them after N+k and rollout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +88,19 @@ def plan_pools(document: Mapping[str, Any]) -> tuple[Pool, ...]:
             one["rollout_replicas"],
             one["peak_rps"],
             one["operating_rps_per_replica"],
+            # A plan.json of before there were other reserves has none of them.
+            *(int(one.get("reserve_replicas", {}).get(name, 0)) for name in RESERVES),
         )
         for one in document["pools"]
     )
+
+
+def api_limits(offers: Sequence[ApiOverflow]) -> dict[tuple[str, str], float]:
+    """(LLM, class) -> requests/s that an API of a scenario takes at most, infinite without a limit."""
+    return {
+        (find_llm(one.llm).name, one.request_class): float("inf") if one.rps_max is None else one.rps_max
+        for one in offers
+    }
 
 
 def plan_of_month(ledger: Ledger, scenario: str, month: str, spoke: Collection[str]) -> RecordedPlan | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from data.plan_records import Pool
 from data.records import Configuration
 from data.replay_records import Situation
+from flows.check_plan import pool_mix
 from models.simulator.load import Mix
 from optimizer.failover import Failover, after_region_loss
 from reports.bundle import PlanBundle

@@ -60,7 +60,7 @@ def served(declared: Declared, x: FloatArray, blocks: list[int]) -> bool:
 
 def expanded(slim: Declared, x: FloatArray, whole: Declared) -> Solved:
     """The point of the model with every block that has the replicas, openings and commitments of a point without some:
-    flows, what is shed and hourly supply are found anew, a linear program."""
+    flows, what is shed and hourly supply that is not bought in whole lots are found anew, a linear program."""
     names = [variable.parent_component().local_name for variable in slim.variables]
     settled = {
         (name, variable.index()): value

@@ -18,17 +18,22 @@ def add_inventory(model: Any, frame: Frame) -> None:
               C_{mg} + H_{mg} + U_g a_{mgs} + t_{mgs} \le Q_g
 
     On-demand GPUs come in whole lots U (nodes) and are held for the month; they make up at least the policy's share.
+    Replicas are whole, so that single GPUs are whole of themselves; where a share of GPUs is asked for (of spot or on
+    demand) they are integers, since a share of whole GPUs is not.
     """
     problem, sets, (G, M, S) = frame.problem, frame.sets, (frame.G, frame.M, frame.S)
     months = problem.demand.months
     unit = {g: frame.unit(offer) for g, offer in sets.on_demand.items()}
+    shared = problem.spot_share_max > 0.0 or problem.on_demand_share_min > 0.0
     model.on_demand = pyo.Var(
         [(m, *g, s) for m in M for g in sorted(unit) for s in S],
-        domain=lambda _, m, region, gpu, s: pyo.NonNegativeIntegers if unit[region, gpu] > 1 else pyo.NonNegativeReals,
+        domain=lambda _, m, region, gpu, s: (
+            pyo.NonNegativeIntegers if shared or unit[region, gpu] > 1 else pyo.NonNegativeReals
+        ),
         bounds=lambda _, m, region, gpu, s: (0, math.ceil(frame.useful[region, gpu] / unit[region, gpu])),
     )
     spot = sorted(sets.spot) if problem.spot_share_max > 0.0 else []
-    model.spot = pyo.Var([(m, *g, s) for m in M for g in spot for s in S], domain=pyo.NonNegativeReals)
+    model.spot = pyo.Var([(m, *g, s) for m in M for g in spot for s in S], domain=pyo.NonNegativeIntegers)
     there = 1.0 - problem.spot_interrupted_share
 
     def hourly(x: Any, m: int, g: tuple[str, str], s: int) -> Any:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.plan_records import Pool
-from data.records import FloatArray
+from data.records import FloatArray, SeriesKey
 from data.units import SECONDS_PER_HOUR
 
 
 @dataclass(frozen=True, slots=True)
 class PoolSupply:
-    """What a plan runs in one month for one LLM, over all pools: requests/s of steady replicas and of the reserve, and
-    GPUs of either."""
+    """What a plan runs in one month for one LLM, over all pools: requests/s of steady replicas and of the reserve, all
+    that is kept beyond them for whatever purpose, and GPUs of either."""
 
     steady_rps: float
     reserve_rps: float
@@ -50,22 +50,40 @@ def supply(pools: Sequence[Pool], llm: str, month: str) -> PoolSupply:
     mine = [p for p in pools if p.configuration.llm == llm and p.month == month]
     return PoolSupply(
         math.fsum(p.steady_replicas * p.operating_rps_per_replica for p in mine),
-        math.fsum((p.failure_replicas + p.rollout_replicas) * p.operating_rps_per_replica for p in mine),
+        math.fsum((p.replicas - p.steady_replicas) * p.operating_rps_per_replica for p in mine),
         sum(p.steady_replicas * p.configuration.gpus for p in mine),
-        sum((p.failure_replicas + p.rollout_replicas) * p.configuration.gpus for p in mine),
+        sum((p.replicas - p.steady_replicas) * p.configuration.gpus for p in mine),
     )
 
 
+def by_api(
+    hourly: Mapping[SeriesKey, FloatArray], llm: str, rps_max: Mapping[tuple[str, str], float], burst_factor: float
+) -> FloatArray:
+    """Requests of an LLM that the APIs of a plan could have taken, [hours]: of every class of (LLM, class) in rps_max
+    all, up to its rate limit (infinite: no limit). NaN where no class was observed."""
+    classes: dict[str, FloatArray] = {}
+    for key, requests in hourly.items():
+        if key.llm == llm:
+            classes[key.request_class] = classes.get(key.request_class, 0.0) + requests
+    most = {name: rps_max.get((llm, name), 0.0) * SECONDS_PER_HOUR / burst_factor for name in classes}
+    took: FloatArray = np.sum([np.minimum(requests, most[name]) for name, requests in classes.items()], axis=0)
+    return took
+
+
 def capacity_score(
-    llm: str, month: str, requests: FloatArray, there: PoolSupply, burst_factor: float, planning_quantile: float
-) -> CapacityScore:
+    llm: str, month: str, requests: FloatArray, there: PoolSupply, burst_factor: float, planning_quantile: float,
+    to_api: FloatArray | float = 0.0,
+) -> CapacityScore:  # fmt: skip
     """Hourly requests of one LLM in one month, [hours], NaN where not observed, against what the plan ran.
 
-    Load is the hour's mean rate times the burst factor the plan was made with.
+    Load is the hour's mean rate times the burst factor the plan was made with; to_api: requests that an API of the plan
+    could have taken, [hours], which are not short and call on no reserve.
     """
-    seen = requests[~np.isnan(requests)] * burst_factor / SECONDS_PER_HOUR
+    observed = ~np.isnan(requests)
+    whole = requests[observed] * burst_factor / SECONDS_PER_HOUR
+    seen = (requests - to_api)[observed] * burst_factor / SECONDS_PER_HOUR
     steady, all_of_it = there.steady_rps, there.steady_rps + there.reserve_rps
-    needed = np.ceil(seen / steady * there.steady_gpus) if steady > 0 else np.zeros(len(seen))
+    needed = np.ceil(whole / steady * there.steady_gpus) if steady > 0 else np.zeros(len(whole))
     return CapacityScore(
         llm=llm,
         month=month,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import asdict
 from typing import Any, cast
 
 import pytest
 
+from configs.planning import ApiOverflow
 from data.actuals import ActualTraffic, MeasuredMix
+from data.plan_records import Pool
+from data.records import Configuration
 from flows.evidence import measured_mix, uncounted
 from flows.misses import Happened
-from flows.recorded import RecordedPlan
+from flows.recorded import RecordedPlan, api_limits, plan_pools
 
 
 def plan(mixes: list[dict[str, Any]]) -> RecordedPlan:
@@ -52,3 +57,25 @@ def test_tokens_that_add_up_to_nothing_are_not_given_and_said_so() -> None:
     silent.assumptions[1]["value"] = 0.0  # type: ignore[index]
     assert uncounted(silent, heard) == []
     assert measured_mix(silent, heard)[0][0].measured == {"input_tokens": 300.0, "output_tokens": 0.0}
+
+
+def test_a_recorded_pool_keeps_all_its_reserves() -> None:
+    one = Configuration("Llama-3.1-8B", "H100-SXM", "bf16", "bf16", 1, "vllm")
+    pool = Pool(one, "us", "2026-12", 10, 1, 2, 40.0, 4.0, 3, 4, 5, 6, 7)
+    document = {
+        "configuration": asdict(one), "region": "us", "month": "2026-12", "steady_replicas": 10, "failure_replicas": 1,
+        "rollout_replicas": 2, "reserve_replicas": dict(pool.reserve), "peak_rps": 40.0,
+        "operating_rps_per_replica": 4.0,
+    }  # fmt: skip
+    assert plan_pools({"pools": [document]}) == (pool,)
+    del document["reserve_replicas"]
+    (old,) = plan_pools({"pools": [document]})
+    assert old.replicas == 13
+
+
+def test_an_api_without_a_limit_takes_all() -> None:
+    offers = [
+        ApiOverflow(llm="Llama-3.1-8B", request_class="chat", usd_per_request=0.1, rps_max=5.0),
+        ApiOverflow(llm="Llama-3.1-8B", request_class="batch", usd_per_request=0.1),
+    ]
+    assert api_limits(offers) == {("Llama-3.1-8B", "chat"): 5.0, ("Llama-3.1-8B", "batch"): math.inf}

@@ -254,3 +254,34 @@ def test_a_model_too_large_for_its_time_still_has_a_bound(monkeypatch: pytest.Mo
     stats = solve(replace(everything(), time_limit_s=1e-3)).stats
     assert stats.status in ("feasible", "no_solution")
     assert 0.0 <= stats.bound_usd < inf
+
+
+def test_spot_and_on_demand_are_bought_in_whole_gpus() -> None:
+    """By brute force: of all whole numbers of either that carry the load, the cheapest within the share of spot."""
+    load, share, gone = 27.0, 0.3, 0.05
+    rows = [capacity("A", 2.0, name="batch")]
+    offers = [offer("A", 1.0), offer("A", 0.4, "spot")]
+    wanted = demand([[load]], [1.0], [SeriesKey("m", "batch", "r")])
+    asked = problem(
+        wanted, rows, offers, spot_share_max=share, spot_interrupted_share=gone, protected={"batch": False},
+        shed_usd_per_request={"batch": 10.0},
+    )  # fmt: skip
+    plan = solve(asked)
+    bought = {one.option: one for one in plan.purchases}
+    firm, spot = bought["on_demand"].gpus, bought["spot"].gpus
+    assert spot <= share * (firm + spot) + 1e-9
+    best = min(
+        730.0 * (a + 0.4 * (1.0 - gone) * t)
+        for a, t in product(range(30), range(30))
+        if a + (1.0 - gone) * t >= 14 and t <= share * (a + t) + 1e-9
+    )
+    assert sum(one.usd_in_horizon for one in plan.purchases) == pytest.approx(best)
+    assert plan.costs[0].on_demand_usd == pytest.approx(730.0 * (firm + 0.4 * (1.0 - gone) * spot))
+
+
+def test_a_least_share_on_demand_is_of_whole_gpus() -> None:
+    rows, offers = [capacity("A", 2.0)], [offer("A", 1.0), offer("A", 0.5, "capacity_block", 1)]
+    plan = solve(problem(demand([[27.0]], [1.0]), rows, offers, on_demand_share_min=0.3))
+    (hourly,) = [one for one in plan.purchases if one.option == "on_demand"]
+    assert hourly.gpus == 5, "30 % of 14 is 4.2"
+    assert hourly.usd_in_horizon == pytest.approx(5 * 730.0)

@@ -29,6 +29,7 @@ MOST_BYTES = 1 << 30
 """A range query is read whole, series by series; a gigabyte of JSON is a year of 15-second samples of 50 series."""
 MOST_NAMED = 6
 HOUR_S = 3600.0
+LEAST_FOR_A_STEP = 10
 _EARLIEST = midnight_us(FIRST_YEAR, 1, 1) / 1e6
 _LATEST = midnight_us(LAST_YEAR, 1, 1) / 1e6
 
@@ -232,6 +233,11 @@ def _without_steps(series: list[Series], rejects: _Rejects) -> tuple[list[Series
     return kept, [several] if side_by_side else []
 
 
+def _own_step(t: FloatArray) -> float:
+    """A series sampled more rarely than the others has no gap at each of its samples; 0 where few tell its step."""
+    return float(np.median(np.diff(t))) if len(t) >= LEAST_FOR_A_STEP else 0.0
+
+
 def _arrivals_note(metrics: set[str]) -> list[str]:
     """What stands for arrivals where no counter of requests was exported."""
     if metrics & set(ARRIVAL_METRICS):
@@ -278,7 +284,7 @@ def read_prometheus(staged: Staged, mapping: LogMapping | None, scratch: Path) -
             if one.meaning.shape == "gauge":
                 binned = binned_gauge(one.t, one.v, width)
             else:
-                binned = binned_counter(one.t, one.v, step, width)
+                binned = binned_counter(one.t, one.v, max(step, _own_step(one.t)), width)
             repairs.update(binned.repairs)
             repaired += binned.repaired
             name = one.meaning.metric + (f"_{one.part}" if one.part in ("sum", "count") else "")

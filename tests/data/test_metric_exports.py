@@ -236,6 +236,16 @@ def test_a_gap_of_one_replica_beside_others(tmp_path: Path, series: list[Any], w
     assert any("another replica's counters had a gap" in note for note in notes) == bool(np.isnan(want).any())
 
 
+def test_a_replica_that_is_read_more_rarely_has_no_gaps(tmp_path: Path) -> None:
+    """Two replicas every minute, one every ten, at 60 requests an hour each for six hours."""
+    often, rarely = (replica(name, 60, (0, 6)) for name in "ab"), replica("c", 60, (0, 6))
+    one(tmp_path / "out", export(tmp_path / "p.json", *often, (rarely[0], rarely[1][::10])))
+    with opened(tmp_path / "out") as (_, connection):
+        (counts,), notes = class_counts(connection, ClassRules())
+    assert hourly_series(counts).to_numpy() == pytest.approx(np.full(6, 180.0))
+    assert notes == ()
+
+
 @pytest.mark.parametrize("whole_first", [False, True])
 def test_a_gap_that_another_export_fills_is_none(tmp_path: Path, whole_first: bool) -> None:
     """Whichever comes first."""

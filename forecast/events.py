@@ -29,6 +29,8 @@ way."""
 SETTLING_DAYS, RECENT_DAYS = 7, 28
 LEAST_HOURS = 24.0
 """An event that was seen for less than this counts for its share of it; the rest is what was expected of it before."""
+LEAST_REQUESTS = 16.0
+"""So many expected at full effect tell the log of a size within a quarter: the same for less of them."""
 WIDEST = 5.0
 """Logs of sizes are measured within this much either way."""
 
@@ -127,7 +129,9 @@ def _measured(observed: pd.Series, clean: pd.Series, share: FloatArray) -> tuple
     complete, _ = filled(clean)
     seen = (share > 0.0) & observed.notna().to_numpy()
     expected, part = complete.to_numpy()[seen], share[seen]
-    got, hours = float(observed.to_numpy()[seen].sum()), float(np.square(part).sum())
+    # Of few requests, chance alone makes a size: hours count up to what their number can tell of it.
+    got, told = float(observed.to_numpy()[seen].sum()), LEAST_HOURS * float((expected * part**2).sum()) / LEAST_REQUESTS
+    hours = min(float(np.square(part).sum()), told)
     if float(expected.sum()) <= 0.0:
         return None, 0.0
     if got <= 0.0:

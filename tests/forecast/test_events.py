@@ -114,6 +114,14 @@ def test_a_ramp_under_way_is_measured_and_goes_on() -> None:
     assert effect.deviation[-1] > 0.0
 
 
+def test_few_requests_do_not_make_a_size() -> None:
+    event = Event(name="launch", start=INDEX[-3 * 24].date(), ramp_days=30)
+    rare = FLAT * 0.0
+    rare.iloc[:: 7 * 24] = 5.0
+    rare.iloc[-5] = 5.0
+    assert coming(rare, (event,), KEY, FUTURE).factor.max() < 1.2
+
+
 def test_two_launches_in_a_row_are_told_apart() -> None:
     first, second = (Event(name=name, start=INDEX[-days * 24].date()) for name, days in (("one", 12), ("two", 5)))
     values = FLAT.copy()

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from data.records import FloatArray
 from reports.bundle import PlanBundle
 
 ACTIONS = {"buy": "buy now", "defer": "defer", "drop": "drop"}
@@ -96,19 +97,29 @@ def over_budget(bundle: PlanBundle) -> float | None:
 def shortfall_risk(bundle: PlanBundle) -> tuple[float, float]:
     """Probability that some LLM's peak passes the steady capacity, and all capacity with reserves, in some month.
 
-    Peaks and capacity are summed over regions, so load is taken to move freely between them.
+    Peaks and capacity are summed over regions, so load is taken to move freely between them. What a provider's API may
+    take of a class, up to its limit, needs no capacity.
     """
     demand, p = bundle.problem.demand, np.asarray(bundle.problem.demand.probabilities)
     beyond = np.zeros((2, len(p)), dtype=bool)
     for llm in {key.llm for key in demand.series}:
-        mine = [i for i, key in enumerate(demand.series) if key.llm == llm]
+        classes = sorted({key.request_class for key in demand.series if key.llm == llm})
         for m, month in enumerate(demand.months):
             pools = [one for one in bundle.plan.pools if one.configuration.llm == llm and one.month == month]
             steady = sum(one.steady_replicas * one.operating_rps_per_replica for one in pools)
             everything = sum(one.replicas * one.operating_rps_per_replica for one in pools)
-            peak = demand.rps[mine, m, 0, :].sum(axis=0)
+            peak = sum((_beyond_api(bundle, llm, name, m) for name in classes), np.zeros(len(p)))
             beyond |= np.stack([peak > steady * SLACK, peak > everything * SLACK])
     return float(p[beyond[0]].sum()), float(p[beyond[1]].sum())
+
+
+def _beyond_api(bundle: PlanBundle, llm: str, name: str, month: int) -> FloatArray:
+    """Peak of a class in a month that pools must carry, requests/s by scenario: what the class's API may not take,
+    whose limit is one for all regions."""
+    demand, offer = bundle.problem.demand, bundle.problem.api.get((llm, name))
+    mine = [i for i, key in enumerate(demand.series) if (key.llm, key.request_class) == (llm, name)]
+    peak: FloatArray = demand.rps[mine, month, 0, :].sum(axis=0)
+    return peak if offer is None else np.maximum(peak - offer.rps_max, 0.0)
 
 
 def days_left(order_by: str, begun: str) -> str:

@@ -51,12 +51,14 @@ def test_power_that_is_too_little_is_named_with_its_price_and_its_remedy() -> No
     # 2 kW at the meter feed 1.6 kW of servers: 4 of B, one of them a reserve, 9 of 10 requests/s.
     (short,) = plan.shortfalls
     assert short.worst_rps == pytest.approx(1.0, abs=1e-6)
-    assert (short.cause, short.remedy) == ("the power of r is used up", "raise it by 1 kW")
+    assert (short.cause, short.remedy) == ("the power of r is used up", "raise it by 0.5 kW")
     assert plan.conflict == ("N+k", "power")
     (bound,) = (one for one in plan.binding if one.name == "power")
     assert (bound.where, bound.limit, bound.unit) == ("r", 2.0, "kW")
     assert bound.shadow_usd_per_unit > 0.0
     assert {one.rule: one.usd for one in plan.rule_prices}["power"] > 0.0
+    raised = {"r": replace(given.facilities["r"], power_w=2500.0)}
+    assert solve(replace(given, facilities=raised)).shortfalls == ()
     free = solve(replace(given, facilities={}))
     assert free.shortfalls == ()
     assert "power" not in {one.rule for one in free.rule_prices}

@@ -150,6 +150,36 @@ def test_a_quota_that_binds_is_a_shortfall_with_a_remedy_and_a_price() -> None:
     assert max(used[m, "A"] for m in ("2027-01", "2027-02")) <= 3
 
 
+def dear_to_serve(**changes: object) -> FleetProblem:
+    """A hundred requests an hour of a class that may be shed for a cent each, and a GPU at 10 USD an hour."""
+    wanted = demand([[100.0 / 3600.0]], [1.0])
+    return problem(wanted, [capacity("A", 2.0)], [offer("A", 10.0)], protected={"chat": False}, **changes)
+
+
+def test_a_budget_is_blamed_where_it_is_spent_and_not_where_shedding_is_cheaper() -> None:
+    (short,) = solve(dear_to_serve(budget_usd_per_month=1e6)).shortfalls
+    assert "shedding at 0.01 USD a request is cheaper than the next replica, 1 x A in r at 7,300 USD" in short.cause
+    assert short.cause.endswith(": 0.1 USD a request")
+    assert short.remedy == "raise shed_usd_per_request of chat above 0.1"
+    # As it says: above that it is served.
+    assert solve(dear_to_serve(shed_usd_per_request={"chat": 0.11})).shortfalls == ()
+    assert solve(dear_to_serve(shed_usd_per_request={"chat": 0.09})).shortfalls != ()
+    tight = standard(budget_usd_per_month=3000.0)
+    assert {one.cause for one in solve(tight).shortfalls} == {"the monthly budget is spent"}
+
+
+def test_a_quota_is_blamed_only_where_every_place_that_may_serve_is_full() -> None:
+    two = [offer("A", 10.0), offer("A", 12.0, region="s")]
+    wanted = demand([[2.0 + 100.0 / 3600.0]], [1.0])
+    given = problem(wanted, [capacity("A", 2.0)], two, protected={"chat": False}, quotas={("r", "A"): 1})
+    (short,) = solve(given).shortfalls
+    assert "cheaper than the next replica, 1 x A in s at 8,760 USD" in short.cause
+    full = solve(replace(given, quotas={("r", "A"): 1, ("s", "A"): 0}))
+    (short,) = full.shortfalls
+    assert short.cause == "the quota of A in r is used up and the quota of A in s is used up"
+    assert short.remedy == "raise the quota of A in r by 1 GPUs"
+
+
 def test_nothing_that_holds_the_slo_is_a_shortfall_that_says_so() -> None:
     plan = solve(replace(standard(), capacities=()))
     assert plan.pools == ()

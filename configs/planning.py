@@ -87,8 +87,9 @@ class OwnedHardware(Section):
     life_months: Annotated[int, Field(ge=1, le=120)] = Field(
         default=48, description="months over which it is written off"
     )
-    lead_time_months: Annotated[int, Field(ge=0, le=24)] = Field(
-        default=4, description="whole months from order to service"
+    lead_time_months: Annotated[int, Field(ge=0, le=24)] | None = Field(
+        default=None,
+        description="whole months from order to service; where left out plan.lead_time_months.owned, else 4",
     )
     gpus_per_node: Annotated[int, Field(ge=1, le=72)] = Field(default=8, description="sold in nodes of so many")
     source: str = Field(min_length=1, description="where the price comes from")

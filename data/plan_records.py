@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from data.procurement_records import NOTHING, Procurement
@@ -121,7 +121,7 @@ class FleetProblem:
     whole_nodes: bool = False
     """Whether GPUs are bought in whole nodes of the offer's gpus_per_node; otherwise one by one."""
     lead_time_months: Mapping[str, int] = field(default_factory=dict)
-    """By purchase option, where it differs from commitment_lead_time_months."""
+    """By purchase option, where it differs from commitment_lead_time_months; an offer's own beats both."""
     api: Mapping[tuple[str, str], ApiOffer] = field(default_factory=dict)
     """(LLM, class) -> a provider's API for overflow."""
     spot_share_max: float = 0.0
@@ -140,6 +140,19 @@ class FleetProblem:
     """Discounts on large orders."""
     last: tuple[LastPool, ...] = ()
     """Pools of the plan before, from which the search starts; the answer is never worse for them."""
+
+
+def lead_months(problem: FleetProblem, offer: Offer) -> int:
+    """Whole months from the order of an offer with a term to its start."""
+    if offer.lead_time_months is not None:
+        return offer.lead_time_months
+    return problem.lead_time_months.get(offer.option, problem.commitment_lead_time_months)
+
+
+def without_lead(problem: FleetProblem) -> FleetProblem:
+    """The problem with commitments that start when they are ordered."""
+    offers = tuple(replace(one, lead_time_months=None) for one in problem.offers)
+    return replace(problem, offers=offers, commitment_lead_time_months=0, lead_time_months={})
 
 
 @dataclass(frozen=True, slots=True)

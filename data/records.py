@@ -358,6 +358,8 @@ class Offer:
     quality: Literal["list", "second_hand"] = "list"
     note: str = ""
     gpus_per_node: int = 1
+    lead_time_months: int | None = None
+    """Whole months from order to start; None: those of the plan for its option."""
 
 
 @dataclass(frozen=True, slots=True)

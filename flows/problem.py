@@ -10,6 +10,9 @@ from data.plan_records import ApiOffer, Facility, FleetProblem, HeldCommitment, 
 from data.prices import load_prices, offers
 from data.records import CapacityTable, Offer, Source
 
+OWNED_LEAD_MONTHS = 4
+"""From order to service of hardware that says nothing else (assumption, 2026-11)."""
+
 
 def fleet_problem(scenario: Scenario, forecast: Forecast, capacity: CapacityTable) -> FleetProblem:
     """The fleet problem of a scenario.
@@ -33,14 +36,13 @@ def fleet_problem(scenario: Scenario, forecast: Forecast, capacity: CapacityTabl
         Offer(
             one.region, one.gpu, "owned", one.usd_per_gpu_h, one.life_months, "own", one.region,
             Source(one.source, one.as_of), gpus_per_node=one.gpus_per_node,
+            lead_time_months=policy.lead_time_months.get("owned", OWNED_LEAD_MONTHS)
+            if one.lead_time_months is None
+            else one.lead_time_months,
         )
         for one in policy.owned
         if one.gpu in useful
     )  # fmt: skip
-    lead = dict(policy.lead_time_months)
-    if policy.owned:
-        # One lead time an option: the longest of the hardware on offer.
-        lead.setdefault("owned", max(one.lead_time_months for one in policy.owned))
     origins = {key.region for key in forecast.demand.series}
     classes = scenario.traffic.classes
     return FleetProblem(
@@ -72,7 +74,7 @@ def fleet_problem(scenario: Scenario, forecast: Forecast, capacity: CapacityTabl
         pool_start_usd=policy.pool_start_usd,
         reserves=Reserves(**policy.reserves.model_dump()),
         whole_nodes=policy.whole_nodes,
-        lead_time_months=lead,
+        lead_time_months=dict(policy.lead_time_months),
         api={
             (find_llm(one.llm).name, one.request_class): ApiOffer(
                 one.usd_per_request, float("inf") if one.rps_max is None else one.rps_max

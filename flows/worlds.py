@@ -76,7 +76,9 @@ def changed(problem: FleetProblem, world: World) -> FleetProblem:
             for slow in (world.slowness.get((row.configuration.llm, row.request_class), 1.0 / v["goodput"]),)
         ),
         offers=tuple(
-            one if one.term_months else replace(one, usd_per_gpu_h=one.usd_per_gpu_h * v["prices"])
+            replace(one, lead_time_months=None if one.lead_time_months is None else one.lead_time_months + late)
+            if one.term_months
+            else replace(one, usd_per_gpu_h=one.usd_per_gpu_h * v["prices"])
             for one in problem.offers
         ),
         api={key: replace(one, usd_per_request=one.usd_per_request * v["prices"]) for key, one in problem.api.items()},

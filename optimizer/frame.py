@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from data.plan_records import FleetProblem
+from data.plan_records import FleetProblem, lead_months
 from data.records import Offer
 from data.units import HOURS_PER_MONTH
 from optimizer.sets import PoolKey, Sets
@@ -165,8 +165,7 @@ class Frame:
 
     def starts(self, o: int) -> range:
         """Months in which a commitment of offer o ordered now or later can start: after its lead time."""
-        offer = self.sets.commitments[o]
-        lead = self.problem.lead_time_months.get(offer.option, self.problem.commitment_lead_time_months)
+        lead = lead_months(self.problem, self.sets.commitments[o])
         return range(min(lead, len(self.M)), len(self.M))
 
 

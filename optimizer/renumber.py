@@ -50,7 +50,9 @@ def renumbered(known: Template, problem: FleetProblem) -> tuple[Frame, Matrix]:
     was, matrix = known.frame, known.declared.matrix
     by_row = {(row.configuration, row.request_class): row.operating_rps for row in problem.capacities}
     rate = {(pool, name): by_row[pool.configuration, name] for pool, name in was.sets.rate}
-    frame = Frame(problem, replace(was.sets, rate=rate))
+    # The template's commitments know no lead time of their own; the problem's are the same offers in the same order.
+    commitments = tuple(offer for offer in problem.offers if offer.term_months > 0)
+    frame = Frame(problem, replace(was.sets, rate=rate, commitments=commitments))
     rates = rates_of(frame)
     slower = known.rates / rates
     A = matrix.A.copy()

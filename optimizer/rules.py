@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from data.plan_records import FleetProblem, RulePrice
+from data.plan_records import FleetProblem, RulePrice, lead_months, without_lead
 from data.records import FloatArray
 from optimizer.cost import USD_SCALE
 from optimizer.frame import Frame
@@ -62,8 +62,8 @@ def switches(problem: FleetProblem) -> dict[str, Lift]:
         "on-demand share": (problem.on_demand_share_min > 0, _plain(on_demand_share_min=0.0)),
         "budget": (problem.budget_usd_per_month is not None, _plain(budget_usd_per_month=None)),
         "lead times": (
-            problem.commitment_lead_time_months > 0 or any(problem.lead_time_months.values()),
-            _plain(commitment_lead_time_months=0, lead_time_months={}),
+            any(lead_months(problem, one) > 0 for one in problem.offers if one.term_months > 0),
+            without_lead,
         ),
     }
     found |= {

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data.plan_records import FleetProblem
+from data.plan_records import FleetProblem, without_lead
 from data.records import FloatArray, IntArray
 from optimizer.frame import Frame
 from optimizer.matrix import Declared, compiled
@@ -73,14 +73,9 @@ class Template:
         return rates_of(self.frame)
 
 
-def unhurried(problem: FleetProblem) -> FleetProblem:
-    """The problem without lead times."""
-    return replace(problem, commitment_lead_time_months=0, lead_time_months={})
-
-
 def template(problem: FleetProblem, also: frozenset[PoolKey] = frozenset()) -> Template:
     """Declares a merged problem once, with the pools of its own sets and some more."""
-    frame = Frame(unhurried(problem), widened(problem, also))
+    frame = Frame(without_lead(problem), widened(problem, also))
     return Template(frame, compiled(build_model(frame)))
 
 

@@ -8,6 +8,7 @@ from datetime import date
 import numpy as np
 
 from data.ages import age_days
+from data.plan_records import lead_months
 from data.units import GB
 from reports.assumptions import STALE_DAYS, assumptions
 from reports.bundle import PlanBundle
@@ -120,9 +121,16 @@ def _ready(bundle: PlanBundle) -> tuple[str, ...]:
 
 
 def _leads(bundle: PlanBundle) -> dict[str, int]:
-    problem = bundle.problem
-    terms = {offer.option for offer in problem.offers if offer.term_months}
-    return {option: problem.lead_time_months.get(option, problem.commitment_lead_time_months) for option in terms}
+    """By option, or by option and place for offers with a lead time of their own."""
+    return {
+        one.option
+        if one.lead_time_months is None
+        else f"{one.option} {one.gpu} in {one.region} at {one.usd_per_gpu_h:g} USD an hour": lead_months(
+            bundle.problem, one
+        )
+        for one in bundle.problem.offers
+        if one.term_months
+    }
 
 
 def _cost(bundle: PlanBundle) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import pytest
 
 from configs.sensitivity import SensitivityPolicy, Spread
 from cost.fixed_fleet import fixed_fleet
-from data.plan_records import ApiOffer, Facility, FleetProblem, Reserves, VolumeTier
+from data.plan_records import ApiOffer, Facility, FleetProblem, Reserves, VolumeTier, lead_months
 from data.records import Offer
 from data.spreads import spreads
 from flows import resolve
@@ -77,6 +77,19 @@ RULES: Mapping[str, Mapping[str, object]] = {
     },
     "nodes, lead time": {"whole_nodes": True, "commitment_lead_time_months": 1},
 }  # fmt: skip
+
+
+def test_an_offers_own_lead_time_moves_with_the_world() -> None:
+    given = drawn(2, 3, 3, commitment_lead_time_months=1)
+    terms = [one for one in given.offers if one.term_months]
+    offers = tuple(replace(one, lead_time_months=2) if one is terms[0] else one for one in given.offers)
+    given = replace(given, offers=offers)
+    others = [world(given, i, lead_time=float(i)) for i in range(3)]
+    at = next(i for i, one in enumerate(offers) if one.lead_time_months is not None)
+    assert [lead_months(one, one.offers[at]) for one in others] == [2, 3, 4]
+    ready = stencil(given, others)
+    assert in_step(ready, given)
+    assert all(in_step(ready, one) for one in others)
 
 
 @pytest.mark.parametrize("rules", RULES)

@@ -1,0 +1,51 @@
+"""Hardware of one's own in the fleet problem: its lead time, and sites that rent nothing."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+
+from configs.schema import Scenario
+from configs.validation import validated
+from data.plan_records import FleetProblem, lead_months
+from data.records import Block, CapacityTable, Demand, SeriesKey
+from flows.problem import fleet_problem
+from optimizer.solve import solve
+from tests.flows.small import small_scenario
+from tests.optimizer.factory import capacity
+
+NAME, LLM = "batch-summary", "Llama-3.1-8B"
+
+
+def owned(gpu: str, region: str = "us-east", **more: Any) -> dict[str, Any]:
+    return {"region": region, "gpu": gpu, "usd_per_gpu_h": 0.3, "source": "an offer", "as_of": "2026-11"} | more
+
+
+def asked(plan: dict[str, Any]) -> FleetProblem:
+    """The small scenario with changes of its plan: 60 requests/s in two months, on two GPU types."""
+    raw = small_scenario()
+    raw["plan"] |= plan
+    scenario = validated(Scenario, raw, "test")
+    key = SeriesKey(LLM, NAME, "us-east")
+    months = ("2026-12", "2027-01")
+    demand = Demand((key,), months, (Block("peak", 730.0),), np.array([1.0]), np.full((1, 2, 1, 1), 60.0))
+    rows = (capacity("H100-SXM", 20.0, llm=LLM, name=NAME), capacity("A100-80GB-SXM", 8.0, llm=LLM, name=NAME))
+    return fleet_problem(scenario, cast(Any, SimpleNamespace(demand=demand)), CapacityTable(rows, (), 0))
+
+
+def test_every_row_of_owned_hardware_has_its_own_lead_time() -> None:
+    rows = [
+        owned("H100-SXM", lead_time_months=0),
+        owned("A100-80GB-SXM", lead_time_months=6),
+        owned("H100-SXM", usd_per_gpu_h=0.2, lead_time_months=1),
+        owned("A100-80GB-SXM", usd_per_gpu_h=0.9),
+    ]
+    for stated, last in (({}, 4), ({"owned": 2}, 2)):
+        problem = asked({"owned": rows, "lead_time_months": stated})
+        mine = [one for one in problem.offers if one.option == "owned"]
+        assert [lead_months(problem, one) for one in mine] == [0, 6, 1, last]
+    plan = solve(asked({"owned": rows[:2], "residual_value": 1.0}))
+    bought = [one for one in plan.purchases if one.option == "owned"]
+    assert {(one.gpu, one.month) for one in bought} == {("H100-SXM", "2026-12")}

@@ -115,11 +115,12 @@ def test_a_ramp_under_way_is_measured_and_goes_on() -> None:
 
 
 def test_few_requests_do_not_make_a_size() -> None:
-    event = Event(name="launch", start=INDEX[-3 * 24].date(), ramp_days=30)
-    rare = FLAT * 0.0
-    rare.iloc[:: 7 * 24] = 5.0
-    rare.iloc[-5] = 5.0
-    assert coming(rare, (event,), KEY, FUTURE).factor.max() < 1.2
+    event = Event(name="launch", start=INDEX[-24].date())
+    rare = pd.Series(np.random.default_rng(0).poisson(0.05, len(INDEX)).astype(float), index=INDEX)
+    rare.iloc[-24:] = 0.0
+    rare.iloc[-5] = 10.0
+    before = rare.iloc[:-24].max()
+    assert without_events(rare, (event,), KEY).iloc[:-24].max() < 1.5 * before, "ten requests where one was expected"
 
 
 def test_two_launches_in_a_row_are_told_apart() -> None:

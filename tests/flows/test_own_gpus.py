@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from configs.errors import InputError
 from configs.schema import Scenario
 from configs.validation import validated
 from data.plan_records import FleetProblem, lead_months
 from data.records import Block, CapacityTable, Demand, SeriesKey
+from flows import steps
 from flows.problem import fleet_problem
+from flows.show import show_plan
 from optimizer.solve import solve
-from tests.flows.small import small_scenario
+from tests.flows.small import small_made, small_scenario
 from tests.optimizer.factory import capacity
 
 NAME, LLM = "batch-summary", "Llama-3.1-8B"
@@ -73,3 +79,11 @@ def test_a_site_with_its_own_gpus_alone_rents_none() -> None:
 def test_a_region_without_any_gpus_is_refused() -> None:
     with pytest.raises(InputError, match=r"regions\.us-east\.markets is empty, and neither owned nor commitments"):
         asked({"regions": {"us-east": {"markets": []}}})
+
+
+def test_a_plan_without_offers_says_so_in_place_of_their_dates() -> None:
+    bundle = steps.bundle(small_made())
+    held = replace(bundle, problem=replace(bundle.problem, offers=()))
+    console = Console(width=400, file=io.StringIO(), record=True)
+    show_plan(console, cast(Any, SimpleNamespace(bundle=held, folder=Path("run"))))
+    assert "no offers: what is held serves alone" in console.export_text()

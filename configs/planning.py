@@ -32,7 +32,9 @@ class Commitment(Section):
 class Region(Section):
     """A serving region: the markets it buys in and its quotas by GPU."""
 
-    markets: tuple[Market, ...] = Field(min_length=1, description="where its GPUs are bought")
+    markets: tuple[Market, ...] = Field(
+        description="where its GPUs are rented; may be empty where owned or commitments name the region"
+    )
     gpu_quota: dict[Name, Annotated[int, Field(ge=0)]] = Field(
         default_factory=dict, description="most GPUs of a type in this region, all purchase options together"
     )
@@ -188,6 +190,12 @@ class PlanPolicy(Section):
         for one in self.owned:
             if one.region not in known:
                 raise ValueError(f"owned hardware names region {one.region!r}; known: {', '.join(sorted(known))}")
+        own = {held.region for held in self.commitments} | {one.region for one in self.owned}
+        for name, region in self.regions.items():
+            if not region.markets and name not in own:
+                raise ValueError(
+                    f"regions.{name}.markets is empty, and neither owned nor commitments name the region: no GPUs there"
+                )
         if self.reserves.region_loss and len(known) < 2:
             raise ValueError("reserves.region_loss contradicts a single region: there is nowhere to fail over to")
         if self.on_demand_share_min > 0.0 and "on_demand" not in self.purchase_options:

@@ -54,7 +54,8 @@ def offers(
 ) -> tuple[Offer, ...]:
     """Every way to buy the given GPUs in the given regions, cheapest market of each (region, GPU, option).
 
-    Sorted by region, GPU, option. Raises InputError where a region ends up with no way to buy anything.
+    Sorted by region, GPU, option. A region without markets rents nothing; raises InputError where one that has some
+    ends up with no way to buy anything.
     """
     wanted_gpus, wanted_options = set(gpus), set(options)
     unknown = wanted_options - TERM_MONTHS.keys()
@@ -90,7 +91,7 @@ def offers(
             key = (name, row.gpu, row.option)
             if key not in best or offer.usd_per_gpu_h < best[key].usd_per_gpu_h:
                 best[key] = offer
-        if not any(key[0] == name for key in best):
+        if markets and not any(key[0] == name for key in best):
             places = sorted({f"{row.provider}/{row.region}" for row in catalog.rows})
             raise InputError(
                 f"plan.regions.{name}.markets",

@@ -130,12 +130,14 @@ def _scenarios(demand: pd.DataFrame, llm: str, month: str, design: int) -> tuple
 
 
 def _price(rows: Sequence[Mapping[str, Any]], region: str, gpu: str) -> tuple[float, str]:
-    """What an hour of a GPU costs there when it can be given back: on demand, else the cheapest way to have it; and the
-    day that price is of."""
-    mine = [row for row in rows if row["gpu"] == gpu and row["region"] == region]
-    best = min(
-        [row for row in mine if row["option"] == "on_demand"] or mine or rows, key=lambda row: row["usd_per_gpu_h"]
-    )
+    """What an hour of a GPU costs there when it can be given back: on demand, else the cheapest way to have it, else
+    that elsewhere; and the day that price is of. Nothing where nobody sells it: what is held costs the same idle."""
+    alike = [row for row in rows if row["gpu"] == gpu]
+    mine = [row for row in alike if row["region"] == region]
+    able = [row for row in mine if row["option"] == "on_demand"] or mine or alike
+    if not able:
+        return 0.0, ""
+    best = min(able, key=lambda row: row["usd_per_gpu_h"])
     return float(best["usd_per_gpu_h"]), str(best["source"]["as_of"])
 
 
@@ -159,6 +161,8 @@ def one_pool(
     sells the GPU. Raises InputError where none does."""
     policy = scenario.autoscaling
     found = offers(scenario.plan.regions, {asked.gpu}, ("on_demand",), load_prices())
+    if not found:
+        raise InputError("plan.regions", f"a market that rents {asked.gpu}", "none", "Name one, for its price.")
     price = found[0].usd_per_gpu_h
     most = policy.max_replicas or math.ceil(policy.burst.factor * peak_rps / operating_rps) + 1
     priced = found[0].source.as_of

@@ -75,10 +75,11 @@ def show_plan(console: Console, done: Finished) -> None:
     if plan.sample is not None:
         console.print(sample_line(plan.sample), "")
     stats = plan.stats
+    days = ", ".join(sorted({one.source.as_of for one in bundle.problem.offers}))
+    priced = f"prices as of {escape(days)}" if days else "no offers: what is held serves alone"
     console.print(
         f"[dim]{stats.status}: objective {stats.objective_usd:,.0f} USD, bound {stats.bound_usd:,.0f} USD, gap "
-        f"{stats.gap:.2%} · goodput by {escape(tables.method(bundle))} · prices as of "
-        f"{escape(', '.join(sorted({o.source.as_of for o in bundle.problem.offers})))}[/]"
+        f"{stats.gap:.2%} · goodput by {escape(tables.method(bundle))} · {priced}[/]"
     )
     begun = date.fromisoformat(str(bundle.provenance["begun"])[:10])
     for text in standing.of_plan(bundle, begun).lines[plan.sample is not None :]:

@@ -38,8 +38,10 @@ class Sets:
 
 
 def cheapest_usd_per_h(problem: FleetProblem, gpu: str) -> float | None:
-    """Lowest price of one GPU-hour in any region, or None where nobody sells it."""
+    """Lowest price of one GPU-hour in any region, or what is paid for GPUs held where nobody sells it, or None where
+    there are none."""
     prices = [offer.usd_per_gpu_h for offer in problem.offers if offer.gpu == gpu]
+    prices = prices or [held.usd_per_gpu_h for held in problem.held if held.gpu == gpu]
     return min(prices) if prices else None
 
 

@@ -52,8 +52,11 @@ def why(frame: Frame, model: Any, key: SeriesKey, able: Sequence[PoolKey], m: in
         found = [one for one in blocked.values() if one is not None]
         causes = list(dict.fromkeys(one.cause for one in sorted(found, key=lambda one: (one.order, one.cause))))
         return " and ".join(causes), min(found, key=lambda one: (one.order, one.size, one.remedy)).remedy
-    if _budget_spent(frame, model, key, free, m):
-        return "the monthly budget is spent", "raise the budget, or lower the price of shed requests"
+    if (usd := _budget_left(frame, model, key, free, m)) is not None:
+        return (
+            f"the monthly budget is spent: the {max(usd, 0.0):,.0f} USD left of it pay no further replica with its N+k",
+            "raise the budget, or lower the price of shed requests",
+        )
     return _too_dear(frame, model, key, free, m)
 
 
@@ -105,6 +108,12 @@ def _blocked(
     return None
 
 
+def _least(frame: Frame, model: Any, p: PoolKey, m: int) -> int:
+    """Replicas that a pool would take more, at least: one, or with its N+k where it does not run."""
+    runs = whole(model.replicas[m, frame.sets.pools.index(p), frame.sets.design]) > 0
+    return 1 if runs else frame.problem.failures_per_pool + 1
+
+
 def _replica_usd(frame: Frame, p: PoolKey) -> float:
     """US dollars a month of one more replica: by the hour where its GPU is sold so, else at the cheapest price."""
     hourly = frame.sets.on_demand.get(supply_of(p))
@@ -124,32 +133,45 @@ def _expected_usd(frame: Frame, p: PoolKey, m: int, share: float) -> float:
     return min(prices, default=math.inf) * HOURS_PER_MONTH * p.configuration.gpus
 
 
-def _budget_spent(frame: Frame, model: Any, key: SeriesKey, free: Sequence[PoolKey], m: int) -> bool:
-    """Whether what is left of a month's budget, expected over scenarios, does not pay the cheapest replica in the
-    scenarios that are short."""
+def _budget_left(frame: Frame, model: Any, key: SeriesKey, free: Sequence[PoolKey], m: int) -> float | None:
+    """US dollars left of a month's budget, expected over scenarios, where that does not pay the cheapest replica in the
+    scenarios that are short; else None."""
     if frame.problem.budget_usd_per_month is None:
-        return False
+        return None
     row, k, pi = model.budget[m], frame.problem.demand.series.index(key), frame.problem.demand.probabilities
     spare = (float(pyo.value(row.upper)) - float(pyo.value(row.body, exception=False) or 0.0)) / USD_SCALE
     short = [float(pi[s]) for s in frame.S if any(number(model.shed[m, k, b, s]) > TOLERANCE_RPS for b in frame.B)] or [
         1.0
     ]
-    return spare < min(_expected_usd(frame, p, m, sum(short)) for p in free)
+    needed = min(_least(frame, model, p, m) * _expected_usd(frame, p, m, sum(short)) for p in free)
+    return spare if spare < needed else None
 
 
 def _too_dear(frame: Frame, model: Any, key: SeriesKey, free: Sequence[PoolKey], m: int) -> tuple[str, str]:
-    """What the next replica would cost for what it would serve, in figures; its N+k is not counted."""
+    """What the next replica, with its N+k where the pool does not run, would cost for what it would serve, in figures;
+    where that is no reason, that no limit alone is."""
     problem, s, k = frame.problem, frame.sets.design, frame.problem.demand.series.index(key)
     price = problem.shed_usd_per_request[key.request_class]
     found = []
     for p in free:
         rate = frame.sets.rate[p, key.request_class]
         more = [min(number(model.shed[m, k, b, s]), rate) * problem.demand.blocks[b].hours for b in frame.B]
-        found.append((_replica_usd(frame, p) / max(sum(more) * SECONDS_PER_HOUR, 1e-9), sum(more), p))
+        found.append(
+            (
+                _least(frame, model, p, m) * _replica_usd(frame, p) / max(sum(more) * SECONDS_PER_HOUR, 1e-9),
+                sum(more),
+                p,
+            )
+        )
     each, more_hours, p = min(found)
     named = f"{p.configuration.gpus} x {p.configuration.gpu} in {p.region} at {_replica_usd(frame, p):,.0f} USD a month"
     if more_hours <= 0.0:
         return f"it is priced below the next replica, {named}", "raise shed_usd_per_request"
+    if each < price:
+        return (
+            f"no limit alone keeps out the next replica, {named}, at {each:,.2g} USD a request: several do together",
+            "lift a rule that contradicts the promise, or give the search more time",
+        )
     cause = f"shedding at {price:g} USD a request is cheaper than the next replica, {named}: {each:,.2g} USD a request"
     return cause, f"raise shed_usd_per_request of {key.request_class} above {each:,.2g}"
 

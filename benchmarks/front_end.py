@@ -16,6 +16,7 @@ from benchmarks.measured_runs import Run
 from data.records import FloatArray, IntArray
 
 FEW_CLIENTS = 16
+"""Clients up to which TTFT is scored, and tells: beyond, queues are most of it."""
 ENOUGH_LOADS = 3
 """Loads whose median tells a test's clients without a place."""
 FRONT_END_S: Mapping[str, float] = {"sglang": 0.169, "trtllm": 0.060, "vllm": 0.022}

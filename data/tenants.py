@@ -13,8 +13,8 @@ from data.dataset import opened
 from data.history import TenantDays
 from data.ingested import selection
 from data.statistics.counts import without_strays
+from data.units import SECONDS_PER_HOUR
 
-DAY_S = 86_400
 MOST_TENANTS = 20
 UNNAMED, OTHERS = "unnamed", "others"
 
@@ -36,7 +36,7 @@ def tenant_days(source: Ingested, base: Path, rules: ClassRules | None, name: st
             "SELECT epoch_us(ts) // 86400000000 AS day, count(*) AS n FROM requests GROUP BY 1"
         ).fetchnumpy()
     dates = np.asarray(every["day"], dtype=np.int64)
-    whole = set(dates[without_strays(dates, np.asarray(every["n"], dtype=np.float64), DAY_S)].tolist())
+    whole = set(dates[without_strays(dates, np.asarray(every["n"], dtype=np.float64), 24 * SECONDS_PER_HOUR)].tolist())
     found = [row for row in found if row[0] in whole]
     sums: dict[str, int] = {}
     for _, tenant, count in found:

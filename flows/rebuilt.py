@@ -17,16 +17,11 @@ from configs.yaml_files import load_yaml
 from data.cost_records import Slower, TokenMix
 from data.forecast_records import Forecast
 from data.plain import configuration_of
-from data.plan_records import FleetPlan, FleetProblem, MonthCost, Pool, Purchase, SolveStats
+from data.plan_records import FleetPlan, FleetProblem, MonthCost, Purchase, SolveStats
 from data.records import Block, Capacity, CapacityTable, Demand, Offer, SeriesKey, Source
 from data.slo import slo_target
 from flows.problem import fleet_problem
-
-RESERVES = (
-    ("failure (N+k)", "failure_replicas"), ("rollout", "rollout_replicas"), ("canary", "canary_replicas"),
-    ("maintenance", "maintenance_replicas"), ("warm", "warm_replicas"), ("zone", "zone_replicas"),
-    ("region", "failover_replicas"),
-)  # fmt: skip
+from flows.recorded import plan_pools
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +103,7 @@ def _plan(document: dict[str, Any]) -> FleetPlan:
     }
     return FleetPlan(
         stats=SolveStats(**stats, build_s=0.0, solve_s=0.0),
-        pools=tuple(
-            Pool(
-                configuration=configuration_of(one["configuration"]),
-                region=one["region"],
-                month=one["month"],
-                steady_replicas=one["steady_replicas"],
-                peak_rps=one["peak_rps"],
-                operating_rps_per_replica=one["operating_rps_per_replica"],
-                **{name: one["reserve_replicas"].get(purpose, 0) for purpose, name in RESERVES},
-            )
-            for one in document["pools"]
-        ),
+        pools=plan_pools(document),
         purchases=tuple(Purchase(**one) for one in document["purchases"]),
         costs=tuple(MonthCost(**{k: v for k, v in one.items() if k != "cash_usd"}) for one in document["costs"]),
         design_scenario=document["design_scenario"],

@@ -25,8 +25,11 @@ from data.plan_records import Pool
 from data.records import SeriesKey
 from reports.assumptions import STALE_DAYS
 
-RESERVES = ("canary", "maintenance", "warm", "zone", "region")
-"""Of `reserve_replicas` in plan.json, in the order in which Pool has them after N+k and rollout."""
+RESERVES = {
+    "canary": "canary_replicas", "maintenance": "maintenance_replicas", "warm": "warm_replicas",
+    "zone": "zone_replicas", "region": "failover_replicas",
+}  # fmt: skip
+"""What `reserve_replicas` of plan.json calls a reserve -> the field of Pool; N+k and rollout have keys of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ def plan_pools(document: Mapping[str, Any]) -> tuple[Pool, ...]:
             one["peak_rps"],
             one["operating_rps_per_replica"],
             # A plan.json of before there were other reserves has none of them.
-            *(int(one.get("reserve_replicas", {}).get(name, 0)) for name in RESERVES),
+            **{field: int(one.get("reserve_replicas", {}).get(name, 0)) for name, field in RESERVES.items()},
         )
         for one in document["pools"]
     )

@@ -24,6 +24,7 @@ ENOUGH_HOURS = 48
 """Whole hours of history from which a forecast is made; below, arrivals follow a documented daily shape."""
 COLD_WEEKS = 4
 LEAST_REQUESTS = 5
+"""Requests that tell a rate; of fewer, the time between them is mostly chance."""
 STAND_IN = "azure-2023-conversation"
 """Public trace whose lengths are taken where the dataset has none."""
 WORDS = {"yes", "no", "on", "off", "y", "n", "true", "false", "null"}

@@ -16,6 +16,7 @@ GAP_STEPS = 1.5
 BRIDGED_STEPS = 5.5
 """Up to here the increase over a gap is spread evenly over it; beyond, its time is unknown and stays unobserved."""
 LONGEST_GAP_S = 60 * 86_400.0
+"""A longer one is a damaged time, not a gap (assumption, 2026-11)."""
 
 RESET = "a counter reset: counted from 0, as Prometheus does"
 BRIDGED = "after a short gap: its increase is spread evenly over the gap"

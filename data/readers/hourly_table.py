@@ -16,10 +16,10 @@ from data.readers.lines import reject_record, sift, split_fields
 from data.readers.metrics import MetricRow, write_metrics
 from data.readers.outcome import Outcome
 from data.readers.staging import Staged
+from data.units import SECONDS_PER_HOUR
 
 MOST_DAYS = 36_600
 MOST_REQUESTS = 1e12
-HOUR_S = 3600.0
 SKIPPED = "hour: one that a clock change skips"
 REPEATED = "an hour that a clock change repeats: its count is spread over both"
 TOTALS = frozenset({"all", "total", "sum"})
@@ -49,7 +49,7 @@ def placed(first: date, day: int, hour: int, zone: tzinfo) -> tuple[int, float] 
     begins, again = (clock.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     if begins.astimezone(zone).replace(tzinfo=None) != clock:
         return None
-    return round(begins.timestamp()) * 1_000_000, HOUR_S + (again - begins).total_seconds()
+    return round(begins.timestamp()) * 1_000_000, SECONDS_PER_HOUR + (again - begins).total_seconds()
 
 
 def _why(day: float | None, hour: float | None, counts: list[float | None]) -> str | None:
@@ -119,7 +119,7 @@ def read_hourly_table(staged: Staged, found: Found, mapping: LogMapping | None, 
     declared = "by declaration" if chosen.start else "a Monday, since no start is declared"
     notes = [*staged.notes, f"day 0 is placed on {first_day}, {declared}; hours are {chosen.time_zone}"]
     notes += [f"column {name!r} is the sum of the others and left out" for name in names if name not in kept_names]
-    twice = sum(seconds > HOUR_S for _, seconds in begins.values())
+    twice = sum(seconds > SECONDS_PER_HOUR for _, seconds in begins.values())
     return Outcome(
         "burstgpt_hourly", "metrics", table, rejects, len(seen) + rejected, len(seen) - twice, twice, rejected,
         dict(sorted(reasons.items())), {REPEATED: twice} if twice else {}, tuple(notes),

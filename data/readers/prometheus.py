@@ -24,12 +24,13 @@ from data.readers.outcome import Outcome
 from data.readers.staging import Staged
 from data.readers.triton import around_the_llm, replica_and_model
 from data.records import FloatArray
+from data.units import SECONDS_PER_HOUR
 
 MOST_BYTES = 1 << 30
 """A range query is read whole, series by series; a gigabyte of JSON is a year of 15-second samples of 50 series."""
 MOST_NAMED = 6
-HOUR_S = 3600.0
 LEAST_FOR_A_STEP = 10
+"""Samples whose median distance is taken for the step of a series."""
 _EARLIEST = midnight_us(FIRST_YEAR, 1, 1) / 1e6
 _LATEST = midnight_us(LAST_YEAR, 1, 1) / 1e6
 
@@ -305,10 +306,10 @@ def read_prometheus(staged: Staged, mapping: LogMapping | None, scratch: Path) -
     engines = sorted({one.meaning.engine for one in usable})
     said = f"metrics of {', '.join(engines)}: {len(usable)} series, a sample every {step:g} s"
     notes = [*staged.notes, said, *notes, *_arrivals_note(made)]
-    if width > HOUR_S:
+    if width > SECONDS_PER_HOUR:
         notes.append(
-            f"counts of {width / HOUR_S:g} h are spread evenly over their hours: how the day goes within them is lost; "
-            "export a step of an hour or less to see it"
+            f"counts of {width / SECONDS_PER_HOUR:g} h are spread evenly over their hours: how the day goes within "
+            "them is lost; export a step of an hour or less to see it"
         )
     if unused:
         more = f" and {len(unused) - MOST_NAMED} more" if len(unused) > MOST_NAMED else ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from data.records import BoolArray, FloatArray, IntArray
+from data.units import SECONDS_PER_HOUR
 
-HOUR_S = 3600
 SMALL_LOSS = 0.05
 """What replicas counted while they went unseen is placed evenly where it is at most this share of all."""
 
@@ -14,11 +14,11 @@ SMALL_LOSS = 0.05
 def within_hours(at: IntArray, width: IntArray, value: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
     """Intervals [n] (start and width in seconds, requests), those of several hours spread evenly over the hours that
     they cover: otherwise an hour would be given what was counted in all of them."""
-    hours = np.maximum(width // HOUR_S, 1)
+    hours = np.maximum(width // SECONDS_PER_HOUR, 1)
     which = np.repeat(np.arange(len(at)), hours)
     place = np.arange(len(which)) - np.repeat(np.cumsum(hours) - hours, hours)
     spread: FloatArray = value[which] / hours[which]
-    return at[which] + place * HOUR_S, np.minimum(width[which], HOUR_S), spread
+    return at[which] + place * SECONDS_PER_HOUR, np.minimum(width[which], SECONDS_PER_HOUR), spread
 
 
 def beside_unseen(
